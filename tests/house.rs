@@ -82,6 +82,7 @@ const KEPT_IN_COMMON: [(&str, &[&str]); 4] = [
             "common pki::key::describe_curve: certck",
             "common pki::passphrase::describe_encryption: certck",
             "common pki::passphrase::encrypt_pkcs8: certck",
+            "common pki::pem::parse_each: certck",
             "common pki::signature::split_signed_from: certck",
             "common pki::tls::for_connection: profd",
             "common pki::tls::server_config: certck",

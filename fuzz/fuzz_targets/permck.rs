@@ -1,5 +1,6 @@
-//! What permck reads of hostile trees and files: policies, patterns, attributes, records of fixes, contents. The first
-//! byte says which; where two things are wanted, the first line is one and the rest the other.
+//! What permck reads of hostile trees and files: policies, patterns, attributes, records of fixes, headers of
+//! packages, contents. The first byte says which; where two things are wanted, the first line is one and the rest the
+//! other.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -22,6 +23,7 @@ fuzz_target!(|data: &[u8]| {
         }
         b'x' => fuzz::check_attributes(rest),
         b'r' => fuzz::check_journal(rest),
+        b'h' => fuzz::check_package_header(rest),
         _ => fuzz::check_content(line, more),
     }
 });

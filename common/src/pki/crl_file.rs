@@ -26,15 +26,13 @@ impl CrlFile {
             file.add_block(Crl::parse(bytes).map_err(|e| e.to_string()));
             return file;
         }
-        let mut line = 1;
-        for (n, part) in split_at_blocks(bytes).into_iter().enumerate() {
+        for (n, (line, part)) in pem::split_at_blocks(bytes).into_iter().enumerate() {
             if n == MAX_BLOCKS {
                 file.broken
                     .push(format!("more than {MAX_BLOCKS} blocks: those from line {line} on are not read"));
                 break;
             }
             file.add_block(parse_block(part).map_err(|e| format!("block at line {line}: {e}")));
-            line += part.iter().filter(|&&b| b == b'\n').count();
         }
         file
     }
@@ -57,38 +55,9 @@ fn parse_block(part: &[u8]) -> Result<Crl, String> {
     }
 }
 
-/// Cuts a text before each line that begins a block. Text before the first block belongs to no part, unless there is
-/// no block at all. A byte order mark, as Windows editors write it, is skipped.
-fn split_at_blocks(text: &[u8]) -> Vec<&[u8]> {
-    const BEGIN: &[u8] = b"-----BEGIN ";
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    let mut cuts = Vec::new();
-    let mut at = 0;
-    for line in text.split_inclusive(|&b| b == b'\n') {
-        if line.trim_ascii_start().starts_with(BEGIN) {
-            cuts.push(at);
-        }
-        at += line.len();
-    }
-    if cuts.is_empty() && !text.trim_ascii().is_empty() {
-        cuts.push(0);
-    }
-    cuts.push(text.len());
-    cuts.windows(2).map(|w| &text[w[0]..w[1]]).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_text_is_cut_at_its_blocks() {
-        let cut = |text: &str| split_at_blocks(text.as_bytes()).len();
-        assert_eq!((cut(""), cut("\n"), cut("x")), (0, 0, 1));
-        assert_eq!(cut("words\n-----BEGIN A-----\nx\n  -----BEGIN B-----\n"), 2);
-        assert_eq!(cut("words -----BEGIN A-----"), 1);
-        assert!(split_at_blocks(b"\xef\xbb\xbf-----BEGIN A-----\n")[0].starts_with(b"-----"));
-    }
 
     #[test]
     fn a_broken_block_is_named_with_its_line() {

@@ -2,6 +2,7 @@
 //!
 //! Leaves the meaning of the bytes to others. Text between blocks is allowed, as `openssl x509 -text` writes it.
 
+use memchr::memmem;
 use zeroize::Zeroizing;
 
 /// One `-----BEGIN …-----` block.
@@ -39,6 +40,21 @@ pub enum PemError {
     Empty { line: usize, label: String },
 }
 
+impl PemError {
+    /// The same error in a text that has so many lines more before it.
+    fn moved_by(self, lines: usize) -> Self {
+        match self {
+            Self::Unterminated { line, label } => Self::Unterminated { line: line + lines, label },
+            Self::Mismatched { line, label, end } => Self::Mismatched { line: line + lines, label, end },
+            Self::Base64 { line } => Self::Base64 { line: line + lines },
+            Self::Empty { line, label } => Self::Empty { line: line + lines, label },
+            other @ (Self::TooMany | Self::None { .. } | Self::ByteOrderMark | Self::WideText { .. }) => {
+                other
+            }
+        }
+    }
+}
+
 /// The most blocks that are read of one file: no bundle of certificates has a tenth.
 const MAX_BLOCKS: usize = 4096;
 
@@ -51,7 +67,7 @@ pub fn parse(text: &[u8]) -> Result<Vec<Block>, PemError> {
     let mut blocks = Vec::new();
     let mut lines = text.split(|&b| b == b'\n').map(<[u8]>::trim_ascii).enumerate();
     while let Some((at, line)) = lines.next() {
-        if let Some(label) = strip_boundary(line, b"-----BEGIN ") {
+        if let Some(label) = strip_boundary(line, BEGIN) {
             if blocks.len() == MAX_BLOCKS {
                 return Err(PemError::TooMany);
             }
@@ -62,6 +78,59 @@ pub fn parse(text: &[u8]) -> Result<Vec<Block>, PemError> {
         return Err(PemError::None { hint: describe_non_pem(text) });
     }
     Ok(blocks)
+}
+
+/// Takes a file apart, and goes on behind a block that is broken.
+///
+/// # Errors
+/// It is not PEM, or has too many blocks.
+pub fn parse_each(text: &[u8]) -> Result<Vec<Result<Block, PemError>>, PemError> {
+    check_encoding(text)?;
+    let parts = split_at_blocks(text);
+    if parts.len() > MAX_BLOCKS {
+        return Err(PemError::TooMany);
+    }
+    let parse_part = |(line, part): (usize, &[u8])| match parse(part) {
+        Ok(mut blocks) => {
+            let mut block = blocks.swap_remove(0);
+            block.line += line - 1;
+            Ok(block)
+        }
+        Err(e) => Err(e.moved_by(line - 1)),
+    };
+    match parts.as_slice() {
+        [] => Err(PemError::None { hint: describe_non_pem(text) }),
+        // Without a block, the whole text is one part.
+        [(_, only)] if !only.trim_ascii_start().starts_with(BEGIN) => parse(only).map(|_| Vec::new()),
+        _ => Ok(parts.into_iter().map(parse_part).collect()),
+    }
+}
+
+const BEGIN: &[u8] = b"-----BEGIN ";
+
+/// Cuts a text before each line that begins a block, and counts the lines before each part. Text before the first block
+/// belongs to no part, unless there is no block at all. A byte order mark, as Windows editors write it, is skipped.
+pub(super) fn split_at_blocks(text: &[u8]) -> Vec<(usize, &[u8])> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let mut cuts = Vec::new();
+    let (mut line, mut line_start, mut seen) = (1, 0, 0);
+    for at in memmem::find_iter(text, BEGIN) {
+        // Each byte is looked at once, however many of them one line has.
+        let between = &text[seen..at];
+        line += memchr::memchr_iter(b'\n', between).count();
+        let newline = memchr::memrchr(b'\n', between);
+        let is_first_of_line = newline.is_some() || seen == 0;
+        line_start = newline.map_or(line_start, |i| seen + i + 1);
+        seen = at;
+        if is_first_of_line && text[line_start..at].trim_ascii().is_empty() {
+            cuts.push((line, line_start));
+        }
+    }
+    if cuts.is_empty() && !text.trim_ascii().is_empty() {
+        cuts.push((1, 0));
+    }
+    cuts.push((0, text.len()));
+    cuts.windows(2).map(|pair| (pair[0].0, &text[pair[0].1..pair[1].1])).collect()
 }
 
 /// Rejects what Windows editors write: a mark before the first block, and two bytes for each character.
@@ -111,6 +180,21 @@ fn strip_boundary<'a>(line: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     line.strip_prefix(prefix)?.strip_suffix(b"-----")
 }
 
+/// No digit of Base64.
+const NO_DIGIT: u8 = 0xff;
+
+/// The value of each character as a digit of Base64 (RFC 4648, section 4, table 1).
+const DIGITS: [u8; 256] = {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut digits = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < alphabet.len() {
+        digits[alphabet[value] as usize] = value as u8;
+        value += 1;
+    }
+    digits
+};
+
 /// Base64, standard alphabet, padding demanded (RFC 4648, section 4).
 #[derive(Default)]
 struct Base64Decoder {
@@ -131,22 +215,31 @@ impl Base64Decoder {
     }
 
     fn push_line(&mut self, text: &[u8]) -> bool {
-        text.iter().all(|&c| self.push_char(c))
+        let mut rest = text;
+        // A long CRL is millions of groups of four characters; whatever is no such group goes one by one.
+        if self.count == 0 && self.padding == 0 {
+            while let Some((&[a, b, c, d], more)) = rest.split_first_chunk() {
+                let group = [a, b, c, d].map(|c| DIGITS[usize::from(c)]);
+                if group.contains(&NO_DIGIT) {
+                    break;
+                }
+                let bits = group.iter().fold(0, |bits, &digit| bits << 6 | u32::from(digit));
+                self.out.extend_from_slice(&bits.to_be_bytes()[1..]);
+                rest = more;
+            }
+        }
+        rest.iter().all(|&c| self.push_char(c))
     }
 
     fn push_char(&mut self, c: u8) -> bool {
-        let value = match c {
-            b'A'..=b'Z' => c - b'A',
-            b'a'..=b'z' => c - b'a' + 26,
-            b'0'..=b'9' => c - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            b'=' => {
+        let value = match (c, DIGITS[usize::from(c)]) {
+            (b'=', _) => {
                 self.padding += 1;
                 return self.padding <= 2 && self.count >= 2;
             }
-            b' ' | b'\t' => return true,
-            _ => return false,
+            (b' ' | b'\t', _) => return true,
+            (_, NO_DIGIT) => return false,
+            (_, digit) => digit,
         };
         if self.padding > 0 {
             return false;
@@ -200,6 +293,33 @@ mod tests {
     }
 
     #[test]
+    fn a_broken_block_does_not_hide_the_others() {
+        let text = b"words\n-----BEGIN A-----\nAA*A\n-----END A-----\n\n-----BEGIN B-----\nAAEC\n-----END B-----\n-----BEGIN C-----\nAA";
+        let seen: Vec<_> =
+            parse_each(text).unwrap().into_iter().map(|r| r.map(|b| (b.label.clone(), b.line))).collect();
+        assert_eq!(
+            seen,
+            [
+                Err(PemError::Base64 { line: 3 }),
+                Ok(("B".to_owned(), 6)),
+                Err(PemError::Unterminated { line: 9, label: "C".to_owned() })
+            ]
+        );
+        for text in [&b""[..], b"\n", b"secret\n", b"\xef\xbb\xbf-----BEGIN A-----\n", b"\xff\xfe-\0"] {
+            assert_eq!(parse_each(text).unwrap_err(), parse(text).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn a_text_is_cut_at_its_blocks() {
+        let cut = |text: &str| split_at_blocks(text.as_bytes()).len();
+        assert_eq!((cut(""), cut("\n"), cut("x")), (0, 0, 1));
+        assert_eq!(cut("words\n-----BEGIN A-----\nx\n  -----BEGIN B-----\n"), 2);
+        assert_eq!(cut("words -----BEGIN A-----"), 1);
+        assert!(split_at_blocks(b"\xef\xbb\xbf-----BEGIN A-----\n")[0].1.starts_with(b"-----"));
+    }
+
+    #[test]
     fn what_is_broken_is_named_with_its_line() {
         let err = |t: &[u8]| parse(t).unwrap_err().to_string();
         assert_eq!(err(b"-----BEGIN A-----\nAA"), "line 1: `A` block has no end line");
@@ -236,8 +356,9 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn nothing_panics(text in proptest::collection::vec(0u8.., 0..300)) {
-            let _ = parse(&text);
-            let _ = parse(&[b"-----BEGIN X-----\n".as_slice(), &text, b"\n-----END X-----"].concat());
+            let _ = (parse(&text), parse_each(&text));
+            let block = [b"-----BEGIN X-----\n".as_slice(), &text, b"\n-----END X-----"].concat();
+            let _ = (parse(&block), parse_each(&block));
         }
     }
 }

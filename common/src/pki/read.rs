@@ -113,6 +113,18 @@ impl OpenDirectory {
     /// Checks the mode and the owner of a file against the permission table.
     fn check_file_mode(&self, path: &Path, meta: &Metadata) -> Vec<Finding> {
         let mut broken = policy::check_for(path, meta, Class::KeyFile, self.user);
+        // Whoever has read a key keeps it, whatever its mode is afterwards.
+        if meta.mode() & 0o044 != 0 && path.extension().is_some_and(|end| end == "key") {
+            let how = match path.ends_with("ca.key") {
+                true => {
+                    "; if others could have read it, make a new authority: who has this key can sign as the CA"
+                }
+                false => {
+                    "; if others could have read it, replace the key: `certck mint renew --all`, and revoke the old certificate"
+                }
+            };
+            broken.iter_mut().filter(|finding| finding.rule == rule::MODE.id).for_each(|f| f.fix += how);
+        }
         if self.is_volume {
             // With fsGroup the kubelet gives the files to the group of the pod, readable, and nothing else can be chosen.
             if meta.mode() & 0o037 == 0 && is_own_group(meta.gid()) {

@@ -1,4 +1,4 @@
-//! The addresses that an authority puts into its certificates: `authority.toml` beside its key.
+//! What an authority puts into its certificates and CRLs: `authority.toml` beside its key.
 
 use std::path::Path;
 
@@ -7,8 +7,10 @@ use common::error::HintExt;
 use common::policy::shell_quote;
 use serde::Deserialize;
 
+use crate::authority::KeyAlgorithm;
 use crate::files;
 use crate::leaf::{StatusUrls, parse_url};
+use crate::mint_plan::{MOST_LEAF, check_days, parse_value};
 
 /// The file's name.
 pub(crate) const FILE: &str = "authority.toml";
@@ -18,50 +20,90 @@ const MAX_BYTES: u64 = 64 << 10;
 /// Most addresses of one kind: every certificate carries all of them.
 const MAX_ADDRESSES: usize = 16;
 
+/// What an authority puts into certificates and CRLs unless options say otherwise. What is not set is the default of
+/// the option.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct AuthoritySettings {
+    /// Addresses in certificates.
+    pub(crate) addresses: StatusUrls,
+    /// Validity of certificates in days.
+    pub(crate) days: Option<u16>,
+    /// Algorithm of the keys of certificates.
+    pub(crate) algo: Option<KeyAlgorithm>,
+    /// Validity of CRLs in days.
+    pub(crate) crl_days: Option<u16>,
+}
+
+/// The file as it is written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct AuthoritySettings {
+struct SettingsFile {
     #[serde(default)]
     crl_urls: Vec<String>,
     #[serde(default)]
     ocsp_urls: Vec<String>,
+    days: Option<u16>,
+    algo: Option<String>,
+    crl_days: Option<u16>,
 }
 
-/// The file's text for an authority whose certificates name these addresses.
-pub(crate) fn format_settings(addresses: &StatusUrls) -> anyhow::Result<String> {
-    // An address is printable ASCII: JSON's strings are TOML's then.
-    let (crl, ocsp) =
-        (serde_json::to_string(&addresses.crl_url)?, serde_json::to_string(&addresses.ocsp_url)?);
-    Ok(format!(
-        "# Addresses that each certificate from `certck mint leaf` names, unless its options name others.\n\
-         crl_urls = {crl}\nocsp_urls = {ocsp}\n"
-    ))
-}
-
-/// The addresses that an authority's certificates name; none where it has no such file, as those of older versions.
-///
-/// # Errors
-/// The file cannot be read, others than its owner may write to it, or it holds what no option could say.
-pub(crate) fn read_urls(ca: &Path) -> anyhow::Result<StatusUrls> {
-    let path = ca.join(FILE);
-    if path.symlink_metadata().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
-        return Ok(StatusUrls::default());
+impl AuthoritySettings {
+    /// The file's text.
+    pub(crate) fn to_toml(&self) -> anyhow::Result<String> {
+        // An address is printable ASCII: JSON's strings are TOML's then.
+        let crl = serde_json::to_string(&self.addresses.crl_url)?;
+        let ocsp = serde_json::to_string(&self.addresses.ocsp_url)?;
+        let line = |name: &str, value: Option<String>, example: &str| match value {
+            Some(value) => format!("{name} = {value}"),
+            None => format!("# {name} = {example}"),
+        };
+        let days = line("days", self.days.map(|days| days.to_string()), "365");
+        let algo = line("algo", self.algo.map(|algo| format!("{:?}", algo.name())), "\"ecdsa-p256\"");
+        let crl_days = line("crl_days", self.crl_days.map(|days| days.to_string()), "30");
+        Ok(format!(
+            "# What `certck mint leaf` puts into certificates, unless its options say otherwise.\n\
+             # Addresses: of the CRL, and of OCSP responders.\n\
+             crl_urls = {crl}\nocsp_urls = {ocsp}\n\
+             # Validity in days, and the algorithm of the keys.\n\
+             {days}\n{algo}\n\n\
+             # Validity in days of the CRLs of `certck revoke` and `certck crl new`. Without it, a CRL is valid for as\n\
+             # long as the one before.\n\
+             {crl_days}\n"
+        ))
     }
-    let hint = format!(
-        "correct it, or remove it with `rm {}`: then addresses come from options only",
-        shell_quote(&path)
-    );
-    read_settings(&path).with_context(|| path.display().to_string()).hint(hint)
-}
 
-fn read_settings(path: &Path) -> anyhow::Result<StatusUrls> {
-    let bytes = files::read_guarded(path, MAX_BYTES)?;
-    let text = std::str::from_utf8(&bytes).context("not UTF-8 text")?;
-    let settings: AuthoritySettings = toml::from_str(text)
-        .map_err(|e| anyhow::anyhow!("{}", crate::suppressions::format_toml_error(text, &e)))?;
-    let (crl_url, ocsp_url) =
-        (check_urls("crl_urls", settings.crl_urls)?, check_urls("ocsp_urls", settings.ocsp_urls)?);
-    Ok(StatusUrls { crl_url, ocsp_url })
+    /// The settings of an authority; none where it has no such file, as those of older versions.
+    ///
+    /// # Errors
+    /// The file cannot be read, others than its owner may write to it, or it holds what no option could say.
+    pub(crate) fn read_file(ca: &Path) -> anyhow::Result<Self> {
+        let path = ca.join(FILE);
+        if path.symlink_metadata().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
+            return Ok(Self::default());
+        }
+        let hint =
+            format!("correct it, or remove it with `rm {}`: then options only count", shell_quote(&path));
+        Self::parse_file(&path).with_context(|| path.display().to_string()).hint(hint)
+    }
+
+    fn parse_file(path: &Path) -> anyhow::Result<Self> {
+        let bytes = files::read_guarded(path, MAX_BYTES)?;
+        let text = std::str::from_utf8(&bytes).context("not UTF-8 text")?;
+        let file: SettingsFile = toml::from_str(text)
+            .map_err(|e| anyhow::anyhow!("{}", crate::suppressions::format_toml_error(text, &e)))?;
+        for (what, days) in [("days", file.days), ("crl_days", file.crl_days)] {
+            check_days(what, days.unwrap_or(1), MOST_LEAF)?;
+        }
+        Ok(Self {
+            addresses: StatusUrls {
+                crl_url: check_urls("crl_urls", file.crl_urls)?,
+                ocsp_url: check_urls("ocsp_urls", file.ocsp_urls)?,
+            },
+            days: file.days,
+            algo: parse_value("algo", file.algo.as_deref())?,
+            crl_days: file.crl_days,
+        })
+    }
 }
 
 fn check_urls(what: &str, urls: Vec<String>) -> anyhow::Result<Vec<String>> {
@@ -88,13 +130,25 @@ mod tests {
     #[test]
     fn written_settings_are_read_back() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(read_urls(dir.path()).unwrap(), StatusUrls::default());
+        assert_eq!(AuthoritySettings::read_file(dir.path()).unwrap(), AuthoritySettings::default());
         let urls = ["http://pki.example/\"a\\b'c#.crl", "https://x/?q=%20"].map(str::to_owned).to_vec();
-        for (crl_url, ocsp_url) in [(vec![], vec![]), (urls.clone(), vec![]), (vec![], urls)] {
-            let wanted = StatusUrls { crl_url, ocsp_url };
-            put(dir.path(), 0o600, format_settings(&wanted).unwrap());
-            assert_eq!(read_urls(dir.path()).unwrap(), wanted);
+        let none = AuthoritySettings::default();
+        for wanted in [
+            none.clone(),
+            AuthoritySettings {
+                addresses: StatusUrls { crl_url: urls.clone(), ocsp_url: vec![] },
+                ..none.clone()
+            },
+            AuthoritySettings { addresses: StatusUrls { crl_url: vec![], ocsp_url: urls }, ..none.clone() },
+            AuthoritySettings { days: Some(3650), algo: Some(KeyAlgorithm::Rsa3072), ..none.clone() },
+            AuthoritySettings { crl_days: Some(1), ..none },
+        ] {
+            put(dir.path(), 0o600, wanted.to_toml().unwrap());
+            assert_eq!(AuthoritySettings::read_file(dir.path()).unwrap(), wanted);
         }
+        // As it was written before there was more than addresses.
+        put(dir.path(), 0o600, "crl_urls = []\nocsp_urls = []\n");
+        assert_eq!(AuthoritySettings::read_file(dir.path()).unwrap(), AuthoritySettings::default());
     }
 
     #[test]
@@ -109,16 +163,20 @@ mod tests {
             (b"[", "line 1"),
             (b"\xff", "UTF-8"),
             (many.as_bytes(), "17 addresses"),
+            (b"days = 0", "days: 0 is not between 1 and 3650"),
+            (b"crl_days = 3651", "crl_days: 3651 is not"),
+            (b"days = 70000", "line 1, column 8"),
+            (b"algo = \"rsa-1024\"", "algo"),
             (&vec![b'#'; MAX_BYTES as usize + 1], "larger"),
         ] {
             put(dir.path(), 0o600, text);
-            let error = format!("{:#}", read_urls(dir.path()).unwrap_err());
+            let error = format!("{:#}", AuthoritySettings::read_file(dir.path()).unwrap_err());
             assert!(error.contains(FILE) && error.contains(words), "{error}");
         }
         put(dir.path(), 0o666, "");
-        assert!(format!("{:#}", read_urls(dir.path()).unwrap_err()).contains("0666"));
+        assert!(format!("{:#}", AuthoritySettings::read_file(dir.path()).unwrap_err()).contains("0666"));
         std::fs::remove_file(dir.path().join(FILE)).unwrap();
         std::fs::create_dir(dir.path().join(FILE)).unwrap();
-        read_urls(dir.path()).unwrap_err();
+        AuthoritySettings::read_file(dir.path()).unwrap_err();
     }
 }

@@ -1,14 +1,13 @@
 //! The directory of a certificate authority as `certck mint` makes it: its root, its key, its CRL; one user at a
 //! time.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use common::error::HintExt;
 use common::finding::Severity;
 use common::out::Out;
-use common::pki::{Cert, Crl, LoadOptions, Passphrase, inspect_crl};
+use common::pki::{Cert, Crl, CrlLimitArgs, LoadOptions, Passphrase, inspect_crl};
 use common::policy::shell_quote;
 use common::record::RecordPath;
 use common::record::certck::WrittenRecord;
@@ -16,6 +15,7 @@ use rcgen::{RevocationReason, RevokedCertParams, SerialNumber};
 use time::OffsetDateTime;
 
 use crate::authority::Authority;
+use crate::authority_settings::AuthoritySettings;
 use crate::crl_store::{self, CrlStore};
 use crate::files;
 use crate::leaf::Validity;
@@ -25,6 +25,8 @@ pub(crate) struct CaDir {
     pub(crate) path: PathBuf,
     pub(crate) certificate: Cert,
     pub(crate) authority: Authority,
+    /// How large its CRL may be, and those of the directories that get it.
+    pub(crate) crl_limit: CrlLimitArgs,
     encrypted: bool,
     own: CrlStore,
     /// The CRL in force.
@@ -44,13 +46,17 @@ const FIRST_DAYS: u16 = 90;
 
 impl CaDir {
     /// Opens and locks the directory.
-    pub(crate) fn open(path: &Path, passphrase: Option<&Passphrase>) -> anyhow::Result<Self> {
+    pub(crate) fn open(
+        path: &Path,
+        passphrase: Option<&Passphrase>,
+        crl_limit: CrlLimitArgs,
+    ) -> anyhow::Result<Self> {
         let path = &find_ca_dir(path);
         if !path.is_dir() {
             return Err(anyhow::anyhow!("{}: not a directory", path.display()))
                 .hint("name the directory that holds ca.crt, ca.key and ca.crl");
         }
-        let own = CrlStore::open(path)?;
+        let own = CrlStore::open(path, crl_limit)?;
         let certificate = files::read_certificate(&path.join("ca.crt"))?;
         let key = path.join("ca.key");
         let block = files::read_private_key(&key)?;
@@ -61,7 +67,7 @@ impl CaDir {
             bail!("{}: {broken}", own.path.display());
         }
         let crl = own.latest_by(&certificate).cloned();
-        Ok(Self { path: path.to_owned(), certificate, authority, encrypted, own, crl })
+        Ok(Self { path: path.to_owned(), certificate, authority, crl_limit, encrypted, own, crl })
     }
 
     /// Whether its key is encrypted.
@@ -87,10 +93,10 @@ impl CaDir {
         Ok(crl)
     }
 
-    /// The serial numbers that the CRL in force revokes, in hex.
-    pub(crate) fn revoked_serials(&self) -> HashSet<String> {
-        let entries = self.crl.iter().flat_map(Crl::entries);
-        entries.map(|entry| common::finding::hex(&entry.serial)).collect()
+    /// Whether the CRL in force revokes a serial number, given in hex.
+    pub(crate) fn revokes(&self, serial: &str) -> bool {
+        let serial = common::finding::unhex(serial.as_bytes()).unwrap_or_default();
+        self.crl.as_ref().is_some_and(|crl| crl.revokes(&serial))
     }
 
     /// The entries of the present CRL. With `first` there must be no CRL.
@@ -119,7 +125,7 @@ impl CaDir {
                 continue;
             }
             self.check_belongs_to_ca(dir)?;
-            match CrlStore::open(dir) {
+            match CrlStore::open(dir, self.crl_limit) {
                 Ok(place) => places.push(place),
                 Err(e) => out.diag().fatal(&e),
             }
@@ -146,7 +152,7 @@ impl CaDir {
                 Err(e) => unreadable = unreadable.or(Some(e)),
             }
         }
-        let crls = crl_store::read_crls(&dir.join(layout.crl)).unwrap_or_default();
+        let crls = crl_store::read_crls(&dir.join(layout.crl), self.crl_limit).unwrap_or_default();
         if crls.crls.iter().any(|crl| crl.is_issued_by(own)) {
             return Ok(());
         }
@@ -168,9 +174,9 @@ impl CaDir {
         places: &[CrlStore],
         out: &Out,
     ) -> anyhow::Result<Vec<WrittenRecord>> {
-        let validity = self.next_validity(next.days)?;
+        let validity = self.next_validity(next.days.or_else(|| self.usual_crl_days(out)))?;
         let number = self.next_number()?;
-        let crl = Crl::parse(&self.authority.sign_crl(number, next.revoked, validity)?)?;
+        let crl = Crl::from_der(self.authority.sign_crl(number, next.revoked, validity)?)?;
         check_crl(&self.own.path, &crl, &self.certificate)?;
         self.check_keeps_revocations(&crl)?;
         for place in places {
@@ -196,15 +202,24 @@ impl CaDir {
         &self,
         days: Option<u16>,
         places: &[CrlStore],
+        out: &Out,
     ) -> anyhow::Result<Vec<WrittenRecord>> {
-        let validity = self.next_validity(days)?;
-        let crl = Crl::parse(&self.authority.sign_crl(
-            self.next_number()?,
-            self.revoked_entries(false)?,
-            validity,
-        )?)?;
+        let validity = self.next_validity(days.or_else(|| self.usual_crl_days(out)))?;
+        let revoked = self.revoked_entries(false)?;
+        let crl = Crl::from_der(self.authority.sign_crl(self.next_number()?, revoked, validity)?)?;
         let preview = |place: &CrlStore| WrittenRecord { dry_run: true, ..written_record(&place.path, &crl) };
         Ok(std::iter::once(&self.own).chain(places).map(preview).collect())
+    }
+
+    /// The validity of a CRL by the authority's settings. That they cannot be read keeps no revocation back.
+    fn usual_crl_days(&self, out: &Out) -> Option<u16> {
+        match AuthoritySettings::read_file(&self.path) {
+            Ok(settings) => settings.crl_days,
+            Err(e) => {
+                out.warn("the CRL is valid for as long as the one before", format_args!("{e:#}"));
+                None
+            }
+        }
     }
 
     fn next_validity(&self, days: Option<u16>) -> anyhow::Result<Validity> {

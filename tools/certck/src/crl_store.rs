@@ -14,7 +14,8 @@ use common::pki::crl::CrlNumber;
 use common::pki::key::KeyError;
 use common::pki::role::{LAYOUTS, Layout, SECRET_LAYOUTS};
 use common::pki::{
-    Cert, Crl, CrlFile, LoadOptions, Owner, Role, inspect_certificates, inspect_directory, oid, rule,
+    Cert, Crl, CrlFile, CrlLimitArgs, LoadOptions, Owner, Role, inspect_certificates, inspect_directory, oid,
+    rule,
 };
 use common::policy::{Class, Mode, shell_quote};
 use rustix::fs::FlockOperation;
@@ -26,17 +27,18 @@ use crate::pem_block::encode_block;
 pub(crate) struct CrlStore {
     pub(crate) path: PathBuf,
     dir: PathBuf,
+    limit: CrlLimitArgs,
     present: CrlFile,
     _lock: File,
 }
 
 impl CrlStore {
     /// Locks the directory, and reads what is there.
-    pub(crate) fn open(dir: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(dir: &Path, limit: CrlLimitArgs) -> anyhow::Result<Self> {
         let lock = lock_directory(dir).with_context(|| dir.display().to_string())?;
         let path = dir.join("ca.crl");
-        let present = read_crls(&path)?;
-        Ok(Self { path, dir: dir.to_owned(), present, _lock: lock })
+        let present = read_crls(&path, limit)?;
+        Ok(Self { path, dir: dir.to_owned(), limit, present, _lock: lock })
     }
 
     /// The blocks that could not be parsed, which are removed when the file is replaced.
@@ -76,7 +78,8 @@ impl CrlStore {
     /// directory's own certificate does not count, because that is the purpose of CRLs.
     pub(crate) fn new_load_error(&self, text: &str) -> Option<Finding> {
         let layout = layout_of(&self.dir)?;
-        let options = LoadOptions { warn_days: Some(0), ..LoadOptions::now() };
+        let max_crl_bytes = self.limit.max_crl_bytes;
+        let options = LoadOptions { warn_days: Some(0), max_crl_bytes, ..LoadOptions::now() };
         let errors = |staged: Option<&[u8]>| -> Vec<Finding> {
             let findings = inspect_certificates(&self.dir, layout.role, staged, &options);
             findings.into_iter().filter(|f| f.severity == Severity::Error).collect()
@@ -95,7 +98,8 @@ impl CrlStore {
     pub(crate) fn load_errors(&self) -> Option<(Role, Vec<Finding>)> {
         let layout = layout_of(&self.dir)?;
         let owner = reader_of(&self.dir).map_or(Owner::Directory, |reader| Owner::User(reader.uid()));
-        let options = LoadOptions { owner, ..LoadOptions::now() };
+        let max_crl_bytes = self.limit.max_crl_bytes;
+        let options = LoadOptions { owner, max_crl_bytes, ..LoadOptions::now() };
         let mut findings = inspect_directory(&self.dir, layout.role, &options).findings;
         let locked = KeyError::Encrypted.to_string();
         findings.retain(|f| f.severity == Severity::Error);
@@ -170,10 +174,10 @@ pub(crate) fn role_of_secret(dir: &Path) -> Role {
 
 /// Reads the CRLs of a file, which need not be there, through a symbolic link too. One that is no regular file is an
 /// error; a broken block is not.
-pub(crate) fn read_crls(path: &Path) -> anyhow::Result<CrlFile> {
+pub(crate) fn read_crls(path: &Path, limit: CrlLimitArgs) -> anyhow::Result<CrlFile> {
     // A link that leads nowhere holds no CRL, like a file that is missing.
     let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    match files::read_file(&target) {
+    match files::read_file_up_to(&target, limit.max_crl_bytes) {
         Ok(bytes) => Ok(CrlFile::parse(&bytes)),
         Err(_) if target.is_symlink() => Ok(CrlFile::default()),
         Err(e) if e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::NotFound) => {

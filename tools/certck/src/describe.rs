@@ -93,6 +93,26 @@ pub(crate) fn describe_readable_parts(bytes: &[u8]) -> Vec<(&'static str, String
     parts
 }
 
+/// The parts of a CRL that can be read though the whole cannot.
+pub(crate) fn describe_readable_crl_parts(bytes: &[u8]) -> Vec<(&'static str, String)> {
+    let Ok((signature, tbs)) = Signature::split_signed(bytes) else { return Vec::new() };
+    let mut rest = Der::new(tbs);
+    let mut parts = Vec::new();
+    let mut read_parts = || -> Result<(), Malformed> {
+        rest.read_optional(der::INTEGER)?;
+        rest.read_raw_sequence()?;
+        let name = Name::read_der(&mut Der::new(rest.read_raw_sequence()?.raw));
+        parts.push(("issuer", name.map_or_else(|e| format!("(unreadable: {e})"), |name| name.to_string())));
+        parts.push(("issued", Time::read_der(&mut rest)?.to_string()));
+        parts.push(("expires", Time::read_der(&mut rest)?.to_string()));
+        Ok(())
+    };
+    let _ = read_parts();
+    parts.push(("signature", signature.name()));
+    parts.push(("SHA-256", hex(&sha256(bytes))));
+    parts
+}
+
 fn key_usages(e: &Extensions) -> Vec<String> {
     e.key_usage.iter().flat_map(|k| k.value.usage_names()).map(str::to_owned).collect()
 }

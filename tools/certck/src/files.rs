@@ -8,8 +8,8 @@ use common::pki::pem::{self, Block};
 use common::pki::{Cert, key};
 use zeroize::Zeroizing;
 
-/// The largest file that is read, in bytes: what is fetched is then loaded.
-pub(crate) const MAX_BYTES: u64 = common::pki::MAX_CRL_BYTES;
+/// The largest file that is read, in bytes; how large CRLs may be, `--max-crl-bytes` says.
+pub(crate) const MAX_BYTES: u64 = 128 << 20;
 
 /// A regular file's bytes.
 pub(crate) fn read_file(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, anyhow, ensure};
-use common::pki::{Cert, MtlsDir, Passphrase, Role, key, pem};
+use common::pki::{Cert, CrlLimitArgs, MtlsDir, Passphrase, Role, key, pem};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose,
     SerialNumber,
@@ -34,9 +34,10 @@ pub(crate) fn client_of_unknown_ca() -> anyhow::Result<InvalidClient> {
 pub(crate) fn invalid_clients_of_ca(
     dir: &Path,
     passphrase: Option<&Passphrase>,
+    crl_limit: CrlLimitArgs,
     client: &MtlsDir,
 ) -> anyhow::Result<Vec<InvalidClient>> {
-    let ca = CaDir::open(dir, passphrase)?;
+    let ca = CaDir::open(dir, passphrase, crl_limit)?;
     // That a daemon rejects clients of a CA that it does not know would prove nothing.
     let certs = client.chain().iter().filter_map(|der| Cert::parse(der).ok());
     ensure!(

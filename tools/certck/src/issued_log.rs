@@ -116,8 +116,7 @@ impl IssuedLog {
         serials: &[&[u8]],
         role: Option<Role>,
     ) -> Vec<UnlistedCertificate> {
-        let mut done = ca.revoked_serials();
-        done.extend(serials.iter().map(|serial| hex(serial)));
+        let given: HashSet<String> = serials.iter().map(|serial| hex(serial)).collect();
         let mut seen: HashSet<PathBuf> = dirs.iter().filter_map(|dir| dir.canonicalize().ok()).collect();
         let mut holders = HashSet::new();
         let mut found = Vec::new();
@@ -130,7 +129,10 @@ impl IssuedLog {
                 continue;
             }
             let held = find_local(ca, line, dir).or_else(|| find_remote(line, dir).filter(|_| !again));
-            found.extend(held.filter(|(serial, _)| !done.contains(serial)).map(|(_, other)| other));
+            found.extend(
+                held.filter(|(serial, _)| !given.contains(serial) && !ca.revokes(serial))
+                    .map(|(_, other)| other),
+            );
         }
         found.reverse();
         found

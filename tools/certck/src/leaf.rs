@@ -104,11 +104,11 @@ pub(crate) struct StatusUrls {
 
 impl StatusUrls {
     /// Those of the options, and for each kind that no option names, those of the authority.
-    pub(crate) fn or_defaults(&self, authority: Self) -> Self {
-        let given = |own: &[String], default| if own.is_empty() { default } else { own.to_vec() };
+    pub(crate) fn or_defaults(&self, authority: &Self) -> Self {
+        let given = |own: &[String], default: &[String]| if own.is_empty() { default } else { own }.to_vec();
         Self {
-            crl_url: given(&self.crl_url, authority.crl_url),
-            ocsp_url: given(&self.ocsp_url, authority.ocsp_url),
+            crl_url: given(&self.crl_url, &authority.crl_url),
+            ocsp_url: given(&self.ocsp_url, &authority.ocsp_url),
         }
     }
 

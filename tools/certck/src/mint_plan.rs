@@ -9,6 +9,7 @@ use common::pki::{PassphraseArgs, Profile};
 use serde::Deserialize;
 
 use crate::authority::KeyAlgorithm;
+use crate::authority_settings::AuthoritySettings;
 use crate::files;
 use crate::leaf::{LeafHost, StatusUrls, parse_common_name, parse_url};
 use crate::new_passphrase::is_passphrase_given;
@@ -54,7 +55,8 @@ pub(crate) struct MintOptions {
     pub(crate) passphrase: PassphraseArgs,
 }
 
-const MOST_LEAF: u16 = 3650;
+/// The longest validity of a certificate or CRL, in days.
+pub(crate) const MOST_LEAF: u16 = 3650;
 const MOST_CA: u16 = 9125;
 
 /// What `certck mint` makes.
@@ -67,6 +69,8 @@ pub(crate) struct MintPlan {
     pub(crate) algo: KeyAlgorithm,
     pub(crate) name: String,
     pub(crate) addresses: StatusUrls,
+    /// What the authority does from now on, where options do not say otherwise.
+    pub(crate) settings: AuthoritySettings,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -130,7 +134,7 @@ impl MintOptions {
         for (what, n, most) in
             [("days", days, MOST_LEAF), ("ca_days", ca_days, MOST_CA), ("crl_days", crl_days, MOST_LEAF)]
         {
-            ensure!((1..=most).contains(&n), "{what}: {n} is not between 1 and {most}");
+            check_days(what, n, most)?;
         }
         if hosts.is_empty() {
             bail!("hosts: at least one name is required");
@@ -143,12 +147,25 @@ impl MintOptions {
             crl_url: choose_urls("crl_urls", &self.addresses.crl_url, &file.crl_urls)?,
             ocsp_url: choose_urls("ocsp_urls", &self.addresses.ocsp_url, &file.ocsp_urls)?,
         };
-        Ok(MintPlan { hosts, days, ca_days, crl_days, algo, name, addresses })
+        let settings = AuthoritySettings {
+            addresses: addresses.clone(),
+            days: Some(days),
+            algo: Some(algo),
+            // Where nobody chose it, each CRL is valid for as long as the one before.
+            crl_days: self.crl_days.or(file.crl_days),
+        };
+        Ok(MintPlan { hosts, days, ca_days, crl_days, algo, name, addresses, settings })
     }
 }
 
+/// Checks a number of days.
+pub(crate) fn check_days(what: &str, days: u16, most: u16) -> anyhow::Result<()> {
+    ensure!((1..=most).contains(&days), "{what}: {days} is not between 1 and {most}");
+    Ok(())
+}
+
 /// Parses a value as the option of the same name does.
-fn parse_value<T: ValueEnum>(what: &str, text: Option<&str>) -> anyhow::Result<Option<T>> {
+pub(crate) fn parse_value<T: ValueEnum>(what: &str, text: Option<&str>) -> anyhow::Result<Option<T>> {
     text.map(|text| T::from_str(text, false).map_err(|e| anyhow::anyhow!("{what}: {e}"))).transpose()
 }
 
@@ -210,6 +227,11 @@ mod tests {
             (20, 20, 3650, KeyAlgorithm::Ed25519)
         );
         assert_eq!((plan.hosts.len(), plan.name.as_str()), (2, "Test CA"));
+        let settings = &plan.settings;
+        assert_eq!(
+            (settings.days, settings.algo, settings.crl_days),
+            (Some(20), Some(KeyAlgorithm::Ed25519), None)
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use common::finding::{Finding, Severity};
 use common::out::{Format, Out};
-use common::pki::{LoadOptions, Passphrase, Role, inspect_directory};
+use common::pki::{CrlLimitArgs, LoadOptions, Passphrase, Role, inspect_directory};
 use common::record::RecordPath;
 use common::record::certck::{MintedRecord, Summary};
 use common::text::safe;
@@ -69,8 +69,10 @@ pub(crate) fn check_new_directory(
     dir: &Path,
     passphrase: Option<&Passphrase>,
     keyless: bool,
+    crl_limit: CrlLimitArgs,
 ) -> anyhow::Result<()> {
-    let options = LoadOptions { warn_days: Some(0), passphrase, ..LoadOptions::now() };
+    let max_crl_bytes = crl_limit.max_crl_bytes;
+    let options = LoadOptions { warn_days: Some(0), passphrase, max_crl_bytes, ..LoadOptions::now() };
     let findings = inspect_directory(new, role, &options).findings;
     let key = new.join(role.layout().key).to_string_lossy().into_owned();
     let counts = |f: &&Finding| f.severity == Severity::Error && !(keyless && f.path == key);

@@ -3,6 +3,7 @@
 //! The new directory is checked against every rule, and then exchanged with the old one atomically (renameat2(2),
 //! RENAME_EXCHANGE), so that the directory is valid at any time.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
@@ -11,7 +12,7 @@ use common::out::Out;
 use common::pki::passphrase::decrypt_block;
 use common::pki::pem::Block;
 use common::pki::role::LAYOUTS;
-use common::pki::{Cert, Passphrase, Role, key, pem};
+use common::pki::{Cert, CrlLimitArgs, Passphrase, Role, key, pem};
 use common::record::RecordPath;
 use common::record::certck::WrittenRecord;
 use zeroize::Zeroizing;
@@ -206,14 +207,16 @@ impl<'a> Renewal<'a> {
         roots.retain(|root| root.subject != own.subject || root.key.spki != own.key.spki);
         roots.insert(0, own.clone());
         // The list in force may have come from elsewhere since.
-        let list = files::read_file(&old.real.join(layout.crl))
-            .or_else(|_| files::read_file(&ca.path.join("ca.crl")))
+        let read_crls = |path: &Path| files::read_file_up_to(path, ca.crl_limit.max_crl_bytes);
+        let list = read_crls(&old.real.join(layout.crl))
+            .or_else(|_| read_crls(&ca.path.join("ca.crl")))
             .with_context(|| old.dir.join(layout.crl).display().to_string())?;
         let content = NewDirectory {
             roots: encode_roots(&roots),
             leaf: leaf.pem.clone().into_bytes(),
             key: key.to_pem(self.lock)?.as_bytes().to_vec().into(),
             crl: list.to_vec(),
+            crl_limit: ca.crl_limit,
         };
         let check = KeyCheck::With(self.lock);
         content.exchange_with(old, check, || {
@@ -225,6 +228,17 @@ impl<'a> Renewal<'a> {
 /// Certificates as the content of a file.
 pub(crate) fn encode_roots(roots: &[Cert]) -> Vec<u8> {
     roots.iter().flat_map(|root| encode_block("CERTIFICATE", &root.der).as_bytes().to_vec()).collect()
+}
+
+/// The bytes of a file of CRLs; nothing where there is none. One that cannot be read, or is too large, would be lost.
+fn read_crl_file(path: &Path, limit: CrlLimitArgs) -> anyhow::Result<Vec<u8>> {
+    match files::read_file_up_to(path, limit.max_crl_bytes) {
+        Ok(bytes) => Ok(bytes.to_vec()),
+        Err(e) if e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::NotFound) => {
+            Ok(Vec::new())
+        }
+        Err(e) => Err(e),
+    }
 }
 
 /// Whether the key of a new directory is checked.
@@ -242,6 +256,8 @@ pub(crate) struct NewDirectory {
     pub(crate) leaf: Vec<u8>,
     pub(crate) key: Zeroizing<Vec<u8>>,
     pub(crate) crl: Vec<u8>,
+    /// How large a CRL may be.
+    pub(crate) crl_limit: CrlLimitArgs,
 }
 
 impl NewDirectory {
@@ -249,7 +265,7 @@ impl NewDirectory {
     ///
     /// # Errors
     /// One of its files but the CRL is missing or cannot be read.
-    pub(crate) fn read_dir(dir: &PresentDir) -> anyhow::Result<Self> {
+    pub(crate) fn read_dir(dir: &PresentDir, crl_limit: CrlLimitArgs) -> anyhow::Result<Self> {
         let layout = dir.role.layout();
         let read = |name: &str| {
             files::read_file(&dir.real.join(name)).with_context(|| dir.dir.join(name).display().to_string())
@@ -258,7 +274,9 @@ impl NewDirectory {
             roots: read(layout.ca)?.to_vec(),
             leaf: read(layout.leaf)?.to_vec(),
             key: read(layout.key)?,
-            crl: files::read_file(&dir.real.join(layout.crl)).map(|crl| crl.to_vec()).unwrap_or_default(),
+            crl: read_crl_file(&dir.real.join(layout.crl), crl_limit)
+                .with_context(|| dir.dir.join(layout.crl).display().to_string())?,
+            crl_limit,
         })
     }
 
@@ -283,7 +301,7 @@ impl NewDirectory {
             KeyCheck::With(passphrase) => (passphrase, false),
             KeyCheck::Unchanged => (None, true),
         };
-        check_new_directory(&new, old.role, &old.dir, passphrase, keyless)?;
+        check_new_directory(&new, old.role, &old.dir, passphrase, keyless, self.crl_limit)?;
         // The daemon must be able to read them.
         let give = || stage.give_ownership("new", &layout.file_names(), &old.real.metadata()?);
         give().with_context(|| old.dir.display().to_string())?;

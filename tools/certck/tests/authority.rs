@@ -456,7 +456,7 @@ fn an_authority_cannot_revoke_its_own_certificate() {
 
 #[test]
 fn a_new_crl_is_valid_for_as_long_as_its_predecessor() {
-    let place = Place::minted(&["--crl-days", "200"]);
+    let place = Place::minted(&["--days", "200"]);
     let ca = place.at("pki/ca");
     let days = || {
         let crl = files_crl(&place.read("pki/ca/ca.crl"));
@@ -468,6 +468,90 @@ fn a_new_crl_is_valid_for_as_long_as_its_predecessor() {
     assert_eq!(days(), 7);
     run(&["crl", "new", &ca]).ok();
     assert_eq!(days(), 7);
+    // Where the authority's settings say how long, that counts; what they are if they cannot be read keeps nothing back.
+    let settings = place.at("pki/ca/authority.toml");
+    std::fs::write(
+        &settings,
+        place.text("pki/ca/authority.toml").replace("# crl_days = 30", "crl_days = 21"),
+    )
+    .unwrap();
+    run(&["crl", "new", &ca]).ok();
+    assert_eq!(days(), 21);
+    run(&["crl", "new", &ca, "--days", "9"]).ok();
+    assert_eq!(days(), 9);
+    std::fs::write(&settings, "crl_days = many").unwrap();
+    run(&["revoke", &ca, "--unlisted", "--serial", "12"]).ok();
+    assert_eq!((days(), place.crl("pki/ca/ca.crl").1), (9, 2));
+}
+
+#[test]
+fn leaves_inherit_validity_and_kind_of_key_from_their_authority() {
+    let place = Place::minted(&["--days", "20", "--algo", "ed25519", "--crl-days", "40"]);
+    let ca = place.at("pki/ca");
+    let leaf = |name: &str, more: &[&str]| {
+        run(&[&["mint", "leaf", &ca, &place.at(name), "--role", "client"], more].concat()).ok();
+        let cert = place.certificate(&format!("{name}/client.crt"));
+        let bytes = place.read(&format!("{name}/client.crt"));
+        let cert_time = common::pki::Cert::parse(&common::pki::pem::parse(&bytes).unwrap()[0].der).unwrap();
+        (
+            (cert_time.not_after.unix - cert_time.not_before.unix) / 86_400,
+            cert["key"].as_str().unwrap().to_owned(),
+        )
+    };
+    assert_eq!(leaf("alice", &[]), (20, "Ed25519".to_owned()));
+    assert_eq!(leaf("bob", &["--days", "5", "--algo", "ecdsa-p256"]), (5, "EC on P-256".to_owned()));
+    let settings = place.at("pki/ca/authority.toml");
+    std::fs::write(&settings, "days = 11\nalgo = \"ecdsa-p384\"\n").unwrap();
+    assert_eq!(leaf("carol", &[]), (11, "EC on P-384".to_owned()));
+    // Nothing set: a year, and a key like the authority's.
+    std::fs::write(&settings, "").unwrap();
+    assert_eq!(leaf("dave", &[]), (365, "Ed25519".to_owned()));
+    std::fs::write(&settings, "days = 4000").unwrap();
+    let args = ["mint", "leaf", &ca, &place.at("eve"), "--role", "client"];
+    run(&args).failed("days: 4000 is not between 1 and 3650");
+    assert!(!place.path().join("eve").exists());
+}
+
+#[test]
+fn a_new_root_has_the_settings_of_the_old_one() {
+    let place =
+        Place::minted(&["--days", "20", "--crl-days", "40", "--crl-url", "http://pki.example/ca.crl"]);
+    run(&["mint", "rollover", "begin", &place.at("pki")]).ok();
+    assert_eq!(place.text("pki/ca.next/authority.toml"), place.text("pki/ca/authority.toml"));
+    assert!(place.text("pki/ca/authority.toml").contains("\ncrl_days = 40\n"));
+}
+
+/// One option for all commands that read CRLs; what is too large is an error, never an empty list.
+#[test]
+fn crls_beyond_the_limit_are_rejected_by_every_command() {
+    let place = Place::minted(&[]);
+    let (pki, ca, server) = (place.at("pki"), place.at("pki/ca"), place.at("pki/server_certs"));
+    let limited = |args: &[&str], limit: &str| run(&[args, &["--max-crl-bytes", limit]].concat());
+    let leaf = place.at("leaf");
+    let commands: &[&[&str]] = &[
+        &["revoke", &ca, "--unlisted", "--serial", "11"],
+        &["crl", "new", &ca],
+        &["mint", "leaf", &ca, &leaf, "--role", "client"],
+        &["mint", "renew", "--all", &pki],
+        &["mint", "rollover", "begin", &pki],
+        &["show", &place.at("pki/ca/ca.crl")],
+        &["crl", "check", "--ca", &place.at("pki/ca/ca.crt"), &place.at("pki/ca/ca.crl")],
+    ];
+    for args in commands {
+        let ran = limited(args, "100");
+        assert_eq!(ran.exit, Exit::Failed, "{args:?}: {} {}", ran.text, ran.error);
+    }
+    assert_eq!(limited(&["check", &server], "100").exit, Exit::No);
+    assert_eq!(place.crl("pki/ca/ca.crl"), ("01".to_owned(), 0));
+    for args in commands {
+        assert_eq!(limited(args, "1MiB").exit, Exit::Ok, "{args:?}");
+    }
+    // The CRL of a directory that is beyond the limit would be lost with the directory.
+    let crl = place.text("pki/server_certs/ca.crl");
+    std::fs::write(place.at("pki/server_certs/ca.crl"), crl + &"\n".repeat(20_000)).unwrap();
+    limited(&["mint", "rollover", "renew", &pki], "10KiB");
+    assert!(place.text("pki/server_certs/ca.crl").contains("BEGIN X509 CRL"));
+    run(&["mint", "rollover", "renew", &pki]).ok();
 }
 
 fn files_crl(pem: &[u8]) -> common::pki::Crl {

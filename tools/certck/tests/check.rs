@@ -196,6 +196,46 @@ fn malformed_keys_are_never_quoted() {
     }
 }
 
+/// Whoever has read a key keeps it: its mode alone is no repair.
+#[test]
+fn a_key_that_others_could_read_is_to_be_replaced() {
+    let (_dir, pki) = minted();
+    let fixes = |dir: &str, file: &str| {
+        let dir = format!("{pki}/{dir}");
+        let path = format!("{dir}/{file}");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        let (exit, text) = certck(&["--format", "json", "check", &dir]);
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let found = records(&text, "certck.finding");
+        assert_eq!((exit, found.len(), &found[0]["rule"]), (Exit::No, 1, &"mode".into()), "{text}");
+        found[0]["fix"].as_str().unwrap().to_owned()
+    };
+    assert!(fixes("server_certs", "server.key").contains("replace the key"));
+    assert!(fixes("ca", "ca.key").contains("make a new authority"));
+    assert!(!fixes("server_certs", "server.crt").contains("replace"));
+}
+
+/// Each fix is a command that does something about this finding: a renewal of what does not expire needs `--all`, and a
+/// root is not renewed at all.
+#[test]
+fn fixes_name_the_command_and_the_directory() {
+    let (_dir, pki) = minted();
+    let server = format!("{pki}/server_certs");
+    let fix = |args: &[&str], rule: &str| {
+        let (_, text) = certck(&[&["--format", "json", "check"], args].concat());
+        let found = records(&text, "certck.finding").into_iter().find(|f| f["rule"] == rule);
+        found.unwrap_or_else(|| panic!("{rule}: {text}"))["fix"].as_str().unwrap().to_owned()
+    };
+    let soon = fix(&[&server, "--warn-days", "366"], "expiring");
+    assert!(soon.starts_with(&format!("`certck mint renew CA_DIR {server}`")), "{soon}");
+    let root = fix(&[&format!("{pki}/ca"), "--warn-days", "3700"], "expiring");
+    assert!(root.contains("certck mint rollover begin"), "{root}");
+    let gone = fix(&[&format!("{pki}/ca"), "--at", "2070-01-01"], "expired");
+    assert!(gone.starts_with("make a new authority"), "{gone}");
+    let host = fix(&[&server, "--host", "node17.example.org"], "host-mismatch");
+    assert!(host.starts_with("`certck mint leaf --role server --host node17.example.org CA_DIR "), "{host}");
+}
+
 /// Root checks for the accounts whose daemons start with the directories.
 #[test]
 fn the_expected_owner_is_the_user_of_the_daemon() {

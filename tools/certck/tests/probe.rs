@@ -195,6 +195,89 @@ fn obsolete_tls_versions_are_found_and_can_be_suppressed() {
     assert_eq!((exit, rules.len()), (Exit::Ok, 0));
 }
 
+/// The values of a series by daemon.
+fn series(text: &str, metric: &str) -> Vec<(String, i64)> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix(metric)?.strip_prefix("{address=\""));
+    lines
+        .map(|line| {
+            let (address, value) = line.split_once("\"} ").unwrap();
+            (address.to_owned(), value.parse().unwrap())
+        })
+        .collect()
+}
+
+/// One that is well, one that lets everybody in, one that is not there: each has its series, and the first two say when
+/// their certificates expire and which they are, in every format.
+#[test]
+fn each_daemon_has_its_series_and_its_certificate_in_every_format() {
+    let (dir, pki) = minted();
+    let (good, gone) = (good(&pki), "127.0.0.1:1".to_owned());
+    let open = {
+        let loaded = Path::new(&pki).join("server_certs");
+        let loaded = MtlsDir::load(&loaded, Role::Server, &LoadOptions::now()).unwrap();
+        let key = loaded.certified_key().clone();
+        let mut config = ServerConfig::builder_with_provider(common::pki::crypto_provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(key)));
+        config.send_tls13_tickets = 0;
+        let config = Arc::new(config);
+        listen(move |stream, _| shake(stream, &config))
+    };
+    let certs = format!("{pki}/client_certs");
+    let probe =
+        |format: &str| certck(&["probe", &good, &open, &gone, "--certs-dir", &certs, "--format", format]);
+    let (exit, text) = probe("prometheus");
+    assert_eq!(exit, Exit::Failed, "one could not be reached");
+    let of = |metric: &str| {
+        let mut all = series(&text, metric);
+        all.sort_by_key(|(address, _)| [&good, &open, &gone].iter().position(|a| *a == address));
+        all.into_iter().map(|(_, value)| value).collect::<Vec<_>>()
+    };
+    assert_eq!(of("certck_daemon_reachable"), [1, 1, 0]);
+    assert_eq!(of("certck_daemon_valid"), [1, 0, 0]);
+    let leaf = std::fs::read(format!("{pki}/server_certs/server.crt")).unwrap();
+    let leaf = common::pki::pem::parse(&leaf).unwrap().remove(0).der;
+    let cert = common::pki::Cert::parse(&leaf).unwrap();
+    assert_eq!(of("certck_daemon_expiry_timestamp_seconds"), [cert.not_after.unix; 2]);
+    // Each metric is described once, or Prometheus rejects the whole.
+    assert_eq!(text.matches("# TYPE certck_daemon_valid ").count(), 1);
+    let (until, hash) = (cert.not_after.to_string(), common::finding::hex(&common::pki::sha256(&leaf)));
+    for format in ["text", "json", "nagios"] {
+        let (_, text) = probe(format);
+        assert_eq!((text.matches(&until).count(), text.matches(&hash).count()), (2, 2), "{format}: {text}");
+    }
+    // A file for the textfile collector is written all the same.
+    let file = dir.path().join("probe.prom").to_str().unwrap().to_owned();
+    certck(&["probe", &gone, "--certs-dir", &certs, "--format", "prometheus", "-o", &file]);
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(series(&text, "certck_daemon_reachable"), [(gone.clone(), 0)]);
+}
+
+/// Cron and pipelines ask with the exit status whether something expires soon.
+#[test]
+fn warnings_make_the_exit_status_1_if_that_is_wanted() {
+    let (_dir, pki) = minted();
+    let (good, certs) = (good(&pki), format!("{pki}/client_certs"));
+    let soon = ["--warn-days", "400"];
+    let probe = |more: &[&str]| {
+        certck(&[&["probe", &good, "--certs-dir", &certs, "--host", "localhost"], more].concat()).0
+    };
+    assert_eq!(probe(&[&soon[..], &["--fail-on", "error"]].concat()), Exit::Ok);
+    assert_eq!(probe(&[&soon[..], &["--fail-on", "warning"]].concat()), Exit::No);
+    assert_eq!(probe(&["--fail-on", "warning"]), Exit::Ok);
+    let warning = [&soon[..], &["--fail-on", "warning", "--format", "nagios"]].concat();
+    assert_eq!(probe(&warning), Exit::Failed, "critical");
+    let (server, crl) = (format!("{pki}/server_certs"), format!("{pki}/ca/ca.crl"));
+    for args in [&["check", &server][..], &["crl", "check", "--ca", &format!("{pki}/ca/ca.crt"), &crl]] {
+        let run = |more: &[&str]| certck(&[args, more].concat()).0;
+        assert_eq!(run(&soon), Exit::Ok, "{args:?}");
+        assert_eq!(run(&[&soon[..], &["--fail-on", "warning"]].concat()), Exit::No, "{args:?}");
+        assert_eq!(run(&["--fail-on", "warning"]), Exit::Ok, "{args:?}");
+    }
+}
+
 #[test]
 fn an_address_has_a_host_and_a_port() {
     let (_dir, pki) = minted();

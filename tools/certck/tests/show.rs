@@ -40,6 +40,35 @@ fn a_file_of_no_known_kind_is_an_error() {
     }
 }
 
+/// The first block is cut short, the third is a certificate with a flaw, and all the rest is shown.
+#[test]
+fn a_broken_block_hides_nothing() {
+    let (dir, pki) = minted();
+    let read = |name: &str| std::fs::read_to_string(format!("{pki}/{name}")).unwrap();
+    let (leaf, crl) = (read("server_certs/server.crt"), read("server_certs/ca.crl"));
+    let cut = leaf.split_inclusive('\n').take(3).collect::<String>();
+    let not_base64 = leaf.replacen("MII", "M*I", 1);
+    let mut der = parse(crl.as_bytes()).unwrap().remove(0).der.to_vec();
+    // The last byte of the signed part, in the extensions: what comes before them can be read.
+    let at = der.windows(3).position(|w| w == [0x55, 0x1d, 0x14]).unwrap();
+    der[at - 2] = 0x07;
+    let bundle = put(
+        &dir.path().join("bundle"),
+        0o600,
+        [&cut, &leaf, &not_base64, &crl, &pem("X509 CRL", &der), &read("ca/ca.crt")]
+            .map(String::as_str)
+            .concat(),
+    );
+    let (exit, text) = show(&[&bundle]);
+    assert_eq!(
+        (exit, records(&text, "certck.certificate").len(), records(&text, "certck.crl").len()),
+        (Exit::Failed, 2, 1),
+        "{text}"
+    );
+    let (_, text) = certck(&["show", &bundle]);
+    assert!(text.contains(": malformed CRL\n  issuer ") && text.contains("\n  expires "), "{text}");
+}
+
 #[test]
 fn keys_of_every_form_are_recognized_and_never_printed() {
     let dir = tempfile::tempdir().unwrap();

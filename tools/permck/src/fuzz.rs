@@ -4,7 +4,7 @@ use common::policy::TABLE;
 
 use crate::policy::{EntryLocation, Policy};
 use crate::xattr::{Acl, FileCapabilities};
-use crate::{classify, cmd};
+use crate::{classify, cmd, packages};
 use common::accounts::AccountTable;
 use common::glob::Glob;
 
@@ -44,6 +44,11 @@ pub fn check_attributes(bytes: &[u8]) {
 /// Parses the record of a fix.
 pub fn check_journal(bytes: &[u8]) {
     let _ = cmd::undo::parse_journal(bytes);
+}
+
+/// Reads the header of a package out of a database of rpm.
+pub fn check_package_header(blob: &[u8]) {
+    packages::rpm::read_header(blob, &mut packages::PackagedFiles::default());
 }
 
 /// Classifies the content of a file.

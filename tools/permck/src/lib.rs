@@ -1,8 +1,8 @@
 //! `permck`: Audit file permissions against one policy table.
 //!
 //! `run` walks trees, `inspect` reads each entry and applies the rules of `rule`, `root_check` checks the directories
-//! above, `packages` knows what the system's packages installed, `collect` and `report` write the findings, `fix` removes permissions and restores them; `cmd` holds one file
-//! per subcommand.
+//! above, `packages` knows what the system's packages installed, `collect` and `report` write the findings, `fix` removes
+//! permissions and restores them; `cmd` holds one file per subcommand.
 
 use clap::{Parser, Subcommand};
 use common::cli::{Global, Tool};

@@ -54,6 +54,13 @@ impl AuditPlan {
         self.policy.unused_rows().for_each(|text| diag.warn(path.display(), text));
         stale
     }
+
+    /// Warns of package databases that were needed and could not be read: what they say about entries is not known.
+    pub(crate) fn warn_of_unread_packages(&self, diag: &Diag) {
+        for (path, reason) in self.packages.get().iter().flat_map(|packages| &packages.unread) {
+            diag.warn(path.display(), reason);
+        }
+    }
 }
 
 /// One audited path.

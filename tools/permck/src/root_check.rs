@@ -87,13 +87,19 @@ pub(crate) fn check_mount(path: &Path, flags: StatVfsMountFlags) -> Option<Findi
             .at(path)
             .found(format!("mounted without {}", missing.join(", ")))
             .expected("nosuid and nodev, and noexec where there are no programs")
-            .fix("put data on a file system of its own with these mount options")
+            .fix(format!(
+                "mount -o remount,{} MOUNT_POINT, and the same in /etc/fstab, where it holds no programs",
+                missing.join(",")
+            ))
     })
 }
 
 /// Reports a mount point below an audited path that was not entered.
 pub(crate) fn unvisited_mount(path: &Path) -> Finding {
-    MOUNTS.at(path).found("mount point, not entered").fix("use --cross-mounts, or audit it by itself")
+    MOUNTS
+        .at(path)
+        .found("mount point, not entered")
+        .fix("permck audit --cross-mounts, or audit it by itself")
 }
 
 fn escape_path(path: &Path) -> String {

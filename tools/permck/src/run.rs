@@ -67,6 +67,7 @@ pub(crate) fn run_audit<S: IssueSink>(
         inspectors.iter().for_each(|i| seen += i.seen);
     }
     seen.stale_exceptions = plan.warn_of_stale_exceptions(diag);
+    plan.warn_of_unread_packages(diag);
     if seen.mounts > 0 {
         let (n, s) = (seen.mounts, if seen.mounts == 1 { "" } else { "s" });
         let text = format!("{n} mount point{s} below the paths not entered; --cross-mounts enters them");

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
+use super::advice::{suggest_new_names, suggest_reissue, suggest_renewal};
 use super::{DirectoryContent, RuleChecker, format_span};
 use crate::pki::cert::check_serial;
 use crate::pki::extension::KeyUsage;
@@ -70,26 +71,30 @@ impl RuleChecker<'_> {
 
     /// The rules for every certificate. `who` begins each message where a file holds several.
     fn check_certificate(&mut self, cert: &Cert, who: &str, path: &Path) {
+        let again = || suggest_reissue(cert, path, "--all ");
         for broken in &cert.extensions.broken {
             self.add_finding(
                 rule::MALFORMED_CERTIFICATE
                     .at(path)
                     .found(format!("{who}{broken}"))
-                    .expected("well-formed extensions"),
+                    .expected("well-formed extensions")
+                    .fix(again()),
             );
         }
         if !cert.signature.consistent {
             let found = format!("{who}has different signature algorithms inside and outside the signed part");
-            self.add_finding(rule::MALFORMED_CERTIFICATE.at(path).found(found).expected("the same"));
+            self.add_finding(
+                rule::MALFORMED_CERTIFICATE.at(path).found(found).expected("the same").fix(again()),
+            );
         }
         if cert.version != 3 {
             let found = format!("{who}X.509 version {}", cert.version);
-            self.add_finding(rule::VERSION.at(path).found(found).expected("version 3").fix(REISSUE));
+            self.add_finding(rule::VERSION.at(path).found(found).expected("version 3").fix(again()));
         }
         if let Err(why) = check_serial(&cert.serial) {
             let found = format!("{who}serial number {} {why}", crate::finding::hex(&cert.serial));
             self.add_finding(
-                rule::SERIAL_NUMBER.at(path).found(found).expected("positive, at most 20 bytes").fix(REISSUE),
+                rule::SERIAL_NUMBER.at(path).found(found).expected("positive, at most 20 bytes").fix(again()),
             );
         }
         if !cert.key.kind.is_strong() {
@@ -99,12 +104,12 @@ impl RuleChecker<'_> {
                     .at(path)
                     .found(found)
                     .expected("RSA of 3072 to 8192 bits, EC on P-256, P-384 or P-521, or Ed25519")
-                    .fix(REISSUE),
+                    .fix(suggest_reissue(cert, path, "--all --algo ecdsa-p256 ")),
             );
         }
         if !cert.signature.is_supported() {
             let found = format!("{who}signed by {}", cert.signature.name());
-            self.add_finding(rule::SIGNATURE_ALGORITHM.at(path).found(found).expected("RSA, ECDSA or Ed25519 with SHA-256 or better; for RSA-PSS, a salt as long as the hash").fix(REISSUE));
+            self.add_finding(rule::SIGNATURE_ALGORITHM.at(path).found(found).expected("RSA, ECDSA or Ed25519 with SHA-256 or better; for RSA-PSS, a salt as long as the hash").fix(again()));
         }
         for unknown in cert.extensions.unknown.iter().filter(|u| u.critical) {
             let found = format!("{who}critical extension {}", unknown.value);
@@ -113,7 +118,7 @@ impl RuleChecker<'_> {
                     .at(path)
                     .found(found)
                     .expected("only critical extensions that are understood")
-                    .fix(REISSUE),
+                    .fix(again()),
             );
         }
         self.check_validity(cert, who, path);
@@ -135,7 +140,13 @@ impl RuleChecker<'_> {
                     .at(path)
                     .found(format!("{who}expired at {until}"))
                     .expected(format!("valid at {now}"))
-                    .fix(REISSUE),
+                    .fix(match cert.is_ca() && cert.is_self_issued() {
+                        true => {
+                            "make a new authority with `certck mint`: peers reject all that this one signed"
+                                .to_owned()
+                        }
+                        false => suggest_reissue(cert, path, ""),
+                    }),
             );
         } else if self.expires_soon(from.unix, until.unix) {
             let left = format_span(until.unix - self.at);
@@ -147,7 +158,7 @@ impl RuleChecker<'_> {
                         "more than {}",
                         format_span(self.warning_period(from.unix, until.unix))
                     ))
-                    .fix(REISSUE),
+                    .fix(suggest_reissue(cert, path, "")),
             );
         }
         let (longest, length) =
@@ -158,7 +169,7 @@ impl RuleChecker<'_> {
                     .at(path)
                     .found(format!("{who}valid for {} days", length / DAY))
                     .expected(format!("at most {}", longest / DAY))
-                    .fix("issue it again with fewer --days"),
+                    .fix(suggest_reissue(cert, path, "--all --days 365 ")),
             );
         }
     }
@@ -167,7 +178,9 @@ impl RuleChecker<'_> {
         if !cert.is_ca() {
             let found = format!("{who}not a CA by its basicConstraints");
             self.add_finding(
-                rule::NOT_A_CA.at(path).found(found).expected("basicConstraints with CA true").fix(REISSUE),
+                rule::NOT_A_CA.at(path).found(found).expected("basicConstraints with CA true").fix(
+                    "put the CA's own certificate there; if it is this one, replace the CA: `certck mint`",
+                ),
             );
         }
         let present = cert.extensions.key_usage.as_ref().map(|k| k.value);
@@ -177,7 +190,7 @@ impl RuleChecker<'_> {
                     .at(path)
                     .found(format!("{who}{}", describe_key_usage(present)))
                     .expected(usage.usage_names().join(" and "))
-                    .fix(REISSUE),
+                    .fix(suggest_reissue(cert, path, "--all ")),
             );
         }
     }
@@ -214,7 +227,7 @@ impl RuleChecker<'_> {
                     .at(path)
                     .found("a CA by its basicConstraints")
                     .expected("a leaf")
-                    .fix(REISSUE),
+                    .fix(suggest_renewal(path, "--all ")),
             );
         }
         let usage = cert.extensions.key_usage.as_ref().map(|k| k.value);
@@ -224,7 +237,7 @@ impl RuleChecker<'_> {
                     .at(path)
                     .found(describe_key_usage(usage))
                     .expected("digitalSignature")
-                    .fix(REISSUE),
+                    .fix(suggest_renewal(path, "--all ")),
             );
         }
         self.check_extended_key_usage(cert, role, path);
@@ -239,7 +252,7 @@ impl RuleChecker<'_> {
                     .at(path)
                     .found("no DNS name or address as subject alternative name")
                     .expected("the names and addresses that clients connect to")
-                    .fix(REISSUE),
+                    .fix(suggest_new_names("NAME")),
             );
         }
     }
@@ -253,7 +266,7 @@ impl RuleChecker<'_> {
                     .at(path)
                     .found(format!("{name}: {why}"))
                     .expected("names that a client can ask for")
-                    .fix("issue it again with the right name, an address as an IP name"),
+                    .fix(suggest_new_names("NAME")),
             );
         }
     }
@@ -268,7 +281,9 @@ impl RuleChecker<'_> {
                     .at(&case.chain.path)
                     .found(format!("its key is the key of {}", ca.subject))
                     .expected("a key of its own")
-                    .fix("issue a new key and certificate, and treat the CA's key as exposed"),
+                    .fix(
+                        "make a new authority with `certck mint`: whoever reads this key can sign as the CA",
+                    ),
             );
         }
     }
@@ -285,13 +300,17 @@ impl RuleChecker<'_> {
                     .at(path)
                     .found("no extendedKeyUsage: valid for either role")
                     .expected(wanted)
-                    .fix(REISSUE),
+                    .fix(suggest_renewal(path, "--all ")),
             ),
             Some(usages) if usages.iter().any(|u| Some(u) == oid::encode_purpose(wanted).as_ref()) => {}
             Some(usages) => {
                 let names: Vec<_> = usages.iter().map(|u| oid_name(u)).collect();
                 self.add_finding(
-                    rule::EXTENDED_KEY_USAGE.at(path).found(names.join(", ")).expected(wanted).fix(REISSUE),
+                    rule::EXTENDED_KEY_USAGE
+                        .at(path)
+                        .found(names.join(", "))
+                        .expected(wanted)
+                        .fix(suggest_renewal(path, "--all ")),
                 );
             }
         }
@@ -321,8 +340,6 @@ fn explain_unmatchable(name: &GeneralName) -> Option<&'static str> {
         () => Some("not a DNS name"),
     }
 }
-
-const REISSUE: &str = "issue it again: `certck mint renew`, or the CA that issued it";
 
 /// Whether the issuer of a certificate is among others.
 fn is_issued_by_any(cert: &Cert, others: &[Cert]) -> bool {

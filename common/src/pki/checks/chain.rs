@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, Error, KeyUsage, anchor_from_trusted_cert};
 
+use super::advice::{suggest_new_names, suggest_reissue};
 use super::{DirectoryContent, RuleChecker};
 use crate::finding::{Finding, Severity};
 use crate::pki::name::GeneralName;
@@ -64,7 +65,7 @@ impl RuleChecker<'_> {
                 .at(&case.chain.path)
                 .found(found)
                 .expected("the leaf, then the issuer of each; not what is in ca.crt")
-                .fix("reorder the file"),
+                .fix("put the leaf first, then the issuer of each, and leave out what is in ca.crt"),
         );
     }
 
@@ -87,7 +88,7 @@ impl RuleChecker<'_> {
                     .at(&case.chain.path)
                     .found(format!("{who}{why}"))
                     .expected("the identifier of its issuer, by which OpenSSL finds it")
-                    .fix("issue it again"),
+                    .fix(suggest_reissue(cert, &case.chain.path, "--all ")),
             );
         }
     }
@@ -190,7 +191,11 @@ impl RuleChecker<'_> {
             if let Err(e) = self.validate_leaf(case, leaf, Requirements::CONFORMANCE) {
                 let expected = "what RFC 5280 obliges CAs to issue";
                 self.add_finding(
-                    rule::CONFORMANCE.at(path).found(e.to_string()).expected(expected).fix("issue it again"),
+                    rule::CONFORMANCE
+                        .at(path)
+                        .found(e.to_string())
+                        .expected(expected)
+                        .fix(suggest_reissue(leaf, path, "--all ")),
                 );
             }
         }
@@ -238,7 +243,7 @@ impl RuleChecker<'_> {
                         .at(&case.chain.path)
                         .found(found)
                         .expected(format!("{host} among the subject alternative names"))
-                        .fix("issue it again for this name"),
+                        .fix(suggest_new_names(host)),
                 );
             }
         }

@@ -1,5 +1,6 @@
 //! The content of a directory checked against the rules: one file per kind of subject. Reading is done before.
 
+mod advice;
 mod certificate;
 mod chain;
 mod revocation;

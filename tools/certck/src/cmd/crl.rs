@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use common::exit::Exit;
 use common::out::{Format, Out};
-use common::pki::PassphraseArgs;
+use common::pki::{CrlLimitArgs, PassphraseArgs};
 
 use crate::ca_dir::{CaDir, NextCrl};
 use crate::issued_log;
@@ -40,7 +40,8 @@ pub(crate) struct NewCrlArgs {
 /// The validity of a new CRL and the directories that get it.
 #[derive(clap::Args, Debug)]
 pub(crate) struct PublishArgs {
-    /// Validity of the CRL in days [default: that of the present CRL, or 90]
+    /// Validity of the CRL in days [default: crl_days of the authority's authority.toml; else that of the present CRL, or
+    /// 90]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub(crate) days: Option<u16>,
     /// Also replace ca.crl in this certificate directory; may be repeated
@@ -51,6 +52,8 @@ pub(crate) struct PublishArgs {
     #[arg(long)]
     pub(crate) first: bool,
     #[command(flatten)]
+    pub(crate) crl_limit: CrlLimitArgs,
+    #[command(flatten)]
     pub(crate) passphrase: PassphraseArgs,
 }
 
@@ -59,7 +62,8 @@ pub(crate) fn run(cmd: &CrlCommand, format: Format, out: &mut Out) -> anyhow::Re
         CrlCommand::Check(args) => super::crlcheck::run(args, format, out),
         CrlCommand::Fetch(args) => super::fetch::run(args, format, out),
         CrlCommand::New(args) => {
-            let ca = CaDir::open(&args.ca, args.publish.passphrase.read()?.as_ref())?;
+            let passphrase = args.publish.passphrase.read()?;
+            let ca = CaDir::open(&args.ca, passphrase.as_ref(), args.publish.crl_limit)?;
             let places = ca.open_crl_stores(&args.publish.to, out)?;
             let next = NextCrl { revoked: ca.revoked_entries(args.publish.first)?, days: args.publish.days };
             let written = ca.publish_crl(next, &places, out)?;

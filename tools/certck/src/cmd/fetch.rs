@@ -173,7 +173,7 @@ impl CrlFetch<'_> {
         out: &mut Out,
     ) -> anyhow::Result<Result<(), FetchFailure>> {
         // The directory is locked from here on, so that what is compared is what is replaced.
-        let lists = CrlStore::open(dir)?;
+        let lists = CrlStore::open(dir, self.args.crl_limit)?;
         if let Some(why) = lists.explain_older(new, issuer) {
             let finding = CRL_OLDER.at(Path::new(from)).found(why).expected("the same or a newer one").fix(
                 "check which server answers at the address; if the present CRL is wrong, replace it by hand",

@@ -6,10 +6,11 @@ use anyhow::{Context, bail, ensure};
 use common::error::HintExt;
 use common::exit::Exit;
 use common::out::{Format, Out};
-use common::pki::{Passphrase, PassphraseArgs, Role, pem};
+use common::pki::{CrlLimitArgs, Passphrase, PassphraseArgs, Role, pem};
 use common::record::certck::MintedRecord;
 
 use crate::authority::{IssuedLeaf, KeyAlgorithm, SigningKeyPair};
+use crate::authority_settings::AuthoritySettings;
 use crate::ca_dir::CaDir;
 use crate::leaf::{
     LeafHost, LeafRequest, LeafSubject, StatusUrls, Validity, default_common_name, parse_common_name,
@@ -19,14 +20,14 @@ use crate::new_passphrase::read_new_passphrase;
 use crate::pem_block::encode_block;
 use crate::request::{RequestKey, SigningRequest};
 use crate::staged_dirs::DirectoryStage;
-use crate::{authority_settings, files, issued_log};
+use crate::{files, issued_log};
 
 /// Make another server's or client's directory under an existing authority
 ///
 /// Makes DEST_DIR with ca.crt, a new certificate and its key, and the authority's CRL. It appears as a whole once it is
 /// checked, or not at all; nothing that exists is replaced. Give each server and each client a certificate of its own, so
-/// that one can be revoked without the others. The certificate names the CRL and OCSP addresses of the authority's
-/// authority.toml, unless options name others.
+/// that one can be revoked without the others. Validity, kind of key, CRL and OCSP addresses are those of the authority's
+/// authority.toml, unless options say otherwise.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck mint leaf pki/ca node18_certs --role server --host node18.example.org --name node18
@@ -48,10 +49,10 @@ pub(crate) struct MintLeafArgs {
     /// Common name, which identifies the client in audit logs [default: profguard server, profguard client]
     #[arg(long, value_name = "NAME", value_parser = parse_common_name)]
     name: Option<String>,
-    /// Validity of the certificate in days
-    #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3650))]
-    days: u16,
-    /// Key algorithm [default: that of the authority]
+    /// Validity of the certificate in days [default: that of the authority's authority.toml, or 365]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=3650))]
+    days: Option<u16>,
+    /// Key algorithm [default: that of the authority's authority.toml, or of its own key]
     #[arg(long, value_enum)]
     algo: Option<KeyAlgorithm>,
     #[command(flatten)]
@@ -64,28 +65,33 @@ pub(crate) struct MintLeafArgs {
     #[arg(long, requires = "passphrase")]
     encrypt: bool,
     #[command(flatten)]
+    crl_limit: CrlLimitArgs,
+    #[command(flatten)]
     passphrase: PassphraseArgs,
 }
 
 pub(crate) fn run(args: &MintLeafArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let passphrase =
         if args.encrypt { read_new_passphrase(&args.passphrase)? } else { args.passphrase.read()? };
-    let ca = CaDir::open(&args.ca, passphrase.as_ref())?;
+    let ca = CaDir::open(&args.ca, passphrase.as_ref(), args.crl_limit)?;
     if passphrase.is_some() && !args.encrypt && !ca.is_encrypted() {
         return Err(anyhow::anyhow!(
             "a passphrase is given, and neither the authority's key nor the new one is encrypted"
         ))
         .hint("add --encrypt, or omit the passphrase option");
     }
-    warn_if_long(args.days, out);
-    let (validity, cut) = Validity::for_days(args.days)?.within_issuer(&ca.certificate)?;
+    let settings = AuthoritySettings::read_file(&ca.path)?;
+    let days = args.days.or(settings.days).unwrap_or(365);
+    warn_if_long(days, out);
+    let (validity, cut) = Validity::for_days(days)?.within_issuer(&ca.certificate)?;
     if cut {
         out.warn(
             args.ca.display(),
             format_args!("expires at {}, and the certificate with it", ca.certificate.not_after),
         );
     }
-    let made = make_leaf_dir(args, &ca, validity, passphrase.as_ref().filter(|_| args.encrypt))?;
+    let lock = passphrase.as_ref().filter(|_| args.encrypt);
+    let made = make_leaf_dir(args, &ca, &settings, validity, lock)?;
     report_minted(&[made], format, out)?;
     Ok(Exit::Ok)
 }
@@ -93,6 +99,7 @@ pub(crate) fn run(args: &MintLeafArgs, format: Format, out: &mut Out) -> anyhow:
 fn make_leaf_dir(
     args: &MintLeafArgs,
     ca: &CaDir,
+    settings: &AuthoritySettings,
     validity: Validity,
     lock: Option<&Passphrase>,
 ) -> anyhow::Result<MintedRecord> {
@@ -101,7 +108,7 @@ fn make_leaf_dir(
     let (parent, name) = split_destination(&args.dest)?;
     let mut stage = DirectoryStage::begin(parent)?;
     stage.add_dir(name)?;
-    let (leaf, key) = issue_leaf(args, ca, validity)?;
+    let (leaf, key) = issue_leaf(args, ca, settings, validity)?;
     stage.write_file(name, layout.ca, encode_block("CERTIFICATE", &ca.certificate.der).as_bytes())?;
     stage.write_file(name, layout.leaf, leaf.pem.as_bytes())?;
     stage.write_file(name, layout.crl, list.as_bytes())?;
@@ -110,7 +117,14 @@ fn make_leaf_dir(
         stage.write_file(name, layout.key, key.to_pem(lock)?.as_bytes())?;
         files.insert(2, layout.key);
     }
-    check_new_directory(&stage.staged_path(name), args.role, &args.dest, lock, args.csr.is_some())?;
+    check_new_directory(
+        &stage.staged_path(name),
+        args.role,
+        &args.dest,
+        lock,
+        args.csr.is_some(),
+        args.crl_limit,
+    )?;
     issued_log::append_line(ca, &issued_log::issued_line(&leaf, args.role, &args.hosts, &args.dest)?)?;
     stage.commit()?;
     let algorithm = KeyAlgorithm::for_key(&leaf.cert.key)
@@ -125,6 +139,7 @@ fn make_leaf_dir(
 fn issue_leaf(
     args: &MintLeafArgs,
     ca: &CaDir,
+    settings: &AuthoritySettings,
     validity: Validity,
 ) -> anyhow::Result<(IssuedLeaf, Option<SigningKeyPair>)> {
     let name = args.name.clone().unwrap_or_else(|| default_common_name(args.role));
@@ -133,7 +148,7 @@ fn issue_leaf(
         subject: LeafSubject::Common(&name),
         hosts: &args.hosts,
         validity,
-        addresses: &args.addresses.or_defaults(authority_settings::read_urls(&ca.path)?),
+        addresses: &args.addresses.or_defaults(&settings.addresses),
     };
     if let Some(path) = &args.csr {
         let shown = || path.display().to_string();
@@ -141,7 +156,7 @@ fn issue_leaf(
         let key = RequestKey::of_request(&request).with_context(shown)?;
         return Ok((ca.authority.issue_leaf(&key, &leaf)?, None));
     }
-    let key = match args.algo {
+    let key = match args.algo.or(settings.algo) {
         Some(algo) => algo.generate_key()?,
         None => KeyAlgorithm::for_key(&ca.certificate.key)?.generate_key()?,
     };

@@ -23,8 +23,8 @@ use crate::staged_dirs::DirectoryStage;
 /// 0700 for directories and 0600 for files. All appear at once; nothing that exists is replaced. `certck mint leaf` adds
 /// servers and clients under the same authority, `certck mint renew` renews certificates that expire soon, and `certck mint
 /// rollover` replaces the root.
-/// DIR/ca/issued.jsonl lists every certificate issued; DIR/ca/authority.toml keeps the addresses of --crl-url and
-/// --ocsp-url for certificates that `certck mint leaf` issues.
+/// DIR/ca/issued.jsonl lists every certificate issued; DIR/ca/authority.toml keeps --crl-url, --ocsp-url, --days, --crl-days
+/// and --algo for the certificates and CRLs that are issued later. Edit it to change them.
 #[derive(clap::Args, Debug)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
@@ -116,11 +116,7 @@ fn make_dirs(
         made.push(record);
     }
     stage.write_file(CA, issued_log::FILE, &lines)?;
-    stage.write_file(
-        CA,
-        authority_settings::FILE,
-        authority_settings::format_settings(&plan.addresses)?.as_bytes(),
-    )?;
+    stage.write_file(CA, authority_settings::FILE, plan.settings.to_toml()?.as_bytes())?;
     Ok(made)
 }
 

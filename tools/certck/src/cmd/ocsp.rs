@@ -9,7 +9,7 @@ use common::finding::Severity;
 use common::out::Out;
 use common::pki::role::LAYOUTS;
 use common::pki::rule::REVOKED;
-use common::pki::{Cert, Crl, format_utc, pem, revocation_reason};
+use common::pki::{Cert, Crl, CrlLimitArgs, format_utc, revocation_reason};
 use common::record::certck as record;
 use common::record::write as line;
 use common::report::ReportFormat;
@@ -18,9 +18,9 @@ use time::OffsetDateTime;
 
 use crate::check_output::LiveReport;
 use crate::download::{self, DownloadOptions};
-use crate::files;
 use crate::ocsp::{OcspAnswer, OcspError, OcspRequest, OcspStatus};
 use crate::rules::{NO_RESPONDER, OCSP_ANSWER, OCSP_RULES, OCSP_UNKNOWN};
+use crate::{crl_store, files};
 
 /// Ask OCSP responders whether certificates are revoked
 ///
@@ -43,6 +43,8 @@ pub(crate) struct OcspArgs {
     /// File of issuers' certificates that are not in PATH; may be repeated
     #[arg(long, value_name = "FILE")]
     issuer: Vec<PathBuf>,
+    #[command(flatten)]
+    crl_limit: CrlLimitArgs,
     #[command(flatten)]
     limits: DownloadOptions,
 }
@@ -100,7 +102,7 @@ struct OcspSubjects {
 }
 
 impl OcspSubjects {
-    fn read_path(path: &Path) -> anyhow::Result<Self> {
+    fn read_path(path: &Path, crl_limit: CrlLimitArgs) -> anyhow::Result<Self> {
         if !path.is_dir() {
             let chain = files::read_certificates(path)?;
             ensure!(!chain.is_empty(), "{}: holds no certificate", path.display());
@@ -111,12 +113,11 @@ impl OcspSubjects {
             format!("{}: holds neither {}", path.display(), LAYOUTS.map(|l| l.leaf).join(" nor "))
         })?;
         // Whether the list is in order is for `check`; what it revokes is not believed here either way.
-        let blocks =
-            files::read_file(&path.join("ca.crl")).and_then(|b| Ok(pem::parse(&b)?)).unwrap_or_default();
+        let crls = crl_store::read_crls(&path.join("ca.crl"), crl_limit)?;
         Ok(Self {
             chain: files::read_certificates(&file)?,
             issuers: files::read_certificates(&path.join("ca.crt"))?,
-            crls: blocks.iter().filter_map(|b| Crl::parse(&b.der).ok()).collect(),
+            crls: crls.crls,
             file,
         })
     }
@@ -129,7 +130,7 @@ fn ask_all(
     report: &mut OcspReport,
     out: &Out,
 ) -> anyhow::Result<()> {
-    let subjects = OcspSubjects::read_path(path)?;
+    let subjects = OcspSubjects::read_path(path, args.crl_limit)?;
     let mut asked = false;
     let mut silent = Vec::new();
     for (i, cert) in subjects.chain.iter().enumerate().filter(|(_, c)| !c.is_self_issued()) {

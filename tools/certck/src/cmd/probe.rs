@@ -116,7 +116,12 @@ pub(crate) fn run(args: &ProbeArgs, format: ReportFormat, out: &mut Out) -> anyh
         .hint(format!("see `certck check {}`", args.certs_dir.display()))?;
     let mut invalid_clients_to_try = vec![invalid_clients::client_of_unknown_ca()?];
     if let Some(ca) = &args.ca {
-        invalid_clients_to_try.extend(invalid_clients::invalid_clients_of_ca(ca, passphrase.as_ref(), &dir)?);
+        invalid_clients_to_try.extend(invalid_clients::invalid_clients_of_ca(
+            ca,
+            passphrase.as_ref(),
+            args.crl_limit,
+            &dir,
+        )?);
     }
     for dir in &args.must_reject {
         invalid_clients_to_try.push(invalid_clients::client_of_directory(dir, passphrase.as_ref())?);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use common::error::HintExt;
 use common::exit::Exit;
 use common::out::{Format, Out};
-use common::pki::{PassphraseArgs, Role};
+use common::pki::{CrlLimitArgs, PassphraseArgs, Role};
 use common::policy::shell_quote;
 use time::OffsetDateTime;
 
@@ -70,13 +70,15 @@ pub(crate) struct RenewArgs {
     #[arg(long, conflicts_with = "encrypt")]
     plain: bool,
     #[command(flatten)]
+    crl_limit: CrlLimitArgs,
+    #[command(flatten)]
     passphrase: PassphraseArgs,
 }
 
 pub(crate) fn run(args: &RenewArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let passphrase =
         if args.encrypt { read_new_passphrase(&args.passphrase)? } else { args.passphrase.read()? };
-    let ca = CaDir::open(&args.dir, passphrase.as_ref())?;
+    let ca = CaDir::open(&args.dir, passphrase.as_ref(), args.crl_limit)?;
     let list = ca.crl_in_force()?;
     let list_is_due = list.next_update.is_none_or(|end| expires_soon(args, list.this_update.unix, end.unix));
     let leaves = leaf_dirs(&args.dir, &args.leaves)?
@@ -110,7 +112,7 @@ pub(crate) fn run(args: &RenewArgs, format: Format, out: &mut Out) -> anyhow::Re
     let mut written = Vec::new();
     if args.all || list_is_due {
         written.extend(match args.dry_run {
-            true => ca.preview_crl(None, &places)?,
+            true => ca.preview_crl(None, &places, out)?,
             false => {
                 ca.publish_crl(NextCrl { revoked: ca.revoked_entries(false)?, days: None }, &places, out)?
             }

@@ -84,7 +84,8 @@ impl RevokeReason {
 }
 
 pub(crate) fn run(args: &RevokeArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
-    let ca = CaDir::open(&args.ca, args.publish.passphrase.read()?.as_ref())?;
+    let passphrase = args.publish.passphrase.read()?;
+    let ca = CaDir::open(&args.ca, passphrase.as_ref(), args.publish.crl_limit)?;
     let serials = collect_serials(args, &ca)?;
     let places = ca.open_crl_stores(&args.publish.to, out)?;
     let mut revoked = ca.revoked_entries(args.publish.first)?;

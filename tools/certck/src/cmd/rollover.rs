@@ -9,13 +9,14 @@ use anyhow::{Context, ensure};
 use common::error::HintExt;
 use common::exit::Exit;
 use common::out::{Format, Out};
-use common::pki::{Cert, Crl, Passphrase, PassphraseArgs};
+use common::pki::{Cert, Crl, CrlLimitArgs, Passphrase, PassphraseArgs};
 use common::policy::shell_quote;
 use common::record::RecordPath;
 use common::record::certck::WrittenRecord;
 use rustix::fs::{CWD, RenameFlags};
 
 use crate::authority::{Authority, KeyAlgorithm, Validity};
+use crate::authority_settings::{self, AuthoritySettings};
 use crate::ca_dir::CaDir;
 use crate::leaf::parse_common_name;
 use crate::mint_plan::random_ca_name;
@@ -23,7 +24,7 @@ use crate::pem_block::encode_block;
 use crate::renewal::{KeyCheck, NewDirectory, PresentDir, Renewal, RenewalOptions, encode_roots};
 use crate::staged_dirs::DirectoryStage;
 use crate::written_output::report_all_written;
-use crate::{authority_settings, files, issued_log};
+use crate::{files, issued_log};
 
 /// Replace the root of an authority, in three steps during which both roots are trusted
 ///
@@ -62,6 +63,8 @@ pub(crate) struct RolloverArgs {
     /// Finish although certificates of the old root are still valid: their holders are rejected then
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    crl_limit: CrlLimitArgs,
     #[command(flatten)]
     passphrase: PassphraseArgs,
 }
@@ -109,7 +112,7 @@ impl Rollover<'_> {
     }
 
     fn open_ca(&self, name: &str) -> anyhow::Result<CaDir> {
-        CaDir::open(&self.path_of(name), self.passphrase)
+        CaDir::open(&self.path_of(name), self.passphrase, self.args.crl_limit)
     }
 
     /// Makes the new authority, unless it is there from an interrupted run, and adds it to the directories.
@@ -125,7 +128,7 @@ impl Rollover<'_> {
         let (root, crl) = (&new.certificate, new.usable_crl()?);
         let mut written = vec![root_record(&new.path, root)];
         for leaf in self.leaves {
-            let mut content = NewDirectory::read_dir(leaf)?;
+            let mut content = NewDirectory::read_dir(leaf, self.args.crl_limit)?;
             let mut roots = roots_of(leaf)?;
             if !roots.iter().any(|known| known.der == root.der) {
                 roots.push(root.clone());
@@ -143,9 +146,13 @@ impl Rollover<'_> {
         let name = self.args.name.clone().map_or_else(random_ca_name, Ok)?;
         let validity = Validity::for_days(self.args.ca_days.unwrap_or(3650))?;
         let (authority, root) = Authority::new(algo.generate_key()?, &name, validity)?;
-        let crl_validity = match old.crl_in_force()? {
-            Crl { this_update, next_update: Some(until), .. } => Validity::as_long_as(*this_update, *until)?,
-            _ => Validity::for_days(90)?,
+        let mut settings = AuthoritySettings::read_file(&old.path)?;
+        settings.algo = self.args.algo.or(settings.algo);
+        let crl_validity = match (settings.crl_days, old.crl_in_force()?) {
+            (None, Crl { this_update, next_update: Some(until), .. }) => {
+                Validity::as_long_as(*this_update, *until)?
+            }
+            (days, _) => Validity::for_days(days.unwrap_or(90))?,
         };
         let crl = authority.sign_crl(1, Vec::new(), crl_validity.within_issuer(&root.cert)?.0)?;
         // Like the old one: with a passphrase only if that one has it.
@@ -156,8 +163,7 @@ impl Rollover<'_> {
         stage.write_file(NEXT, "ca.key", authority.key_pem(lock)?.as_bytes())?;
         stage.write_file(NEXT, "ca.crl", encode_block("X509 CRL", &crl).as_bytes())?;
         stage.write_file(NEXT, issued_log::FILE, b"")?;
-        let settings = authority_settings::format_settings(&authority_settings::read_urls(&old.path)?)?;
-        stage.write_file(NEXT, authority_settings::FILE, settings.as_bytes())?;
+        stage.write_file(NEXT, authority_settings::FILE, settings.to_toml()?.as_bytes())?;
         stage.commit()
     }
 
@@ -201,7 +207,7 @@ impl Rollover<'_> {
                 out.error(leaf.dir.display(), "left as it is: its certificate is by the old root");
                 continue;
             }
-            let mut content = NewDirectory::read_dir(leaf)?;
+            let mut content = NewDirectory::read_dir(leaf, self.args.crl_limit)?;
             let mut roots = roots_of(leaf)?;
             roots.retain(|root| root.der != old.certificate.der);
             content.roots = encode_roots(&roots);

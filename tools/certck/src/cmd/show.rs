@@ -7,8 +7,8 @@ use common::exit::Exit;
 use common::input_lines::open_input;
 use common::out::{Format, Out};
 use common::pki::der::Der;
-use common::pki::pem::{self, Block};
-use common::pki::{Cert, Crl, key, revocation_reason};
+use common::pki::pem::{self, Block, PemError};
+use common::pki::{Cert, Crl, CrlLimitArgs, key, revocation_reason};
 use common::record::certck as record;
 use common::text::Safe;
 use zeroize::Zeroizing;
@@ -20,7 +20,7 @@ use crate::request::SigningRequest;
 ///
 /// PEM and DER are detected. Of a private key only its kind and the hash of its public half are shown, which is the same as
 /// that of its certificate; of an encrypted key, how it is encrypted. Symbolic links are followed and pipes read, up to
-/// 128 MiB of each. A block that cannot be shown is an error, and the others are shown all the same; of a malformed
+/// --max-crl-bytes of each. A block that cannot be shown is an error, and the others are shown all the same; of a malformed
 /// certificate, the parts that can be read.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
@@ -31,23 +31,28 @@ pub(crate) struct ShowArgs {
     /// Files to show; standard input if none is given, or for `-`
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    crl_limit: CrlLimitArgs,
 }
-
-/// The largest file that is read, in bytes.
-const MAX_BYTES: u64 = common::pki::MAX_CRL_BYTES;
 
 pub(crate) fn run(args: &ShowArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let mut shown = 0;
     for file in super::paths_or_stdin(&args.files) {
-        match read_input(&file).and_then(|bytes| split_blocks(&bytes)) {
+        match read_input(&file, args.crl_limit.max_crl_bytes).and_then(|bytes| split_blocks(&bytes)) {
             Err(e) => out.failed(file.display(), &e),
             Ok(blocks) => {
                 for block in blocks {
-                    let line = block.line;
+                    let block = match block {
+                        Ok(block) => block,
+                        Err(e) => {
+                            out.failed(file.display(), &e.into());
+                            continue;
+                        }
+                    };
                     match show_block(&block, &file, format, out) {
                         Ok(()) => shown += 1,
                         Err(e) if common::error::is_broken_pipe(&e) => return Err(e),
-                        Err(e) => out.failed(format_args!("{}:{line}", file.display()), &e),
+                        Err(e) => out.failed(format_args!("{}:{}", file.display(), block.line), &e),
                     }
                 }
             }
@@ -61,14 +66,14 @@ pub(crate) fn run(args: &ShowArgs, format: Format, out: &mut Out) -> anyhow::Res
 }
 
 /// A file, a pipe or standard input, whole.
-fn read_input(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    Ok(Zeroizing::new(open_input(path)?.read_all(MAX_BYTES)?))
+fn read_input(path: &Path, limit: u64) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    Ok(Zeroizing::new(open_input(path)?.read_all(limit)?))
 }
 
 /// The blocks of a file: those of PEM, or the one that DER is.
-fn split_blocks(bytes: &[u8]) -> anyhow::Result<Vec<Block>> {
+fn split_blocks(bytes: &[u8]) -> anyhow::Result<Vec<Result<Block, PemError>>> {
     if bytes.first() != Some(&0x30) {
-        return Ok(pem::parse(bytes)?);
+        return Ok(pem::parse_each(bytes)?);
     }
     let der = |label: &str| {
         let der = Zeroizing::new(bytes.to_vec());
@@ -84,7 +89,7 @@ fn split_blocks(bytes: &[u8]) -> anyhow::Result<Vec<Block>> {
             None => bail!("looks like DER, but is not a certificate, CRL, signing request or private key"),
         },
     };
-    Ok(vec![der(label)])
+    Ok(vec![Ok(der(label))])
 }
 
 /// The forms of private keys.
@@ -110,7 +115,16 @@ fn show_block(block: &Block, path: &Path, format: Format, out: &mut Out) -> anyh
             if json { Ok(out.record(&record)?) } else { write_certificate(&record, out) }
         }
         "X509 CRL" => {
-            let crl = Crl::parse(&block.der).context("not a CRL")?;
+            let crl = match Crl::parse(&block.der) {
+                Ok(crl) => crl,
+                Err(e) => {
+                    let parts = describe::describe_readable_crl_parts(&block.der);
+                    if !json && !parts.is_empty() {
+                        write_table(&path, line, "malformed CRL", &parts, out)?;
+                    }
+                    return Err(e).context("not a CRL");
+                }
+            };
             let record = describe::describe_crl(&crl, path, line);
             if json { Ok(out.record(&record)?) } else { write_crl(&record, out) }
         }

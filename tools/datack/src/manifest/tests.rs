@@ -92,6 +92,13 @@ fn a_line_has_a_bound() {
 }
 
 #[test]
+fn a_list_without_files_is_told_as_such() {
+    for empty in [&b""[..], b"\n", b"# nothing\n", b"\xef\xbb\xbf", b"\xff\xfe"] {
+        assert_eq!(text::parse_manifest(empty).unwrap_err(), "names no file: nothing would be verified");
+    }
+}
+
+#[test]
 fn malformed_lines_are_errors() {
     for line in [
         "x",

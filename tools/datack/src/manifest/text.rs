@@ -103,7 +103,7 @@ pub(crate) fn parse_manifest(content: &[u8]) -> Result<Vec<ManifestEntry>, Strin
     }
     match open {
         Some(_) => Err("has no summary at its end: truncated".into()),
-        None if entries.is_empty() => Err("empty name, or a NUL byte in it".into()),
+        None if entries.is_empty() => Err("names no file: nothing would be verified".into()),
         None => Ok(entries),
     }
 }

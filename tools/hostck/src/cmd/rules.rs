@@ -95,7 +95,10 @@ mod tests {
         assert!(!text.contains("reference"));
         let (_, text) = hostck(&["rules", "aslr"]);
         assert!(text.starts_with("aslr             error    ") && text.lines().count() == 4, "{text}");
-        assert!(text.contains("  fix        sysctl -w kernel.randomize_va_space=2\n"), "{text}");
+        assert!(
+            text.contains("  fix        write `kernel.randomize_va_space = 2` in /etc/sysctl.d/"),
+            "{text}"
+        );
         let (_, json) = hostck(&["rules", "--format", "json"]);
         for line in json.lines() {
             let record: serde_json::Value = serde_json::from_str(line).unwrap();

@@ -43,8 +43,11 @@ pub(super) static CHECK: HostCheck = HostCheck {
                     })
                     .expected("an unprivileged account")
                     .fix(match host.live {
-                        true => "run the tools as another user: useradd --system profguard",
-                        false => "add an account to the image: useradd --root DIR --system profguard",
+                        true => "useradd --system --shell /usr/sbin/nologin profguard, and run the tools as that user".to_owned(),
+                        false => format!(
+                            "useradd {}--system --shell /usr/sbin/nologin profguard, and run the tools as that user",
+                            host.root_option()
+                        ),
                     }),
             );
             return found;

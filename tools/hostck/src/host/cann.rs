@@ -2,7 +2,7 @@
 //! unchanged since set_env.sh.
 
 use common::finding::{Finding, Severity};
-use common::policy::Mode;
+use common::policy::{Mode, shell_quote};
 use common::rule::Rule;
 
 use super::{AuditedHost, HostCheck};
@@ -88,7 +88,7 @@ fn check_toolkit(host: &AuditedHost, check: &HostCheck, home: &str) -> Vec<Findi
             found.push(
                 finding
                     .expected("writable by its owner only")
-                    .fix(format!("chmod -R go-w {}", place.display())),
+                    .fix(format!("chmod -R go-w {}", shell_quote(&place))),
             );
         }
         let Some(uid) = host.user.as_deref().and_then(|user| host.ids.uid_of(user)) else { continue };

@@ -11,7 +11,7 @@ pub(super) static CHECK: HostCheck = HostCheck {
         severity: Severity::Warning,
         what: "the clock is not synchronized",
         why: "With a wrong clock valid certificates are rejected or expired ones accepted, and traces of hosts do not line up.",
-        fix: "systemctl enable --now chronyd",
+        fix: "timedatectl set-ntp true; where that finds no time service, install chrony",
         reference: "RFC 5280, section 4.1.2.5; systemd-timesyncd.service(8)",
     },
     run: |host, check| {
@@ -37,7 +37,8 @@ pub(super) static CHECK: HostCheck = HostCheck {
         }
         let finding =
             check.finding("clock").found("no time service runs (chronyd, ntpd, systemd-timesyncd, ptp4l)");
-        vec![finding.expected("one of them").fix("systemctl enable --now chronyd")]
+        let fix = "timedatectl set-ntp true; where that finds no time service, install chrony";
+        vec![finding.expected("one of them").fix(fix)]
     },
 };
 

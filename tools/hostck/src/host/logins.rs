@@ -1,6 +1,9 @@
 //! Accounts of the host that anybody, or a second root, can use.
 
+use std::path::Path;
+
 use common::finding::{Finding, Severity};
+use common::policy::shell_quote;
 use common::rule::Rule;
 
 use super::{AuditedHost, HostCheck, note_unseen};
@@ -11,7 +14,7 @@ pub(super) static CHECK: HostCheck = HostCheck {
         severity: Severity::Error,
         what: "an account has no password, or is a second root",
         why: "A user who becomes root, or another account, without a password reads every key and changes every program.",
-        fix: "passwd -l ACCOUNT; usermod --uid UID ACCOUNT",
+        fix: "passwd -l ACCOUNT, which locks its password; userdel ACCOUNT for a second root",
         reference: "passwd(5); shadow(5), encrypted password",
     },
     run: |host, check| {
@@ -32,8 +35,8 @@ fn check_roots(host: &AuditedHost, check: &HostCheck) -> Vec<Finding> {
         check
             .finding(format!("account {name}"))
             .found("has uid 0: it is root under another name")
-            .expected("root alone")
-            .fix(format!("userdel {name}, or usermod --uid UID {name}"))
+            .expected("root alone: the account can do everything that root can")
+            .fix(format!("userdel {}{}", host.root_option(), shell_quote(Path::new(&name))))
     };
     names.map(finding).collect()
 }
@@ -57,9 +60,9 @@ fn check_passwords(host: &AuditedHost, check: &HostCheck) -> Vec<Finding> {
                 found.push(
                     check
                         .finding(host.display_path(path))
-                        .found(format!("{name} has no password"))
-                        .expected("a password, or none that fits, such as *")
-                        .fix(format!("passwd -l {name}")),
+                        .found(format!("{name} has no password: anybody can log in as it"))
+                        .expected("a password, or one that is locked")
+                        .fix(format!("passwd {}-l {}", host.root_option(), shell_quote(Path::new(name)))),
                 );
             }
         }

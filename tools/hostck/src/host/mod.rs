@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use common::finding::{Finding, Severity};
+use common::policy::shell_quote;
 use common::rule::Rule;
 
 use common::accounts::AccountTable;
@@ -113,6 +114,12 @@ impl AuditedHost {
     /// The path of a file on this system, for messages.
     pub(crate) fn display_path(&self, path: &str) -> PathBuf {
         self.root.path.join(path)
+    }
+
+    /// The option by which passwd(1), usermod(8), useradd(8) and systemctl(1) work on this system and not on the one
+    /// that hostck runs on, with a blank behind it; nothing for the running system.
+    pub(crate) fn root_option(&self) -> String {
+        if self.live { String::new() } else { format!("--root {} ", shell_quote(&self.root.path)) }
     }
 
     /// Whether the name service of the running system has a user (getent(1)).

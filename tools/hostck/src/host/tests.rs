@@ -43,17 +43,29 @@ fn advice_for_an_image_changes_the_image() {
         ("etc/systemd/system/profd.service", "[Service]\nExecStart=/bin/profd\n"),
         ("etc/nftables.conf", ""),
         ("etc/sudoers", "ann ALL=ALL\n"),
+        ("etc/shadow", "guest::1::::::\n"),
     ]);
+    files[0].1 = "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n$(id) x:x:0:0::/:/bin/sh\n";
     let dir = make_root(&files);
     let root = dir.path().display().to_string();
-    for finding in open_host(dir.path(), false).run_checks().iter().filter(|f| f.rule != UNSEEN.id) {
+    let found = open_host(dir.path(), false).run_checks();
+    for finding in found.iter().filter(|f| f.rule != UNSEEN.id) {
         let fix = &finding.fix;
-        for live in ["systemctl", "sysctl -", "gpasswd", "nft add", "visudo", "…"] {
+        for live in ["sysctl -", "gpasswd", "nft add", "visudo", "…"] {
             assert!(!fix.contains(live), "{fix}");
+        }
+        // What can work on another root is told to.
+        for program in ["systemctl ", "passwd ", "userdel ", "useradd "] {
+            let told = fix.matches(program).count();
+            assert_eq!(told, fix.matches(&format!("{program}--root {root} ")).count(), "{fix}");
         }
         let words = fix.contains(&root) || finding.rule == "account" || fix.starts_with("chmod");
         assert!(words, "{finding:?}");
     }
+    // A name of the image is no command.
+    let fixes: Vec<&str> = found.iter().map(|f| f.fix.as_str()).collect();
+    assert!(fixes.contains(&format!("userdel --root {root} '$(id) x'").as_str()), "{fixes:#?}");
+    assert!(fixes.contains(&format!("passwd --root {root} -l guest").as_str()), "{fixes:#?}");
 }
 
 #[test]

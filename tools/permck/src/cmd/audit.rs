@@ -40,8 +40,9 @@ Examples:
 ///
 /// Severity follows danger. Errors are private keys that others can read, and what others can write or execute with
 /// the rights of somebody else; warnings are permissions to read that the table does not allow. What no other user can use
-/// is a note: behind a closed directory, in a group without other members, or of the owner alone. --strict judges by
-/// the table alone. In text, each cause is told once: entries whose mode a umask explains are one cause.
+/// is a note: behind a closed directory, in a group without other members, or of the owner alone. So are root's files
+/// as their package installed them, by the databases of dpkg and of rpm 4.16 and later. --strict judges by the table
+/// alone. In text, each cause is told once: entries whose mode a umask explains are one cause.
 ///
 /// Searches the first 16 KiB of every file for private keys, and all of a text file of up to 1 MiB. Mounts below a PATH
 /// are not entered without --cross-mounts. Exceptions in the policy file accept findings until a date, with a reason: see

@@ -159,8 +159,8 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
                 ("key-readable", Severity::Error) if !path.starts_with("/etc") => Severity::Warning,
                 _ => continue,
             };
-            let packages = self.plan.packages.get_or_init(|| PackagedFiles::load(&image.path));
-            if packages.has_file(path) {
+            let packages = self.plan.packages.get_or_init(|| PackagedFiles::load(image));
+            if packages.has_file(path, subject.mode()) {
                 finding.severity = lower;
                 finding.found.push_str("; as its package installed it");
             } else if packages.overrides(path, subject.mode()) {

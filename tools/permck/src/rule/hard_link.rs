@@ -29,7 +29,7 @@ fn check_hard_link(s: &AuditedEntry<'_>, context: &RuleContext) -> Option<Violat
         ),
         expected: "a file of the directory's owner, or without other hard links".into(),
         fix: format!(
-            "find the other names (find MOUNT -xdev -samefile {0}), then rm {0} if it does not belong here",
+            "find MOUNT -xdev -samefile {0}, which lists the other names; rm {0}, if it does not belong here",
             s.quoted_path()
         ),
         ..Violation::default()

@@ -1,6 +1,7 @@
 //! Symbolic links to missing files, and out of the audited tree.
 
 use common::finding::Severity;
+use common::policy::shell_quote;
 use common::rule::Rule;
 use common::text::safe;
 
@@ -53,7 +54,7 @@ fn check_outside(s: &AuditedEntry<'_>, context: &RuleContext) -> Option<Violatio
     Some(Violation {
         found: format!("symbolic link to {}, outside the tree", safe(&place.to_string_lossy())),
         expected: "a target in the tree".into(),
-        fix: format!("replace {} by a copy, or audit the target, too", s.quoted_path()),
+        fix: format!("permck audit {}, or replace {} by a copy", shell_quote(place), s.quoted_path()),
         severity: Some(severity(s, context, link)),
     })
 }

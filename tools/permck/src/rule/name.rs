@@ -1,6 +1,7 @@
 //! Names that can forge lines in lists and logs, or control a terminal.
 
 use common::finding::Severity;
+use common::policy::shell_quote;
 use common::rule::Rule;
 use common::text::safe;
 
@@ -12,7 +13,7 @@ pub(crate) static RULE: EntryRule = EntryRule {
         severity: Severity::Warning,
         what: "its name contains control characters or is not UTF-8",
         why: "The name can forge lines in logs and listings, or send control sequences to a terminal.",
-        fix: "`mv -- PATH NEW_NAME`",
+        fix: "`mv -- PATH NEW_PATH`",
         reference: "POSIX.1-2017, Base Definitions, section Portable Filename Character Set; console_codes(4)",
     },
     check: check_name,
@@ -32,7 +33,7 @@ fn check_name(s: &AuditedEntry<'_>, _: &RuleContext) -> Option<Violation> {
     Some(Violation {
         found,
         expected: "printable UTF-8".into(),
-        fix: "rename it".into(),
+        fix: format!("mv -- {} {}", s.quoted_path(), shell_quote(&s.path().with_file_name("NEW_NAME"))),
         ..Violation::default()
     })
 }

@@ -26,7 +26,7 @@ pub(crate) static DEVICE: EntryRule = EntryRule {
                 s.mode()
             ),
             expected: "devices only below /dev".into(),
-            fix: format!("rm {} if nothing needs it", s.quoted_path()),
+            fix: format!("rm {}, if nothing needs it", s.quoted_path()),
             ..Violation::default()
         })
     },
@@ -45,7 +45,7 @@ pub(crate) static SOCKET: EntryRule = EntryRule {
         (s.file_type() == FileType::Socket).then(|| Violation {
             found: format!("a socket, mode {}", s.mode()),
             expected: String::new(),
-            fix: "delete it if no process listens on it".into(),
+            fix: format!("rm {}, if `ss -xlp` shows no process that listens on it", s.quoted_path()),
             ..Violation::default()
         })
     },
@@ -64,7 +64,7 @@ pub(crate) static FIFO: EntryRule = EntryRule {
         (s.file_type() == FileType::Fifo).then(|| Violation {
             found: format!("a FIFO, mode {}", s.mode()),
             expected: String::new(),
-            fix: "delete it if no process uses it".into(),
+            fix: format!("rm {0}, if `fuser {0}` shows no process", s.quoted_path()),
             ..Violation::default()
         })
     },

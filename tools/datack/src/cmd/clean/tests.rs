@@ -304,6 +304,66 @@ fn a_profile_goes_whole_or_stays_whole() {
     assert!(records.contains("\"deleted\":76,") && records.contains("\"recordings\":1,"), "{records}");
 }
 
+/// Old and new parts of each kind of recording that is a directory or a set of files: all stays while one part is new, and
+/// all goes with the last.
+#[test]
+fn recordings_of_every_kind_go_whole_or_stay_whole() {
+    let cann = "PROF_000001_20260101000000000_ABCDEF";
+    let recordings: [&[&str]; 5] = [
+        // MindSpore, with the raw data of CANN in it.
+        &[
+            "n_1_20260101000000_ascend_ms/PROF_000001_20260101000000000_AB/device_0/data/a",
+            "n_1_20260101000000_ascend_ms/FRAMEWORK/b",
+            "n_1_20260101000000_ascend_ms/ASCEND_PROFILER_OUTPUT/c.csv",
+        ],
+        // CANN alone, analyzed later.
+        &[
+            &format!("{cann}/host/data/a"),
+            &format!("{cann}/device_1/data/b"),
+            &format!("{cann}/mindstudio_profiler_output/op_summary.csv"),
+            &format!("{cann}/msprof_20260102000000.db"),
+        ],
+        // A database that is still written to by way of its journal.
+        &[
+            "msmonitor_7_20260101000000000_0.db",
+            "msmonitor_7_20260101000000000_0.db-shm",
+            "msmonitor_7_20260101000000000_0.db-wal",
+        ],
+        // Kineto, one file for each process.
+        &["job_11.json", "job_12.json", "job_13.json"],
+        &["n1_7.171.pt.trace.json", "n2_7.171.pt.trace.json", "n3_7.171.pt.trace.json"],
+    ];
+    for parts in recordings {
+        let dir = clean_dir();
+        let age = |name: &str, hours| {
+            let path = dir.path().join(name);
+            aged(&path, hours, 100);
+            let content = match name {
+                _ if name.ends_with(".db") => "SQLite format 3\0",
+                _ if name.ends_with(".json") => "{\"traceEvents\":[]}",
+                _ => return,
+            };
+            std::fs::write(&path, content).unwrap();
+            let then = SystemTime::now() - Duration::from_secs(hours * HOUR);
+            std::fs::File::options().append(true).open(&path).unwrap().set_modified(then).unwrap();
+        };
+        parts.iter().for_each(|name| age(name, 20 * 24));
+        // Traces that were written long after are of another request: only a lock keeps one of them.
+        if !parts[0].ends_with(".json") {
+            age(parts[parts.len() - 1], 24);
+            assert_eq!(clean(dir.path(), &["--older-than", "14d"]), (Exit::Ok, String::new()), "{parts:?}");
+            age(parts[parts.len() - 1], 20 * 24);
+        }
+        let locked = std::fs::File::open(dir.path().join(parts[1])).unwrap();
+        rustix::fs::flock(&locked, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        let (_, text) = clean(dir.path(), &["--older-than", "14d", "--keep", "0"]);
+        assert_eq!(names(dir.path()).len(), parts.len(), "locked: {text}");
+        drop(locked);
+        let (exit, text) = clean(dir.path(), &["--older-than", "14d"]);
+        assert_eq!((exit, names(dir.path())), (Exit::Ok, vec![]), "{text}");
+    }
+}
+
 /// For space, too: the trace of one process alone says nothing about a job.
 #[test]
 fn traces_of_one_request_go_together() {

@@ -100,13 +100,11 @@ pub(super) fn find_unloaded(host: &AuditedHost, check: &HostCheck) -> Vec<Findin
     ];
     let idle = files.into_iter().filter(|(path, units)| host.stat(path).is_ok() && !host.is_enabled(units));
     let finding = |(path, units): (&str, &[&str])| {
-        let place =
-            host.display_path(&format!("etc/systemd/system/multi-user.target.wants/{}.service", units[0]));
         check
             .finding(host.display_path(path))
             .found(format!("not loaded at boot: {} is not enabled", units.join(" or ")))
             .expected("rules that are loaded before the daemon starts")
-            .fix(format!("enable the service: link {} to its unit", place.display()))
+            .fix(format!("systemctl {}enable {}", host.root_option(), units[0]))
     };
     idle.map(finding).collect()
 }

@@ -33,7 +33,7 @@ pub(super) static CHECK: HostCheck = HostCheck {
         severity: Severity::Error,
         what: "no firewall rule restricts the daemon's port",
         why: "Every host that reaches the port can attack the daemon before it has authenticated.",
-        fix: "nft add rule inet profguard input tcp dport 1778 ip saddr != CLIENTS drop",
+        fix: "the commands of nft that the finding names, with the clients' network for CLIENTS; write the same to /etc/nftables.conf, which is loaded at boot",
         reference: "msMonitor security statement, communication; nft(8); iptables(8)",
     },
     run: check_firewall,
@@ -195,7 +195,8 @@ fn open_finding(host: &AuditedHost, check: &HostCheck, subject: &str, family: Fa
     let fix = match host.live {
         true => format!(
             "nft add table inet profguard; nft add chain inet profguard input '{{ type filter hook input priority -1; }}'; \
-             nft add rule inet profguard input {rule}, with the clients' network for CLIENTS"
+             nft add rule inet profguard input {rule}, with the clients' network for CLIENTS; and the same in \
+             /etc/nftables.conf, because it is lost at the next start otherwise"
         ),
         false => format!(
             "in {}: table inet profguard {{ chain input {{ type filter hook input priority -1; {rule} }} }}, with the \

@@ -1,5 +1,7 @@
 //! The daemon's systemd units, recognized by name or command: their user, umask, sandbox and addresses.
 
+use std::path::Path;
+
 use common::finding::{Finding, Severity};
 use common::policy::{Mode, shell_quote};
 
@@ -108,7 +110,7 @@ fn check_unit(host: &AuditedHost, check: &HostCheck, unit: &ServiceUnit) -> Vec<
 /// Checks how a command line starts the daemon.
 fn check_command(
     command: &DaemonCommand,
-    place: &std::path::Path,
+    place: &Path,
     new_finding: &dyn Fn(String, &str) -> Finding,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -145,13 +147,14 @@ fn describe_drop_in(host: &AuditedHost, unit: &ServiceUnit, lines: &[String]) ->
     let (place, file) = (shell_quote(&dir), shell_quote(&dir.join("50-profguard.conf")));
     let reload = if host.live { " && systemctl daemon-reload" } else { "" };
     let quoted: Vec<String> = lines.iter().map(|line| format!("'{line}'")).collect();
-    format!("mkdir -p {place} && printf '%s\\n' '[Service]' {} > {file}{reload}", quoted.join(" "))
+    // Appended: another finding may have put its own line there.
+    format!("mkdir -p {place} && printf '%s\\n' '[Service]' {} >> {file}{reload}", quoted.join(" "))
 }
 
 /// How to change a setting of a unit.
 fn describe_edit(host: &AuditedHost, unit: &ServiceUnit, line: &str) -> String {
     if host.live {
-        return format!("systemctl edit {}, [Service] {line}", unit.name);
+        return format!("systemctl edit {}, [Service] {line}", shell_quote(Path::new(&unit.name)));
     }
     let drop_in = format!("etc/systemd/system/{}.d/50-profguard.conf", unit.name);
     format!("in {}: [Service] {line}", host.display_path(&drop_in).display())

@@ -6,7 +6,7 @@ use super::file::ServiceSettings;
 use super::has_dynamic_user;
 
 /// Directives that must be on, or have one of these values.
-const WANTED: [(&str, &[&str], &str); 12] = [
+const WANTED: [(&str, &[&str], &str); 18] = [
     ("NoNewPrivileges", &["yes", "true", "on", "1"], "it could gain privileges by running setuid programs"),
     ("ProtectSystem", &["strict", "full"], "it could write to the system's programs and settings"),
     ("ProtectHome", &["yes", "true", "on", "1", "read-only", "tmpfs"], "it could write to home directories"),
@@ -14,7 +14,17 @@ const WANTED: [(&str, &[&str], &str); 12] = [
     ("PrivateDevices", &["yes", "true", "on", "1"], "it could open devices"),
     ("ProtectKernelTunables", &["yes", "true", "on", "1"], "it could change kernel settings"),
     ("ProtectKernelModules", &["yes", "true", "on", "1"], "it could load kernel modules"),
+    ("ProtectKernelLogs", &["yes", "true", "on", "1"], "it could read the log of the kernel"),
     ("ProtectControlGroups", &["yes", "true", "on", "1"], "it could change control groups"),
+    ("ProtectClock", &["yes", "true", "on", "1"], "it could change the clock"),
+    ("ProtectHostname", &["yes", "true", "on", "1"], "it could change the host name"),
+    ("RestrictNamespaces", &["yes", "true", "on", "1"], "it could make namespaces of its own"),
+    ("RestrictRealtime", &["yes", "true", "on", "1"], "it could take a processor for itself"),
+    (
+        "SystemCallArchitectures",
+        &["native"],
+        "it could make system calls of other architectures, past the filter",
+    ),
     ("RestrictSUIDSGID", &["yes", "true", "on", "1"], "it could create setuid files"),
     ("LockPersonality", &["yes", "true", "on", "1"], "it could change its execution domain"),
     ("MemoryDenyWriteExecute", &["yes", "true", "on", "1"], "it could run what it wrote to memory"),
