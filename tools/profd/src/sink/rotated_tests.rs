@@ -69,7 +69,7 @@ fn a_large_or_old_file_is_closed_and_the_next_one_created() {
 #[test]
 fn the_oldest_files_are_removed_by_number_and_by_total() {
     let by_number = RotationPlan { max_files: Some(3), ..by_size(1) };
-    let by_total = RotationPlan { total_bytes: Some(30), ..by_size(10) };
+    let by_total = RotationPlan { total_bytes: Some(27), ..by_size(9) };
     for rotation in [by_number, by_total] {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("metrics-notes.jsonl"), "mine\n").unwrap();

@@ -152,8 +152,9 @@ pub(super) mod tests {
     #[test]
     fn no_user_fills_the_table_and_silent_series_make_room() {
         let (mut table, now) = (SeriesTable::new(true), Instant::now());
-        let mut fill = |account, at| {
-            (0..20_000).filter(|pid| table.add(&metric_of(account, *pid, "Kernel"), at)).count()
+        let mut fill = |account: u32, at| {
+            let pids = (0..20_000).map(|n| n + 100_000 * i32::try_from(account).unwrap());
+            pids.filter(|pid| table.add(&metric_of(account, *pid, "Kernel"), at)).count()
         };
         assert_eq!((fill(1, now), fill(2, now)), (MAX_SERIES / 2, MAX_SERIES / 4));
         table.remove_expired(now + EXPIRY);

@@ -28,7 +28,7 @@ const MAX_HEADER_BYTES: u64 = 64 * 1024;
 const RETRYABLE: [u16; 4] = [429, 502, 503, 504];
 
 /// What became of a request.
-enum Delivery {
+enum DeliveryResult {
     /// It was taken, except for so many points.
     Taken { rejected: usize, reason: String },
     /// Try again, after this pause if the collector named one.
@@ -37,7 +37,7 @@ enum Delivery {
     Refused(String),
 }
 
-struct Sender {
+struct RequestSender {
     agent: Agent,
     plan: OtlpPlan,
     headers: Vec<(String, String)>,
@@ -59,18 +59,18 @@ pub(super) fn start_delivery(
         anyhow::Ok((build_agent(&plan).context("--otlp-ca")?, headers.unwrap_or_default()))
     };
     let (agent, headers) = prepare().map_err(|e| std::io::Error::other(format!("{e:#}")))?;
-    let sender = Sender { agent, plan, headers, account };
+    let sender = RequestSender { agent, plan, headers, account };
     std::thread::Builder::new().name("profd-otlp-send".into()).spawn(move || sender.run(&requests))?;
     Ok(())
 }
 
-impl Sender {
+impl RequestSender {
     fn run(&self, requests: &SpoolReader) {
         let mut pause = FIRST_PAUSE;
         let mut is_away = false;
         while let Some(request) = requests.wait_for_oldest() {
             match self.send(&request) {
-                Delivery::Taken { rejected, reason } => {
+                DeliveryResult::Taken { rejected, reason } => {
                     if rejected > 0 {
                         self.account.count_lost(rejected, &self.plan.endpoint, reason);
                     }
@@ -80,11 +80,11 @@ impl Sender {
                     pause = FIRST_PAUSE;
                     requests.remove(&request);
                 }
-                Delivery::Refused(reason) => {
+                DeliveryResult::Refused(reason) => {
                     self.account.count_lost(request.points, &self.plan.endpoint, reason);
                     requests.remove(&request);
                 }
-                Delivery::Later { reason, pause: named } => {
+                DeliveryResult::Later { reason, pause: named } => {
                     is_away = true;
                     let wait = named.unwrap_or(pause).min(MAX_PAUSE);
                     let waiting = requests.count_points();
@@ -103,23 +103,23 @@ impl Sender {
         }
     }
 
-    fn send(&self, request: &SpooledRequest) -> Delivery {
+    fn send(&self, request: &SpooledRequest) -> DeliveryResult {
         let mut post = self.agent.post(&self.plan.endpoint).content_type("application/x-protobuf");
         for (name, value) in &self.headers {
             post = post.header(name, value);
         }
         let mut response = match post.send(&*request.body) {
             Ok(response) => response,
-            Err(e) => return Delivery::Later { reason: e.to_string(), pause: None },
+            Err(e) => return DeliveryResult::Later { reason: e.to_string(), pause: None },
         };
         let status = response.status().as_u16();
         if RETRYABLE.contains(&status) {
             let after = response.headers().get("retry-after").and_then(|v| v.to_str().ok());
             let pause = after.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
-            return Delivery::Later { reason: format!("HTTP status {status}"), pause };
+            return DeliveryResult::Later { reason: format!("HTTP status {status}"), pause };
         }
         if !response.status().is_success() {
-            return Delivery::Refused(format!("HTTP status {status}"));
+            return DeliveryResult::Refused(format!("HTTP status {status}"));
         }
         let body = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec().unwrap_or_default();
         // What is no answer of a collector is that of something that has taken everything.
@@ -127,7 +127,7 @@ impl Sender {
         let partial = answer.partial_success.unwrap_or_default();
         let rejected = usize::try_from(partial.rejected_data_points).unwrap_or(0).min(request.points);
         let reason = common::text::safe(&format!("the collector rejects: {}", partial.error_message));
-        Delivery::Taken { rejected, reason }
+        DeliveryResult::Taken { rejected, reason }
     }
 }
 

@@ -20,7 +20,7 @@ use super::metric::DecodedMetric;
 use super::rotated::RotatedFiles;
 use super::{MetricSink, SinkAccount};
 use crate::plan::metrics::RotationPlan;
-use rows::RowWriter;
+use rows::MetricRowWriter;
 
 /// Maximum number of different texts in a database, which are in memory as long as it is written. A further one begins the
 /// next database.
@@ -41,7 +41,7 @@ pub(crate) struct SqliteSink {
 /// The database that is written.
 struct OpenDatabase {
     connection: Connection,
-    rows: RowWriter,
+    rows: MetricRowWriter,
     created: Instant,
     /// Holds the lock. It must be closed after the connection: closing any descriptor of a file drops the locks of
     /// fcntl(2) that SQLite has on it.
@@ -97,7 +97,7 @@ impl SqliteSink {
         };
         match open() {
             Ok(connection) => {
-                let rows = RowWriter::new(&connection).map_err(io::Error::other)?;
+                let rows = MetricRowWriter::new(&connection).map_err(io::Error::other)?;
                 Ok(OpenDatabase { connection, rows, created: Instant::now(), file })
             }
             Err(e) => {
@@ -116,7 +116,7 @@ impl SqliteSink {
     }
 }
 
-fn rows_are_full(rows: &RowWriter) -> bool {
+fn rows_are_full(rows: &MetricRowWriter) -> bool {
     rows.count_strings() >= MAX_STRINGS
 }
 

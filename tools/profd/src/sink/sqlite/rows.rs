@@ -25,7 +25,7 @@ const START_END: i64 = 2;
 const NO_RANK: i64 = -1;
 
 /// Writes rows, and knows what the database has of texts and numbers.
-pub(super) struct RowWriter {
+pub(super) struct MetricRowWriter {
     strings: HashMap<String, i64>,
     devices: BTreeSet<i64>,
     /// The connection ids of markers of the host by process, domain and text.
@@ -44,7 +44,7 @@ struct EventRow<'a> {
     end: i64,
 }
 
-impl RowWriter {
+impl MetricRowWriter {
     /// # Errors
     /// The row of the session cannot be written.
     pub(super) fn new(connection: &Connection) -> rusqlite::Result<Self> {
