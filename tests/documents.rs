@@ -89,7 +89,7 @@ fn missing_program(block: &Block) -> Option<&'static str> {
         let used = |text: &str| text.split(|c: char| !c.is_alphanumeric()).any(|word| word == *program);
         block.commands().iter().any(|c| used(&c.text))
     };
-    let mut used = ["jq", "openssl", "install"].into_iter().filter(uses);
+    let mut used = ["curl", "jq", "openssl", "install"].into_iter().filter(uses);
     used.find(|program| testkit::find(program).is_err())
 }
 

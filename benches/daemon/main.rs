@@ -6,6 +6,7 @@ mod client;
 mod handshake;
 mod hostile;
 mod ipc;
+mod metrics;
 mod notice;
 mod report;
 mod rpc;
@@ -20,7 +21,7 @@ const SPAN: Duration = Duration::from_secs(3);
 /// Measures and prints.
 type Measurement = fn() -> anyhow::Result<()>;
 
-const MEASUREMENTS: [(&str, Measurement); 10] = [
+const MEASUREMENTS: [(&str, Measurement); 11] = [
     ("rpc", rpc::rpc),
     ("silent_peers", hostile::silent_peers),
     ("pipelining", hostile::pipelining),
@@ -30,6 +31,7 @@ const MEASUREMENTS: [(&str, Measurement); 10] = [
     ("polls", ipc::polls),
     ("burst", ipc::burst),
     ("trigger", ipc::trigger),
+    ("metrics", metrics::metrics),
     ("notice", notice::notice),
 ];
 

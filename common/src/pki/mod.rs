@@ -46,6 +46,7 @@ mod load;
 mod peer;
 mod read;
 mod tls;
+mod trust_anchors;
 mod unexpected_files;
 
 pub use cert::Cert;
@@ -64,6 +65,7 @@ pub use path::is_dns_pattern;
 pub use read::MAX_CRL_BYTES;
 pub use role::Role;
 pub use tls::{MinVersion, TlsServer, crypto_provider, sha256};
+pub use trust_anchors::read_trust_anchors;
 
 /// `2026-11-23T10:00:00Z` from seconds since 1970.
 #[must_use]

@@ -24,6 +24,9 @@ pub struct Ready {
     /// Where metrics are recorded, if they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric_log_dir: Option<String>,
+    /// HTTP addresses for Prometheus and health checks, if there are some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub http_addresses: Vec<String>,
 }
 
 impl Record for Ready {
@@ -152,8 +155,8 @@ summary!(Summary, "profd.summary", r#"{"type":"profd.summary","v":1,"requests":1
     requests: u64,
     /// Configs that reached their process.
     configs_delivered: u64,
-    /// Metrics recorded.
+    /// Metrics recorded; each sink counts.
     metrics_recorded: u64,
-    /// Metrics that were not recorded, for whatever cause.
+    /// Metrics that were not recorded, for whatever cause; each sink counts.
     metrics_dropped: u64,
 });

@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use common::duration::parse_duration;
-use common::pki::{crypto_provider, pem};
+use common::pki::{crypto_provider, read_trust_anchors};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-
-use crate::files;
 
 /// The options of a download.
 #[derive(clap::Args, Debug)]
@@ -20,10 +18,6 @@ pub(crate) struct DownloadOptions {
     #[arg(long, value_name = "FILE")]
     https_ca: Option<PathBuf>,
 }
-
-/// The trust anchors of common systems: Debian, Red Hat, Alpine and BSD.
-const SYSTEM: [&str; 3] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 const REDIRECTS: u32 = 3;
 
@@ -101,20 +95,8 @@ fn read_body(response: HttpResponse, limits: &DownloadOptions, max_bytes: u64) -
 }
 
 fn load_roots(limits: &DownloadOptions) -> anyhow::Result<RootCerts> {
-    let path = match &limits.https_ca {
-        Some(path) => path.clone(),
-        None => SYSTEM
-            .iter()
-            .map(PathBuf::from)
-            .find(|p| p.exists())
-            .context("this system has no file of trust anchors: name one with --https-ca")?,
-    };
-    let shown = || path.display().to_string();
-    // The system's file may be a link: it is the system's.
-    let path = path.canonicalize().with_context(shown)?;
-    let blocks = pem::parse(&files::read_file(&path).with_context(shown)?).with_context(shown)?;
-    let certificates = blocks.iter().filter(|b| b.label == "CERTIFICATE" || b.label == "TRUSTED CERTIFICATE");
-    let certificates: Vec<_> = certificates.map(|b| Certificate::from_der(&b.der).to_owned()).collect();
+    let anchors = read_trust_anchors(limits.https_ca.as_deref()).context("--https-ca")?;
+    let certificates: Vec<_> = anchors.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
     Ok(RootCerts::new_with_certs(&certificates))
 }
 

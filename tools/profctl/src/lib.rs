@@ -21,6 +21,7 @@ mod duration_text;
 mod exchange_error;
 mod fanout;
 mod function;
+mod metric_sinks;
 mod on_demand;
 mod option_spelling;
 mod option_value;

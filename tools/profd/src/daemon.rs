@@ -1,7 +1,7 @@
 //! The running daemon: its sockets, and the threads and tasks that serve them.
 
-use std::net::TcpListener;
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -18,21 +18,22 @@ use crate::account::{DescriptorShares, share_descriptors};
 use crate::audit::{AuditThread, AuditTrail};
 use crate::certs::ServerCertificates;
 use crate::core::registry::Registry;
-use crate::counters::Counters;
+use crate::counters::{Counters, SinkKind};
+use crate::http::{HttpContext, run_http};
 use crate::ipc::sockets::{BoundSocket, bind_sockets};
 use crate::ipc::start_ipc;
 use crate::log::DaemonLog;
 use crate::plan::limits::ServerLimits;
-use crate::plan::{DaemonPlan, MetricTarget};
+use crate::plan::{DaemonPlan, ListenAddress};
 use crate::process::watch::WatchLimits;
 use crate::rpc::context::RpcContext;
 use crate::rpc::listen::bind_listeners;
 use crate::rpc::server::run_server;
 use crate::shutdown::{DaemonPhase, ShutdownTrigger, ShutdownWatch, shutdown_channel};
-use crate::sink::jsonl::JsonLinesSink;
-use crate::sink::stream::StreamSink;
-use crate::sink::{MetricQueue, MetricSink, SinkThread, start_sinks};
-use crate::state::DaemonState;
+use crate::sink::SinkThreads;
+use crate::sink::series::SeriesTable;
+use crate::sink::start::start_sinks;
+use crate::state::{DaemonState, find_host_name};
 
 /// How long the metric thread may take to write what it holds when the daemon stops, unless the drain timeout is longer.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,6 +46,7 @@ const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) struct BoundDaemon {
     pub(crate) listeners: Vec<TcpListener>,
     pub(crate) sockets: Vec<BoundSocket>,
+    pub(crate) http: Option<TcpListener>,
 }
 
 impl BoundDaemon {
@@ -54,8 +56,9 @@ impl BoundDaemon {
     /// The first one that cannot be bound. Those bound before are released again.
     pub(crate) fn bind(plan: &DaemonPlan) -> anyhow::Result<Self> {
         let listeners = bind_listeners(&plan.listen, plan.port)?;
+        let http = plan.metrics.http.map(|http| bind_http(http.address)).transpose()?;
         let sockets = bind_sockets(&plan.places, plan.ipc.files)?;
-        Ok(Self { listeners, sockets })
+        Ok(Self { listeners, sockets, http })
     }
 
     /// Makes the record that says where the daemon listens.
@@ -67,10 +70,8 @@ impl BoundDaemon {
             addresses: self.listeners.iter().map(address).collect::<Result<_, _>>()?,
             tls: plan.tls.is_some(),
             sockets: self.sockets.iter().map(|s| s.name.clone()).collect(),
-            metric_log_dir: match &plan.metrics {
-                Some(MetricTarget::Files(files)) => Some(files.dir.display().to_string()),
-                _ => None,
-            },
+            metric_log_dir: plan.metrics.files.as_ref().map(|files| files.dir.display().to_string()),
+            http_addresses: self.http.iter().map(address).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -80,7 +81,7 @@ impl BoundDaemon {
 /// # Errors
 /// It cannot be created.
 pub(crate) fn create_metric_dir(plan: &DaemonPlan) -> anyhow::Result<()> {
-    if let Some(MetricTarget::Files(files)) = &plan.metrics {
+    if let Some(files) = &plan.metrics.files {
         if !files.dir.exists() {
             let dir = &files.dir;
             fsat::create_dir(dir, Class::LogDir.max()).with_context(|| dir.display().to_string())?;
@@ -96,7 +97,7 @@ pub(crate) struct RunningDaemon {
     pub(crate) shutdown: ShutdownWatch,
     rpc: JoinHandle<()>,
     ipc: Option<std::thread::JoinHandle<()>>,
-    sinks: Option<SinkThread>,
+    sinks: Option<SinkThreads>,
     audit_thread: Option<AuditThread>,
     flush_timeout: Duration,
 }
@@ -105,8 +106,8 @@ pub(crate) struct RunningDaemon {
 #[derive(Debug)]
 pub(crate) struct DaemonEnd {
     pub(crate) summary: Summary,
-    /// False when a sink stalls: nothing more should be written to where it writes.
-    pub(crate) sinks_finished: bool,
+    /// The sink that writes to standard output has not ended: nothing more should be written there.
+    pub(crate) stdout_stalls: bool,
 }
 
 impl RunningDaemon {
@@ -124,7 +125,11 @@ impl RunningDaemon {
     ) -> anyhow::Result<Self> {
         let counters: Arc<Counters> = Arc::default();
         let log = DaemonLog::start(verbosity, counters.clone())?;
-        let (metrics, sinks) = start_metric_sink(plan, &counters, &log)?.unzip();
+        let is_shared = plan.ipc.users.are_several();
+        let series = plan.metrics.http.map(|_| Arc::new(Mutex::new(SeriesTable::new(is_shared))));
+        let host_name = find_host_name();
+        let sinks = start_sinks(&plan.metrics, is_shared, &host_name, series.clone(), &counters, &log)?;
+        let (metrics, sinks) = sinks.map(|started| (started.queue, started.threads)).unzip();
         let registry = Registry::new(plan.registry);
         let (trigger, shutdown) = shutdown_channel();
         let (audit, audit_thread) =
@@ -134,6 +139,18 @@ impl RunningDaemon {
         let watch = watch_limits(plan, descriptors);
         let state = Arc::new(DaemonState::new(registry, watch, counters, log, shutdown.clone())?);
         runtime.spawn(access.clone().watch_file(state.clone(), shutdown.clone()));
+        if let (Some(plan), Some(listener), Some(series)) = (plan.metrics.http, bound.http, series) {
+            let context = HttpContext {
+                state: state.clone(),
+                certs: certs.clone(),
+                audit_fails: audit.failing_flag(),
+                series,
+                samples: plan.dynolog_interval.map(|_| Arc::default()),
+                has_sockets: !bound.sockets.is_empty(),
+                shutdown: shutdown.clone(),
+            };
+            start_http(runtime, listener, context, plan.dynolog_interval);
+        }
         let ipc = if bound.sockets.is_empty() {
             None
         } else {
@@ -174,10 +191,11 @@ impl RunningDaemon {
             log.warning("ipc", format_args!("{pending} configs were not fetched and are dropped"));
         }
         // The sinks end when their last queue is dropped, which the process side held.
-        let sinks_finished = self.sinks.take().is_none_or(|sinks| {
-            let finished = sinks.finished();
-            runtime.block_on(wait_for_thread(finished, self.flush_timeout, self.shutdown.clone()))
-        });
+        let mut unfinished = Vec::new();
+        if let Some(sinks) = self.sinks.take() {
+            let finished = sinks.finished(&mut unfinished);
+            runtime.block_on(wait_for_thread(finished, self.flush_timeout, self.shutdown.clone()));
+        }
         // It ends when the last connection is gone, with every line that a client has waited for.
         if let Some(thread) = self.audit_thread.take() {
             let finished = async { drop(thread.done.await) };
@@ -185,8 +203,8 @@ impl RunningDaemon {
                 log.error("audit", "timeout: some lines of the audit trail were not written");
             }
         }
-        if !sinks_finished {
-            log.error("metrics", "timeout: some metrics were not written");
+        for kind in &unfinished {
+            log.error("metrics", format_args!("timeout: {} has not written some metrics", kind.name()));
         }
         let summary = summarize(&self.state.counters);
         let (requests, delivered) = (summary.requests, summary.configs_delivered);
@@ -195,7 +213,7 @@ impl RunningDaemon {
             format_args!("stopped after {requests} requests and {delivered} delivered configs"),
         );
         log.flush(LOG_FLUSH_TIMEOUT);
-        DaemonEnd { summary, sinks_finished }
+        DaemonEnd { summary, stdout_stalls: unfinished.contains(&SinkKind::Stdout) }
     }
 }
 
@@ -213,7 +231,7 @@ fn summarize(counters: &Counters) -> Summary {
         requests: counters.rpc_requests.get(),
         configs_delivered: counters.configs_delivered.get(),
         metrics_recorded: counters.metrics_recorded.get(),
-        metrics_dropped: counters.metrics_received.get().saturating_sub(counters.metrics_recorded.get()),
+        metrics_dropped: counters.count_dropped_metrics(),
         errors: counters.log_errors.get(),
     }
 }
@@ -236,20 +254,16 @@ async fn wait_for_thread(
     }
 }
 
-fn start_metric_sink(
-    plan: &DaemonPlan,
-    counters: &Arc<Counters>,
-    log: &DaemonLog,
-) -> anyhow::Result<Option<(MetricQueue, SinkThread)>> {
-    let sink: Box<dyn MetricSink> = match &plan.metrics {
-        None => return Ok(None),
-        Some(MetricTarget::Files(files)) => {
-            Box::new(JsonLinesSink::new(files.clone(), counters.clone(), log.clone()))
-        }
-        Some(MetricTarget::Stdout) => Box::new(StreamSink::to_stdout(counters.clone(), log.clone())?),
-    };
-    let is_shared = plan.ipc.users.are_several();
-    let started =
-        start_sinks(vec![sink], plan.metric_queue_length, is_shared, counters.clone(), log.clone())?;
-    Ok(Some(started))
+/// Binds the address of `--http-listen`.
+fn bind_http(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listen = ListenAddress { address: address.ip(), optional: false };
+    let mut listeners = bind_listeners(&[listen], address.port()).context("--http-listen")?;
+    listeners.pop().context("--http-listen: no address")
+}
+
+fn start_http(runtime: &Runtime, listener: TcpListener, context: HttpContext, sampled: Option<Duration>) {
+    if let (Some(sampler), Some(every)) = (&context.samples, sampled) {
+        runtime.spawn(sampler.clone().run(every, context.shutdown.clone()));
+    }
+    runtime.spawn(run_http(listener, context));
 }

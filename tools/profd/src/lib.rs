@@ -6,12 +6,12 @@
 //! |---|---|
 //! | `run` | the life of the daemon |
 //! | `daemon` | its running parts, put together |
-//! | `rpc`, `ipc`, `sink`, `certs` | clients, processes, metrics, certificates |
+//! | `rpc`, `ipc`, `sink`, `http`, `certs` | clients, processes, metrics, what is shown over HTTP, certificates |
 //! | `access`, `audit` | the rules file, the audit trail |
 //! | `state`, `process` | what those share: the registry, pidfds and `/proc` |
 //! | `core` | what requests and messages mean; pure |
 //! | `plan`, `account`, `privileges` | the options, validated; accounts of the host; what is given up at the start |
-//! | `log`, `counters`, `shutdown`, `signals`, `notify` | services |
+//! | `log`, `counters`, `host`, `shutdown`, `signals`, `notify` | services |
 
 use std::ffi::OsString;
 
@@ -29,6 +29,8 @@ mod core;
 mod counters;
 mod daemon;
 pub mod fuzz;
+mod host;
+mod http;
 mod ipc;
 mod log;
 mod notify;
@@ -86,7 +88,7 @@ const EXAMPLES: &str = "Examples:
   profd --certs-dir /etc/profguard/server_certs --enable-ipc-monitor
   profd --certs-dir NO_CERTS --port 0 --enable-ipc-monitor --format json | head -1
   profd --certs-dir certs --bind 0.0.0.0 --bind :: --enable-ipc-monitor --output-root /data/prof
-  profd --certs-dir certs --enable-ipc-monitor --metric-log-dir /var/log/profd
+  profd --certs-dir certs --enable-ipc-monitor --metric-log-dir /var/log/profd --http-listen 127.0.0.1:9178
   profd --certs-dir certs --enable-ipc-monitor --rules rules.toml --audit-log /var/log/profd/audit.jsonl
 
 The options of the existing dynolog daemons are accepted in their spelling (--enable_ipc_monitor, --metric_log_dir,

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, RulesetStatus, path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError, RulesetStatus, path_beneath_rules,
 };
 use rustix::process::{DumpableBehavior, Gid, Resource, Rlimit, Uid, setrlimit};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
@@ -53,7 +53,7 @@ const DENIED_CALLS: [libc::c_long; 30] = [
     libc::SYS_request_key,
 ];
 
-/// The files that the daemon uses once it runs.
+/// The files that the daemon uses once it runs, and the ports.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct UsedFiles {
     /// Directories and files that are read.
@@ -62,6 +62,8 @@ pub(crate) struct UsedFiles {
     pub(crate) written: Vec<PathBuf>,
     /// Directories in which sockets are created and removed.
     pub(crate) sockets: Vec<PathBuf>,
+    /// TCP ports that the daemon connects to.
+    pub(crate) connected_ports: Vec<u16>,
 }
 
 /// Becomes another user for good, with his groups only.
@@ -109,15 +111,18 @@ fn restrict_files(files: &UsedFiles) -> anyhow::Result<()> {
         | AccessFs::MakeDir
         | AccessFs::RemoveFile;
     let sockets: BitFlags<AccessFs> = AccessFs::ReadDir | AccessFs::MakeSock | AccessFs::RemoveFile;
+    let connected = files.connected_ports.iter().map(|port| Ok(NetPort::new(*port, AccessNet::ConnectTcp)));
+    let connected = connected.collect::<Vec<Result<_, RulesetError>>>();
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(LANDLOCK_ABI))?
-        // The daemon accepts connections and makes none.
+        // The daemon accepts connections; it makes those to a collector of metrics.
         .handle_access(AccessNet::ConnectTcp)?
         .create()?
         .add_rules(path_beneath_rules(&files.read, read))?
         .add_rules(path_beneath_rules(&files.written, written))?
         .add_rules(path_beneath_rules(&files.sockets, sockets))?
+        .add_rules(connected)?
         .restrict_self()?;
     ensure!(status.ruleset != RulesetStatus::NotEnforced, "the kernel does not have it");
     Ok(())

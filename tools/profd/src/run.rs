@@ -19,7 +19,7 @@ use crate::certs::ServerCertificates;
 use crate::daemon::{BoundDaemon, DaemonEnd, RunningDaemon, create_metric_dir};
 use crate::notify::ReadyNotifier;
 use crate::plan::ipc::SocketPlace;
-use crate::plan::{AuditTarget, DaemonPlan, MetricTarget};
+use crate::plan::{AuditTarget, DaemonPlan};
 use crate::privileges::{UsedFiles, become_user, confine_process};
 use crate::shutdown::DaemonPhase;
 use crate::signals::{DefaultAction, StopSignals};
@@ -168,8 +168,14 @@ fn list_used_files(plan: &DaemonPlan) -> UsedFiles {
     if let Some(AuditTarget::File(path)) = &plan.audit {
         files.written.push(parent(path));
     }
-    if let Some(MetricTarget::Files(metrics)) = &plan.metrics {
-        files.written.push(metrics.dir.clone());
+    files.written.extend(plan.metrics.files.as_ref().map(|metrics| metrics.dir.clone()));
+    if let Some(otlp) = &plan.metrics.otlp {
+        files
+            .read
+            .extend([otlp.ca.as_deref(), otlp.header_file.as_deref()].into_iter().flatten().map(parent));
+        // The system's trust anchors, and what /etc/resolv.conf of systemd-resolved leads to.
+        files.read.extend(["/usr/share/ca-certificates", "/run/systemd/resolve"].map(PathBuf::from));
+        files.connected_ports.push(otlp.port);
     }
     for place in &plan.places {
         if let SocketPlace::Home(dir) | SocketPlace::Dir(dir) = place {
@@ -236,6 +242,9 @@ fn report_ready(ready: &Ready, format: Format, out: &mut Out) -> anyhow::Result<
     for address in &ready.addresses {
         out.diag().notice(address, transport);
     }
+    for address in &ready.http_addresses {
+        out.diag().notice(address, "listening, HTTP for metrics and health");
+    }
     for socket in &ready.sockets {
         out.diag().debug(socket, "listening");
     }
@@ -249,7 +258,7 @@ fn report_ready(ready: &Ready, format: Format, out: &mut Out) -> anyhow::Result<
 /// Writes the last record. When the reader stalls it is left out, so that the reader can see that the output is cut.
 fn report_end(end: &DaemonEnd, format: Format, out: &mut Out) -> anyhow::Result<()> {
     if format == Format::Json {
-        if end.sinks_finished && is_writable(std::io::stdout().as_fd(), LAST_RECORD_TIMEOUT) {
+        if !end.stdout_stalls && is_writable(std::io::stdout().as_fd(), LAST_RECORD_TIMEOUT) {
             out.record(&end.summary)?;
         } else {
             out.error("standard output", "timeout: the last record was not written");

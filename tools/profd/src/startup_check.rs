@@ -11,7 +11,7 @@ use common::pki::Role;
 use common::policy::{Class, Mode, check_mode, check_owner};
 
 use crate::plan::ipc::SocketPlace;
-use crate::plan::{AuditTarget, DaemonPlan, MetricTarget};
+use crate::plan::{AuditTarget, DaemonPlan};
 
 /// Returns the findings about the directories: errors, with which the daemon must not start, and warnings.
 pub(crate) fn check_directories(plan: &DaemonPlan, uid: u32) -> Vec<Finding> {
@@ -29,7 +29,7 @@ pub(crate) fn check_directories(plan: &DaemonPlan, uid: u32) -> Vec<Finding> {
             SocketPlace::Dir(dir) => findings.extend(check_socket_dir(dir, uid)),
         }
     }
-    if let Some(MetricTarget::Files(files)) = &plan.metrics {
+    if let Some(files) = &plan.metrics.files {
         findings.extend(check_metric_dir(&files.dir, uid));
         findings.extend(check_parent(&files.dir));
     }

@@ -1,6 +1,7 @@
 //! The state that the parts of the running daemon share: the registry, the processes behind it, counters and log.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -35,10 +36,12 @@ pub(crate) struct DaemonState {
     pub(crate) host_name: String,
     shutdown: ShutdownWatch,
     started: Instant,
+    /// When the thread for processes was last seen, in ms of uptime.
+    ipc_seen_ms: AtomicU64,
 }
 
 /// Returns the name of the host without its domain; other characters than those of a host name become `_`.
-fn find_host_name() -> String {
+pub(crate) fn find_host_name() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let first = name.split('.').next().unwrap_or_default();
@@ -66,12 +69,24 @@ impl DaemonState {
             host_name: find_host_name(),
             shutdown,
             started: Instant::now(),
+            ipc_seen_ms: AtomicU64::new(0),
         })
     }
 
     /// Returns whether the daemon has begun to stop: it accepts nothing new then.
     pub(crate) fn is_stopping(&self) -> bool {
         self.shutdown.phase() > DaemonPhase::Serving
+    }
+
+    /// Notes that the thread for processes is alive.
+    pub(crate) fn note_ipc_alive(&self) {
+        let now = u64::try_from(self.uptime().as_millis()).unwrap_or(u64::MAX);
+        self.ipc_seen_ms.store(now, Ordering::Relaxed);
+    }
+
+    /// Returns how long the thread for processes has not been seen.
+    pub(crate) fn ipc_silence(&self) -> Duration {
+        self.uptime().saturating_sub(Duration::from_millis(self.ipc_seen_ms.load(Ordering::Relaxed)))
     }
 
     /// Returns the time since the start of the daemon.

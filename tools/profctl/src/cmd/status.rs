@@ -9,6 +9,7 @@ use common::rpc::message::{
 use common::text::Safe;
 
 use crate::duration_text::format_duration;
+use crate::metric_sinks::format_sinks;
 use crate::rejected::{describe_rejected, rejected_record};
 use crate::reply::{decode_reply, format_decline};
 use crate::session::DaemonSession;
@@ -45,8 +46,9 @@ impl StatusArgs {
                 session.out.record(&status_record(answer, reply.unwrap_or_default()))?;
             } else if let Some(reply) = reply {
                 session.print_line(&answer, &format_headline(&reply))?;
-                let lines =
-                    [format_certificates(&reply), format_processes(&reply), format_rejected(&reply)].concat();
+                let sinks = reply.detail.as_ref().map(|d| format_sinks(&d.counters)).unwrap_or_default();
+                let (certificates, processes) = (format_certificates(&reply), format_processes(&reply));
+                let lines = [certificates, processes, format_rejected(&reply), sinks].concat();
                 for line in &lines {
                     writeln!(session.out.text(), "  {}", Safe(line))?;
                 }

@@ -90,6 +90,11 @@ impl AuditTrail {
         self.is_failing.load(Ordering::Relaxed)
     }
 
+    /// Returns what [`Self::is_failing`] reads, for those who do not keep the trail open.
+    pub(crate) fn failing_flag(&self) -> Arc<AtomicBool> {
+        self.is_failing.clone()
+    }
+
     /// Returns the id for the next request.
     pub(crate) fn next_request_id(&self) -> String {
         format!("{}-{}", self.run_id, self.next_request.fetch_add(1, Ordering::Relaxed))

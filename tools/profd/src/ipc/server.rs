@@ -63,7 +63,10 @@ impl IpcServer {
                 biased;
                 () = shutdown.reached(DaemonPhase::Stopping) => break,
                 () = &mut drained => break,
-                _ = tick.tick() => self.handler.remove_expired(),
+                _ = tick.tick() => {
+                    self.state.note_ipc_alive();
+                    self.handler.remove_expired();
+                }
             }
         }
         drop(close);

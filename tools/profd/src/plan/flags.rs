@@ -10,6 +10,8 @@ use common::duration::parse_duration;
 use common::pki::MinVersion;
 use common::size::parse_size;
 
+use super::metrics::MetricFlags;
+
 /// The value of `--certs-dir` for plain TCP.
 pub(crate) const NO_CERTS: &str = "NO_CERTS";
 
@@ -121,14 +123,6 @@ pub(crate) struct DaemonFlags {
     #[arg(long)]
     pub(crate) check_config: bool,
 
-    /// Record the metrics of processes as JSON lines in files of this directory
-    #[arg(long, value_name = "DIR", overrides_with = "metric_log_dir")]
-    pub(crate) metric_log_dir: Option<PathBuf>,
-
-    /// Write metrics to standard output, if --metric-log-dir is not given
-    #[arg(long, overrides_with = "use_json")]
-    pub(crate) use_json: bool,
-
     /// Accept a new trust root when the certificates are reloaded, instead of at a restart only
     ///
     /// A user who can write the certificate directory could otherwise let in clients of their own. Either way the log
@@ -138,6 +132,9 @@ pub(crate) struct DaemonFlags {
 
     #[command(flatten)]
     pub(crate) crl_limit: common::pki::CrlLimitArgs,
+
+    #[command(flatten)]
+    pub(crate) metrics: MetricFlags,
 
     #[command(flatten)]
     pub(crate) limits: DaemonLimitFlags,
@@ -220,15 +217,6 @@ pub(crate) struct DaemonLimitFlags {
     /// Time after which a config that its process has not fetched expires
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
     pub(crate) config_expiry: Duration,
-    /// Maximum number of metrics that wait to be recorded; further ones are dropped and counted
-    #[arg(long, value_name = "N", default_value_t = 8192, value_parser = parse_positive)]
-    pub(crate) metric_queue: usize,
-    /// Size at which a metric file is closed and the next one is created
-    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = parse_size)]
-    pub(crate) metric_file_size: u64,
-    /// Free disk space below which no metrics are recorded
-    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = parse_size)]
-    pub(crate) metric_disk_reserve: u64,
 }
 
 /// One value of `--ipc`.
@@ -264,7 +252,7 @@ fn parse_socket_mode(text: &str) -> Result<u32, String> {
     }
 }
 
-fn parse_positive(text: &str) -> Result<usize, String> {
+pub(super) fn parse_positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "expected a whole number of at least 1".to_owned())
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod flags;
 pub(crate) mod gflags;
 pub(crate) mod ipc;
 pub(crate) mod limits;
+pub(crate) mod metrics;
 pub(crate) mod rules;
 
 use std::ffi::OsString;
@@ -21,6 +22,7 @@ use crate::core::registry::RegistryLimits;
 use flags::{DaemonFlags, DaemonLimitFlags, IpcChoice, NO_CERTS};
 use ipc::{AllowedUsers, DEFAULT_ABSTRACT_NAME, IpcPlan, SocketFileAccess, SocketPlace};
 use limits::{ConnectionLimits, PoolLimits, RequestLimits, ServerLimits};
+use metrics::MetricPlan;
 
 /// Maximum number of jobs of one process: its profilers may name different ones.
 const JOBS_PER_PROCESS: usize = 4;
@@ -61,9 +63,7 @@ pub(crate) struct DaemonPlan {
     pub(crate) ipc: IpcPlan,
     pub(crate) registry: RegistryLimits,
     pub(crate) server: ServerLimits,
-    pub(crate) metrics: Option<MetricTarget>,
-    /// Maximum number of metrics that wait to be recorded.
-    pub(crate) metric_queue_length: usize,
+    pub(crate) metrics: MetricPlan,
     pub(crate) output_roots: OutputRoots,
     /// The rules file; without it every client may do everything.
     pub(crate) rules: Option<PathBuf>,
@@ -79,16 +79,6 @@ pub(crate) struct DaemonPlan {
     pub(crate) ready_fd: Option<u32>,
     /// Subject and text of each warning that is printed at the start.
     pub(crate) warnings: Vec<(&'static str, String)>,
-}
-
-/// Where to record metrics, and how much.
-#[derive(Clone, Debug)]
-pub(crate) struct MetricFilePlan {
-    pub(crate) dir: PathBuf,
-    /// A file that has reached this size in bytes is closed.
-    pub(crate) file_bytes: u64,
-    /// Free disk space in bytes that recording does not use.
-    pub(crate) reserve_bytes: u64,
 }
 
 /// An address to listen on.
@@ -162,13 +152,6 @@ pub(crate) struct WorkerPlan {
     pub(crate) nice: i32,
 }
 
-/// Where metrics are written.
-#[derive(Clone, Debug)]
-pub(crate) enum MetricTarget {
-    Files(MetricFilePlan),
-    Stdout,
-}
-
 impl DaemonPlan {
     /// Validates the options and makes a plan of them.
     ///
@@ -220,11 +203,10 @@ impl DaemonPlan {
                 config_expiry: flags.limits.config_expiry,
             },
             server: plan_server_limits(&flags.limits)?,
-            metrics: plan_metrics(&flags),
-            metric_queue_length: flags.limits.metric_queue,
+            metrics: MetricPlan::new(flags.metrics.clone())?,
             output_roots: plan_output_roots(flags.output_root, environment)?,
             rules: flags.rules,
-            audit: plan_audit(flags.audit_log, flags.use_json)?,
+            audit: plan_audit(flags.audit_log, flags.metrics.use_json)?,
             workers: WorkerPlan {
                 threads: flags.limits.worker_threads.min(environment.processors.saturating_sub(1)).max(1),
                 nice: flags.limits.nice,
@@ -409,17 +391,6 @@ fn plan_server_limits(flags: &DaemonLimitFlags) -> anyhow::Result<ServerLimits> 
         handshakes_per_second: flags.max_handshake_rate,
         drain: flags.drain_timeout,
     })
-}
-
-fn plan_metrics(flags: &DaemonFlags) -> Option<MetricTarget> {
-    match &flags.metric_log_dir {
-        Some(dir) => Some(MetricTarget::Files(MetricFilePlan {
-            dir: dir.clone(),
-            file_bytes: flags.limits.metric_file_size.max(4096),
-            reserve_bytes: flags.limits.metric_disk_reserve,
-        })),
-        None => flags.use_json.then_some(MetricTarget::Stdout),
-    }
 }
 
 #[cfg(test)]

@@ -34,6 +34,16 @@ impl ReceivedMetric {
     }
 }
 
+/// A metric, decoded.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct DecodedMetric {
+    pub(crate) record: Metric,
+    /// Nanoseconds since 1970.
+    pub(crate) received_ns: i64,
+    /// The account whose share of tables and queues it uses.
+    pub(crate) account: u32,
+}
+
 /// Why a datagram is not a metric. Its text is not quoted: it is text of the sender.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(crate) enum MetricError {
@@ -61,7 +71,7 @@ struct MetricJson {
 
 /// Decodes a metric. Every kind is accepted, also those that msMonitor's daemon drops: Communication, AclAPI, NodeAPI and
 /// RuntimeAPI.
-pub(crate) fn decode_metric(metric: &ReceivedMetric) -> Result<Metric, MetricError> {
+pub(crate) fn decode_metric(metric: &ReceivedMetric) -> Result<DecodedMetric, MetricError> {
     if metric.json.len() > MAX_BYTES {
         return Err(MetricError::TooLong(metric.json.len()));
     }
@@ -75,7 +85,7 @@ pub(crate) fn decode_metric(metric: &ReceivedMetric) -> Result<Metric, MetricErr
     if wire.kind.is_empty() || wire.kind.len() > MAX_KIND_BYTES || !wire.kind.bytes().all(is_name) {
         return Err(MetricError::Kind);
     }
-    Ok(Metric {
+    let record = Metric {
         received: metric.received.format(&Rfc3339).unwrap_or_default(),
         kind: wire.kind,
         device_id: decode_device(&wire.device_id)?,
@@ -87,7 +97,9 @@ pub(crate) fn decode_metric(metric: &ReceivedMetric) -> Result<Metric, MetricErr
         uid: Some(metric.sender.uid),
         pid: metric.process.map(|(_, pid)| pid),
         job_id: metric.process.map(|(job, _)| job),
-    })
+    };
+    let received_ns = i64::try_from(metric.received.unix_timestamp_nanos()).unwrap_or_default();
+    Ok(DecodedMetric { record, received_ns, account: metric.sender.account })
 }
 
 fn decode_device(id: &Number) -> Result<i64, MetricError> {
@@ -104,11 +116,12 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Result<Metric, MetricError> {
-        decode_metric(&ReceivedMetric::new(
+        let decoded = decode_metric(&ReceivedMetric::new(
             SenderId { uid: 1000, account: 1000, host_pid: 7 },
             Some((3, 1)),
             json.as_bytes().to_vec(),
-        ))
+        ));
+        decoded.map(|metric| metric.record)
     }
 
     #[test]

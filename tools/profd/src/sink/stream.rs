@@ -5,51 +5,40 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use common::record::profd::Metric;
-
-use super::MetricSink;
-use super::batch::LineBatch;
-use crate::counters::Counters;
-use crate::log::DaemonLog;
+use super::lines::LineFormat;
+use super::metric::DecodedMetric;
+use super::{MetricSink, SinkAccount};
 
 /// Writes to a stream until the first error.
 pub(crate) struct StreamSink {
     stream: Option<Box<dyn Write + Send>>,
-    batch: LineBatch,
-    log: DaemonLog,
+    account: SinkAccount,
 }
 
 impl StreamSink {
-    pub(crate) fn new(stream: Box<dyn Write + Send>, counters: Arc<Counters>, log: DaemonLog) -> Self {
-        Self { stream: Some(stream), batch: LineBatch::new(counters), log }
-    }
-
     /// Writes to standard output through a descriptor of its own: while its reader stalls, no other thread waits for the
     /// lock of the standard library.
     ///
     /// # Errors
     /// Standard output is closed, or there are no descriptors left.
-    pub(crate) fn to_stdout(counters: Arc<Counters>, log: DaemonLog) -> io::Result<Self> {
+    pub(crate) fn to_stdout(account: SinkAccount) -> io::Result<Self> {
         let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-        Ok(Self::new(Box::new(stdout), counters, log))
+        Ok(Self { stream: Some(Box::new(stdout)), account })
     }
 }
 
 impl MetricSink for StreamSink {
-    fn write(&mut self, metric: &Metric) {
-        self.batch.push(metric);
-    }
-
-    fn flush(&mut self) {
-        let stream = &mut self.stream;
-        let written = self.batch.flush(|text| match stream {
-            Some(stream) => stream.write_all(text).and_then(|()| stream.flush()),
-            None => Err(io::ErrorKind::BrokenPipe.into()),
-        });
-        if let Err(lost) = written {
-            if self.stream.take().is_some() {
-                let reason = format!("metrics are no longer written: {}", lost.error);
-                self.log.error("standard output", reason);
+    fn write(&mut self, metrics: &[Arc<DecodedMetric>]) {
+        let Some(stream) = &mut self.stream else {
+            return self.account.counters.count_not_written(self.account.kind, metrics.len() as u64);
+        };
+        let text = LineFormat::JsonLines.format_all(metrics);
+        match stream.write_all(&text).and_then(|()| stream.flush()) {
+            Ok(()) => self.account.count_recorded(metrics.len()),
+            Err(e) => {
+                self.account.counters.count_not_written(self.account.kind, metrics.len() as u64);
+                self.account.log.error("standard output", format_args!("metrics are no longer written: {e}"));
+                self.stream = None;
             }
         }
     }

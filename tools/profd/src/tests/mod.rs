@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod faults;
+mod http;
 mod ipc;
 mod other_users;
 mod rpc;
@@ -53,6 +54,7 @@ struct TestDaemon {
     runtime: Runtime,
     dir: tempfile::TempDir,
     address: SocketAddr,
+    http: Option<SocketAddr>,
     name: String,
 }
 
@@ -89,8 +91,9 @@ impl TestDaemon {
         let access = AccessControl::load(plan.rules.as_deref(), &read_accounts()).unwrap();
         let access = Arc::new(access);
         let address = bound.listeners[0].local_addr().unwrap();
+        let http = bound.http.as_ref().map(|listener| listener.local_addr().unwrap());
         let daemon = RunningDaemon::start(&plan, bound, tls, access, &runtime, Verbosity::Quiet).unwrap();
-        Self { daemon: Some(daemon), runtime, dir, address, name }
+        Self { daemon: Some(daemon), runtime, dir, address, http, name }
     }
 
     fn connect(&self) -> TestClient {

@@ -218,6 +218,11 @@ impl Registry {
         self.live_processes(now).filter(|(_, p)| p.unexpired_config(now, expiry).is_some()).count()
     }
 
+    /// Returns the number of processes that have not expired, once for each of their jobs.
+    pub(crate) fn count_processes(&self, now: Uptime) -> usize {
+        self.live_processes(now).count()
+    }
+
     /// Returns every process that has not expired.
     pub(super) fn live_processes(
         &self,
