@@ -91,6 +91,61 @@ fn the_unit_is_little_exposed() {
 }
 
 #[test]
+fn systemd_accepts_the_units() {
+    let Some(analyze) = testkit::require("systemd-analyze") else { return };
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
+    let dir = tempfile::tempdir().unwrap();
+    let mut verify = Command::new(analyze);
+    verify.args(["verify", "--man=no", "--recursive-errors=no"]);
+    for unit in ["profd.service", "profd.socket"] {
+        let text = std::fs::read_to_string(packaging.join(unit)).unwrap();
+        std::fs::write(dir.path().join(unit), text.replace("/usr/local/bin/profd", harness::bin("profd")))
+            .unwrap();
+        verify.arg(dir.path().join(unit));
+    }
+    let done = finish(&mut verify);
+    if done.stderr.contains("Failed to initialize manager") {
+        return testkit::skip("systemd-analyze does not verify units here");
+    }
+    assert_eq!((done.status, done.stderr.as_str()), (Some(0), ""));
+}
+
+/// The unit of dynolog (scripts/dynolog.service, c3a231a) starts it like this.
+#[test]
+fn a_daemon_by_the_name_of_the_existing_one_starts_with_its_flag_file() {
+    let dir = tempfile::Builder::new().prefix("pg").tempdir_in("/tmp").unwrap();
+    let link = dir.path().join("dynolog");
+    std::os::unix::fs::symlink(harness::bin("profd"), &link).unwrap();
+    let flags = dir.path().join("dynolog.gflags");
+    let ipc = dir.path().join("ipc");
+    std::fs::create_dir(&ipc).unwrap();
+    std::fs::set_permissions(&ipc, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let text = format!(
+        "# dynolog\n--enable_ipc_monitor\n--port=0\n--ipc=dir={}\n--use_prometheus=false\n--nouse_ODS\n\
+         --kernel_monitor_reporting_interval_s=60\n--enable_gpu_monitor\n--dcgm_fields=100,155\n--v=1\n",
+        ipc.display()
+    );
+    std::fs::write(&flags, text).unwrap();
+    let mut daemon = Command::new(&link);
+    daemon.env_clear().arg(format!("--flagfile={}", flags.display())).args(["--format", "json"]);
+    daemon.args(["--certs-dir", "NO_CERTS"]);
+    let mut daemon = Guard(daemon.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut ready = String::new();
+    BufReader::new(daemon.0.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    let ready: Value = serde_json::from_str(&ready).unwrap_or_else(|_| panic!("{}", daemon.stderr()));
+    assert_eq!(ready["sockets"].as_array().unwrap().len(), 2, "{ready}");
+    assert_eq!(daemon.terminate(), Some(0));
+    let log = daemon.stderr();
+    for (words, times) in [
+        ("--enable-gpu-monitor: profd does not have this function, and runs without it", 1),
+        ("--dcgm-fields has no effect here and is ignored", 1),
+        ("--v has no effect here and is ignored", 1),
+    ] {
+        assert_eq!(log.matches(words).count(), times, "{words}\n{log}");
+    }
+}
+
+#[test]
 fn the_configuration_can_be_checked_without_a_start() {
     let dir = tempfile::tempdir().unwrap();
     let rules = dir.path().join("rules.toml");

@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod faults;
 mod ipc;
+mod operation;
 mod other_users;
 mod rpc;
 mod shutdown;
