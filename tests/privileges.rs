@@ -90,6 +90,66 @@ fn the_unit_is_little_exposed() {
     assert!(exposure <= 2.0, "{line}");
 }
 
+/// Landlock keeps a confined process from the environments of others; one thread of the daemon reads them.
+#[test]
+fn a_confined_daemon_knows_the_rank_and_the_job_of_a_process() {
+    let d = Deployment::plain();
+    let mut demo = command("proftap");
+    demo.args(["demo", "--step-time", "5ms"]).env("KINETO_IPC_SOCKET_DIR", d.ipc());
+    demo.env("RANK", "3").env("LOCAL_RANK", "1").env("WORLD_SIZE", "8").env("SLURM_JOB_ACCOUNT", "lab");
+    let job = Guard(demo.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    d.registered(job.pid());
+    let listed = d.profctl(&["--format", "json", "status", "--processes"]).expect(0);
+    let record = &listed.of_type("profctl.processes")[0];
+    let process = &record["processes"][0];
+    assert_eq!((&record["total"], &process["pid"]), (&1.into(), &job.pid().into()), "{record}");
+    assert_eq!(
+        (&process["rank"], &process["local_rank"], &process["world_size"]),
+        (&3.into(), &1.into(), &8.into()),
+        "{record}"
+    );
+    assert_eq!((&process["command"], &process["slurm_account"]), (&"proftap".into(), &"lab".into()));
+    let table = d.profctl(&["status", "--processes"]).expect(0).stdout;
+    assert!(table.contains("1 process\n  PID ") && table.contains("proftap"), "{table}");
+    let health = d.profctl(&["--format", "json", "status", "--health"]).expect(0);
+    assert_eq!(health.of_type("profctl.health")[0]["health"]["status"], "ok");
+}
+
+/// Credentials as systemd leaves them where the file system has ACLs: of root, with the mask of the ACL as mode of the group.
+#[test]
+fn certificates_and_the_passphrase_can_be_credentials_of_a_service() {
+    if !testkit::require_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let passphrase = dir.path().join("passphrase");
+    std::fs::write(&passphrase, "open sesame, and be quick\n").unwrap();
+    std::fs::set_permissions(&passphrase, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let mut mint = command("certck");
+    mint.args(["mint", "--encrypt", "--passphrase-file"]).arg(&passphrase).arg(dir.path().join("pki"));
+    finish(&mut mint).expect(0);
+    let credentials = dir.path().join("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    for name in ["ca.crt", "server.crt", "server.key", "ca.crl"] {
+        std::fs::copy(dir.path().join("pki/server_certs").join(name), credentials.join(name)).unwrap();
+    }
+    std::fs::copy(&passphrase, credentials.join("passphrase")).unwrap();
+    for entry in std::fs::read_dir(&credentials).unwrap() {
+        std::fs::set_permissions(entry.unwrap().path(), std::fs::Permissions::from_mode(0o440)).unwrap();
+    }
+    std::fs::set_permissions(&credentials, std::fs::Permissions::from_mode(0o550)).unwrap();
+    let check = |more: &[&str], variable: &str| {
+        let mut profd = command("profd");
+        finish(profd.args(["--check-config", "--port", "0"]).args(more).env(variable, &credentials))
+    };
+    check(&[], "CREDENTIALS_DIRECTORY").expect(0);
+    let elsewhere = check(&["--certs-dir", credentials.to_str().unwrap()], "OTHER_DIRECTORY").expect(2);
+    assert!(elsewhere.stderr.contains("mode 0550") && elsewhere.stderr.contains("mode 0440"), "{}", elsewhere.stderr);
+    std::fs::set_permissions(credentials.join("server.key"), std::fs::Permissions::from_mode(0o444)).unwrap();
+    let open = check(&[], "CREDENTIALS_DIRECTORY").expect(2);
+    assert!(open.stderr.contains("mode 0444"), "others may read it: {}", open.stderr);
+}
+
 #[test]
 fn systemd_accepts_the_units() {
     let Some(analyze) = testkit::require("systemd-analyze") else { return };

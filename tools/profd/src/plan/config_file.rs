@@ -205,7 +205,7 @@ mod tests {
         };
         assert_eq!(
             collect(&[]).unwrap(),
-            "profd --bind=::1 --bind=127.0.0.1 --port=1 --use-json --certs-dir=/c"
+            "profd --port=1 --bind=::1 --bind=127.0.0.1 --use-json --certs-dir=/c"
         );
         assert_eq!(
             collect(&["--port=2", "--bind=::2", "--nouse_JSON"]).unwrap(),

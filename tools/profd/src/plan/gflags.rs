@@ -246,7 +246,7 @@ mod tests {
     fn options_of_the_existing_daemons_are_marked_once() {
         assert_eq!(
             rewritten("d --minloglevel 2 --v=1 -q --minloglevel=0"),
-            "d --foreign-flag=minloglevel=true --foreign-flag=v=true -q"
+            "d --foreign-flag=v=true --foreign-flag=minloglevel=true -q"
         );
         assert_eq!(rewritten("d --enable_gpu_monitor"), "d --foreign-flag=enable-gpu-monitor=true");
         assert_eq!(rewritten("d --nouse_ODS"), "d --foreign-flag=use-ods=false");

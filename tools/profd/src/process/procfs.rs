@@ -267,7 +267,11 @@ mod tests {
             std::process::Command::new("sleep").arg("60").env("RANK", "3").env("LOCAL_RANK", "1").spawn();
         let mut child = child.unwrap();
         let pid = i32::try_from(child.id()).unwrap();
-        let facts = procfs.read_facts(pid);
+        let mut facts = ProcessFacts::default();
+        // The kernel sets them up a moment after the process has begun.
+        while facts.rank.is_none() && child.try_wait().unwrap().is_none() {
+            facts = procfs.read_facts(pid);
+        }
         assert!(procfs.read_identity(pid).unwrap().1 >= started);
         child.kill().unwrap();
         child.wait().unwrap();

@@ -151,7 +151,10 @@ async fn look_up_facts(state: &Arc<DaemonState>, scope: &ProcessScope) -> FactsB
             let known = state.watch.facts(pid);
             let facts = known.unwrap_or_else(|| {
                 let read = Arc::new(state.procfs.read_facts(pid));
-                state.watch.note_facts(pid, read.clone());
+                // Nothing is known of a process that has just begun: it is read again.
+                if read.command.is_some() {
+                    state.watch.note_facts(pid, read.clone());
+                }
                 read
             });
             (pid, facts)
