@@ -77,6 +77,7 @@ fn manual_pages_are_current() {
     files.insert("man/profguard-records.7".into(), records_page().into_bytes());
     files.insert("man/profguard-policy.5".into(), permck::policy_page(DATE).into_bytes());
     files.insert("man/profd-rules.5".into(), profd::rules_page(DATE).into_bytes());
+    files.insert("man/profd-config.5".into(), profd::config_page(DATE).into_bytes());
     settle("man", &files);
 }
 

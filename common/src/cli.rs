@@ -25,9 +25,13 @@ pub trait Tool: Parser + CommandFactory {
     /// What kept the tool from doing it at all; shown as one line, exit status 2.
     fn run(self, out: &mut Out) -> anyhow::Result<Exit>;
 
-    /// Rewrites the command line before it is parsed, for programs that also answer to an old spelling.
-    fn rewrite(args: Vec<OsString>) -> Vec<OsString> {
-        args
+    /// Rewrites the command line before it is parsed, for programs that also answer to an old spelling, or that read
+    /// options from files.
+    ///
+    /// # Errors
+    /// A file with options is invalid, or cannot be read.
+    fn rewrite(args: Vec<OsString>) -> anyhow::Result<Vec<OsString>> {
+        Ok(args)
     }
 }
 
@@ -65,9 +69,16 @@ impl<F: ValueEnum + Clone + Default + Send + Sync + 'static> Global<F> {
 /// Parses, runs, reports, and turns the outcome into an exit status.
 #[must_use]
 pub fn main<T: Tool>() -> ExitCode {
-    let cli = match T::try_parse_from(T::rewrite(std::env::args_os().collect())) {
+    let args = match T::rewrite(std::env::args_os().collect()) {
+        Ok(args) => args,
+        Err(e) => {
+            Diag::new(T::NAME, Verbosity::Normal).fatal(&e);
+            return Exit::Failed.into();
+        }
+    };
+    let cli = match T::try_parse_from(&args) {
         Ok(cli) => cli,
-        Err(e) => return usage::<T>(&e),
+        Err(e) => return usage::<T>(&e, &args),
     };
     let (color, verbosity) = cli.style();
     let started = std::time::Instant::now();
@@ -105,7 +116,7 @@ fn finish(result: anyhow::Result<Exit>, out: &mut Out) -> Exit {
 }
 
 /// Help that was asked for is a result; help after a mistake is one line and a hint.
-fn usage<T: Tool>(error: &clap::Error) -> ExitCode {
+fn usage<T: Tool>(error: &clap::Error, args: &[OsString]) -> ExitCode {
     if !error.use_stderr() {
         let text = error.render();
         let styled = Color::Auto.enabled(&std::io::stdout());
@@ -127,13 +138,13 @@ fn usage<T: Tool>(error: &clap::Error) -> ExitCode {
     }
     diag.error("usage", reduced.message);
     reduced.tips.iter().for_each(|tip| diag.help(tip));
-    let command = subcommand(T::command(), T::rewrite(std::env::args_os().collect()));
+    let command = subcommand(T::command(), args);
     diag.help(reduced.usage.unwrap_or_else(|| format!("see `{command} --help`")));
     Exit::Failed.into()
 }
 
 /// The command that the arguments reached, as one types it.
-fn subcommand(mut command: clap::Command, args: Vec<OsString>) -> String {
+fn subcommand(mut command: clap::Command, args: &[OsString]) -> String {
     let mut name = command.get_name().to_owned();
     for arg in args.iter().skip(1) {
         if let Some(sub) = command.find_subcommand(arg) {
@@ -193,7 +204,8 @@ mod tests {
     fn the_subcommand_that_was_meant_is_named() {
         let list = clap::Command::new("list");
         let command = clap::Command::new("tool").subcommand(clap::Command::new("crl").subcommand(list));
-        let reached = |args: &[&str]| subcommand(command.clone(), args.iter().map(OsString::from).collect());
+        let reached =
+            |args: &[&str]| subcommand(command.clone(), &args.iter().map(OsString::from).collect::<Vec<_>>());
         assert_eq!(reached(&["/bin/tool", "-q", "crl", "list", "crl"]), "tool crl list");
         assert_eq!(reached(&["tool", "--bad"]), "tool");
     }

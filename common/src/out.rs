@@ -6,6 +6,7 @@
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use crate::error::hint_of;
 use crate::exit::Exit;
@@ -126,6 +127,11 @@ impl Out {
         &self.diag
     }
 
+    /// Changes how lines of diagnostics look.
+    pub fn set_line_format(&mut self, format: LineFormat) {
+        self.diag.set_format(format);
+    }
+
     /// Reports that one input failed; the others go on, and the exit status becomes 2.
     pub fn error(&self, subject: impl Display, reason: impl Display) {
         self.diag.error(subject, reason);
@@ -159,12 +165,51 @@ pub enum Verbosity {
 
 /// The priority of a line, as syslog(3) numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Priority {
+pub enum Priority {
+    /// Something failed.
     Error,
+    /// Something is wrong, and the work goes on.
     Warning,
+    /// Normal, and worth knowing.
     Notice,
+    /// What is being done.
     Info,
+    /// A step of it.
     Debug,
+}
+
+/// One line of diagnostics.
+#[derive(Clone, Copy, Debug)]
+pub struct DiagLine<'a> {
+    /// The tool.
+    pub tool: &'static str,
+    /// When it happened.
+    pub at: SystemTime,
+    /// How important it is.
+    pub priority: Priority,
+    /// What it is about; empty if the message says so itself.
+    pub subject: &'a str,
+    /// The reason. It may hold text of peers, which is not escaped yet.
+    pub message: &'a str,
+}
+
+/// Formats a line of diagnostics, without the newline.
+pub type LineFormat = fn(&DiagLine<'_>) -> String;
+
+impl DiagLine<'_> {
+    /// Formats the line as every tool does: `tool: subject: reason`, untrusted text escaped.
+    #[must_use]
+    pub fn plain(&self) -> String {
+        let colon = if self.subject.is_empty() { "" } else { ": " };
+        let text = format!("{}{colon}{}", self.subject, self.message);
+        format!("{}: {}", self.tool, Safe(&without_error_numbers(&text)))
+    }
+
+    /// Formats the line for the journal: with its priority in front (sd-daemon(3)).
+    #[must_use]
+    pub fn for_journal(&self) -> String {
+        format!("{}{}", self.priority.journal_prefix(), self.plain())
+    }
 }
 
 impl Priority {
@@ -195,8 +240,7 @@ pub struct Diag {
     tool: &'static str,
     verbosity: Verbosity,
     errors: AtomicU64,
-    /// Whether standard error is the journal, which reads priorities from the lines.
-    in_journal: bool,
+    format: LineFormat,
 }
 
 impl Diag {
@@ -204,7 +248,13 @@ impl Diag {
     #[must_use]
     pub fn new(tool: &'static str, verbosity: Verbosity) -> Self {
         let in_journal = is_journal(io::stderr(), std::env::var_os("JOURNAL_STREAM").as_deref());
-        Self { tool, verbosity, errors: AtomicU64::new(0), in_journal }
+        let format: LineFormat = if in_journal { |line| line.for_journal() } else { |line| line.plain() };
+        Self { tool, verbosity, errors: AtomicU64::new(0), format }
+    }
+
+    /// Changes how lines look.
+    pub fn set_format(&mut self, format: LineFormat) {
+        self.format = format;
     }
 
     /// How much is written.
@@ -226,13 +276,13 @@ impl Diag {
     /// Reports a failure and remembers it for the exit status.
     pub fn error(&self, subject: impl Display, reason: impl Display) {
         self.errors.fetch_add(1, Ordering::Relaxed);
-        self.line(Priority::Error, format_args!("{subject}: {reason}"));
+        self.line(Priority::Error, &subject, &reason);
     }
 
     /// Reports a failure that has no subject of its own.
     pub fn fatal(&self, error: &anyhow::Error) {
         self.errors.fetch_add(1, Ordering::Relaxed);
-        self.line(Priority::Error, format_args!("{error:#}"));
+        self.line(Priority::Error, &"", &format_args!("{error:#}"));
         if let Some(hint) = hint_of(error) {
             self.help(hint);
         }
@@ -241,28 +291,28 @@ impl Diag {
     /// Reports something that the user should know; silent with `--quiet`.
     pub fn warn(&self, subject: impl Display, reason: impl Display) {
         if self.verbosity >= Verbosity::Normal {
-            self.line(Priority::Warning, format_args!("{subject}: {reason}"));
+            self.line(Priority::Warning, &subject, &reason);
         }
     }
 
     /// Reports something normal that the user should know, such as readiness; silent with `--quiet`.
     pub fn notice(&self, subject: impl Display, what: impl Display) {
         if self.verbosity >= Verbosity::Normal {
-            self.line(Priority::Notice, format_args!("{subject}: {what}"));
+            self.line(Priority::Notice, &subject, &what);
         }
     }
 
     /// Reports a step of the work, for debugging; only with `--verbose`.
     pub fn debug(&self, subject: impl Display, what: impl Display) {
         if self.verbosity >= Verbosity::Verbose {
-            self.line(Priority::Debug, format_args!("{subject}: {what}"));
+            self.line(Priority::Debug, &subject, &what);
         }
     }
 
     /// Reports what is being done; only with `--verbose`.
     pub fn info(&self, subject: impl Display, what: impl Display) {
         if self.verbosity >= Verbosity::Verbose {
-            self.line(Priority::Info, format_args!("{subject}: {what}"));
+            self.line(Priority::Info, &subject, &what);
         }
     }
 
@@ -270,16 +320,20 @@ impl Diag {
     pub fn help(&self, hint: impl Display) {
         let hint = hint.to_string();
         if self.verbosity >= Verbosity::Normal && !hint.is_empty() {
-            self.line(Priority::Notice, format_args!("help: {hint}"));
+            self.line(Priority::Notice, &"help", &hint);
         }
     }
 
-    /// One write per line, so that lines of several threads do not mix; a closed stderr is not an error.
-    fn line(&self, priority: Priority, message: std::fmt::Arguments<'_>) {
-        let message = message.to_string();
-        let prefix = if self.in_journal { priority.journal_prefix() } else { "" };
-        let line = format!("{prefix}{}: {}\n", self.tool, Safe(&without_error_numbers(&message)));
-        let _ = io::stderr().lock().write_all(line.as_bytes());
+    fn line(&self, priority: Priority, subject: &dyn Display, message: &dyn Display) {
+        self.write_line(SystemTime::now(), priority, &subject.to_string(), &message.to_string());
+    }
+
+    /// Writes a line about something that happened at a given time, whatever the verbosity. One write per line, so that
+    /// lines of several threads do not mix; a closed stderr is not an error.
+    pub fn write_line(&self, at: SystemTime, priority: Priority, subject: &str, message: &str) {
+        let line = DiagLine { tool: self.tool, at, priority, subject, message };
+        let text = (self.format)(&line) + "\n";
+        let _ = io::stderr().lock().write_all(text.as_bytes());
     }
 }
 
@@ -297,6 +351,13 @@ mod tests {
         assert!(is_journal(&stream, Some(&name(meta.dev()))));
         assert!(!is_journal(&stream, Some(&name(meta.dev() + 1))));
         assert!(!is_journal(&stream, Some(std::ffi::OsStr::new("journal"))) && !is_journal(&stream, None));
-        assert_eq!(Priority::Error.journal_prefix(), "<3>");
+        let line = DiagLine {
+            tool: "tool",
+            at: SystemTime::UNIX_EPOCH,
+            priority: Priority::Error,
+            subject: "a",
+            message: "b\nc",
+        };
+        assert_eq!((line.for_journal(), line.plain()), ("<3>tool: a: b\\nc".into(), "tool: a: b\\nc".into()));
     }
 }

@@ -24,7 +24,7 @@ fn spans(cell: &str) -> Vec<&str> {
 fn verdict(done: &Done) -> &'static str {
     let said = &done.stderr;
     if said.contains("does not have this function") {
-        "error"
+        "missing"
     } else if said.contains("unexpected argument") || said.contains("usage:") {
         "unknown"
     } else if said.contains("has no effect here") {

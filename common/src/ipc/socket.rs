@@ -65,14 +65,15 @@ pub fn buffer() -> Vec<u8> {
 
 impl Socket {
     /// Binds an address. A socket file gets its mode in the same step; a stale one, which no process
-    /// listens on any more, is replaced, and nothing else is.
+    /// listens on any more, is replaced, and nothing else is. On a network file system none is: only the kernel of the
+    /// host that made it knows whether it is in use.
     ///
     /// # Errors
     /// `AddrInUse` when another process listens there or something else has the name.
     pub fn bind(address: &Address, mode: Mode) -> io::Result<Self> {
         let fd = open()?;
         if let Address::Path(path) = address {
-            remove_stale(path)?;
+            remove_stale(path, is_on_network_file_system(path))?;
             // The file's mode is the socket inode's, less the umask: set before there is a file.
             rustix::fs::fchmod(&fd, rustix::fs::Mode::from_raw_mode(mode.0))?;
         }
@@ -87,6 +88,29 @@ impl Socket {
             }
         };
         Ok(Self { fd, file })
+    }
+
+    /// Takes a bound socket that another process made, such as a service manager. Its file is not removed.
+    ///
+    /// # Errors
+    /// It is not a datagram socket of Unix.
+    pub fn from_bound(fd: OwnedFd) -> io::Result<Self> {
+        let is_unix = sockopt::socket_domain(&fd)? == AddressFamily::UNIX;
+        if !is_unix || sockopt::socket_type(&fd)? != SocketType::DGRAM {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a Unix datagram socket"));
+        }
+        sockopt::set_socket_passcred(&fd, true)?;
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        Ok(Self { fd, file: None })
+    }
+
+    /// Returns the address that it is bound to.
+    ///
+    /// # Errors
+    /// It has no name.
+    pub fn local_address(&self) -> io::Result<Address> {
+        let address = SocketAddrUnix::try_from(rustix::net::getsockname(&self.fd)?)?;
+        Address::from_kernel(&address).ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
     }
 
     /// Receives one datagram.
@@ -165,8 +189,36 @@ fn is_named(address: &SocketAddrUnix) -> bool {
     !address.is_unnamed()
 }
 
+/// File systems that several hosts may have mounted at the same time, by their number in `statfs(2)` and
+/// linux/magic.h (6.12): NFS, SMB, Lustre, Ceph, GPFS, AFS (two), 9P, OCFS2, GFS2, BeeGFS, PanFS, Coda, NCP, and FUSE, which
+/// sshfs and others are made with.
+const NETWORK_FILE_SYSTEMS: [u32; 16] = [
+    0x6969,
+    0xFF53_4D42,
+    0xFE53_4D42,
+    0x517B,
+    0x0BD0_0BD0,
+    0x00C3_6400,
+    0x4750_4653,
+    0x5346_414F,
+    0x6B41_4653,
+    0x0102_1997,
+    0x7461_636F,
+    0x0116_1970,
+    0x1983_0326,
+    0xAAD7_AAEA,
+    0x7375_7245,
+    0x6573_5546,
+];
+
+fn is_on_network_file_system(path: &std::path::Path) -> bool {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+    let kind = rustix::fs::statfs(parent).ok().and_then(|stat| u32::try_from(stat.f_type).ok());
+    kind.is_some_and(|kind| NETWORK_FILE_SYSTEMS.contains(&kind))
+}
+
 /// Removes a socket file on which no process listens.
-fn remove_stale(path: &std::path::Path) -> io::Result<()> {
+fn remove_stale(path: &std::path::Path, is_shared: bool) -> io::Result<()> {
     let meta = match fs::symlink_metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
@@ -176,6 +228,10 @@ fn remove_stale(path: &std::path::Path) -> io::Result<()> {
     }
     let probe = open()?;
     match rustix::net::connect(&probe, &SocketAddrUnix::new(path)?) {
+        Err(rustix::io::Errno::CONNREFUSED) if is_shared => Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "exists on a network file system, where a daemon of another host may have made it",
+        )),
         Err(rustix::io::Errno::CONNREFUSED) => fs::remove_file(path),
         Ok(()) | Err(rustix::io::Errno::PROTOTYPE) => {
             Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens on this socket"))
@@ -235,6 +291,36 @@ mod tests {
         let e = Socket::bind(&in_dir(&dir, "s"), Mode(0o600)).unwrap_err();
         assert_eq!(e.to_string(), "exists and is not a socket");
         assert_eq!(fs::read(&path).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn a_socket_of_another_host_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        drop(std::os::unix::net::UnixDatagram::bind(&path).unwrap());
+        let e = remove_stale(&path, true).unwrap_err();
+        assert!(e.to_string().contains("another host") && path.exists(), "{e}");
+        assert_eq!(e.kind(), io::ErrorKind::AddrInUse);
+        remove_stale(&path, false).unwrap();
+        assert!(!path.exists() && remove_stale(&path, true).is_ok());
+        assert!(!is_on_network_file_system(std::path::Path::new("/proc/x")));
+    }
+
+    #[test]
+    fn a_socket_of_a_service_manager_is_taken_and_its_file_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let passed = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        let socket = Socket::from_bound(passed.into()).unwrap();
+        assert_eq!(socket.local_address().unwrap(), in_dir(&dir, "s"));
+        let sender = Socket::bind(&in_dir(&dir, "t"), Mode(0o600)).unwrap();
+        sender.send(b"x", &in_dir(&dir, "s").to_kernel().unwrap()).unwrap();
+        assert!(socket.receive(&mut buffer()).unwrap().credentials.is_some());
+        assert_eq!(socket.receive(&mut buffer()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(socket);
+        assert!(path.exists());
+        let stream = std::os::unix::net::UnixListener::bind(dir.path().join("l")).unwrap();
+        assert!(Socket::from_bound(stream.into()).is_err());
     }
 
     #[test]

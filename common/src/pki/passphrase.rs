@@ -17,6 +17,7 @@ use super::der::{self, Der};
 use super::key_error::KeyError;
 use super::pem::Block;
 use super::prompt::prompt_on_terminal;
+use super::read::accept_credentials;
 use crate::fsat;
 use crate::policy::{self, Class};
 
@@ -32,7 +33,9 @@ impl Passphrase {
     /// The file cannot be read, is empty or too long, or others may read it.
     pub fn read_file(path: &Path) -> io::Result<Self> {
         let (file, meta) = fsat::open_regular(path)?;
-        if let Some(finding) = policy::check(path, &meta, Class::KeyFile).first() {
+        let mut findings = policy::check(path, &meta, Class::KeyFile);
+        accept_credentials(path.parent().unwrap_or(Path::new(".")), &meta, &mut findings);
+        if let Some(finding) = findings.first() {
             return Err(io::Error::other(finding.reason()));
         }
         first_line(file).map_err(io::Error::other)

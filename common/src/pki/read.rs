@@ -32,6 +32,8 @@ pub(crate) struct OpenDirectory {
     user: u32,
     /// Whether it is a volume of Kubernetes: `file` is the directory behind [`VOLUME_LINK`] then.
     is_volume: bool,
+    /// Whether it holds the credentials of a systemd service.
+    pub(super) is_credentials: bool,
 }
 
 impl OpenDirectory {
@@ -50,11 +52,14 @@ impl OpenDirectory {
                 let content = open_volume(&file);
                 // The kubelet makes a volume writable for others and mounts it read-only into the container.
                 if content.is_none() || !is_read_only(&file) {
-                    let broken = policy::check_for(path, &meta, Class::KeyDir, user);
+                    let mut broken = policy::check_for(path, &meta, Class::KeyDir, user);
+                    accept_credentials(path, &meta, &mut broken);
                     findings.extend(broken.into_iter().map(rule::with_reference));
                 }
                 let is_volume = content.is_some();
-                Some(Self { file: content.unwrap_or(file), path: path.to_owned(), user, is_volume })
+                let is_credentials = is_credentials_dir(path);
+                let file = content.unwrap_or(file);
+                Some(Self { file, path: path.to_owned(), user, is_volume, is_credentials })
             }
             Err(e) => {
                 let fix = match e.kind() {
@@ -125,6 +130,9 @@ impl OpenDirectory {
             };
             broken.iter_mut().filter(|finding| finding.rule == rule::MODE.id).for_each(|f| f.fix += how);
         }
+        if self.is_credentials {
+            accept_credentials(&self.path, meta, &mut broken);
+        }
         if self.is_volume {
             // With fsGroup the kubelet gives the files to the group of the pod, readable, and nothing else can be chosen.
             if meta.mode() & 0o037 == 0 && is_own_group(meta.gid()) {
@@ -178,6 +186,23 @@ fn open_volume(dir: &File) -> Option<File> {
         target.to_str().ok().filter(|name| name.starts_with("..") && !name.contains('/') && *name != "..")?;
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
     rustix::fs::openat(dir, name, flags, Mode::empty()).ok().map(File::from)
+}
+
+/// Returns whether a directory is that of `CREDENTIALS_DIRECTORY` (systemd.exec(5)).
+fn is_credentials_dir(dir: &Path) -> bool {
+    let given = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let canonical = |path: &Path| path.canonicalize().ok();
+    given.is_some_and(|given| canonical(&given).is_some_and(|given| canonical(dir) == Some(given)))
+}
+
+/// Removes the findings about modes in the credentials directory `dir` of a systemd service. systemd (255,
+/// src/core/exec-credential.c) gives the files to root and lets the service read them by an ACL, whose mask stands in the
+/// place of the mode of the group.
+pub(super) fn accept_credentials(dir: &Path, meta: &Metadata, findings: &mut Vec<Finding>) {
+    let is_made_by_manager = meta.uid() == 0 && meta.gid() == 0 && meta.mode() & 0o027 == 0;
+    if is_made_by_manager && is_credentials_dir(dir) {
+        findings.retain(|finding| finding.rule != rule::MODE.id);
+    }
 }
 
 fn is_read_only(dir: &File) -> bool {

@@ -10,6 +10,8 @@ use super::{Entry, Record, RecordPath, entry, summary};
 /// All of them.
 pub const ENTRIES: &[Entry] = &[
     entry::<Status>(),
+    entry::<Processes>(),
+    entry::<Health>(),
     entry::<Version>(),
     entry::<Request>(),
     entry::<TraceFile>(),
@@ -91,6 +93,71 @@ pub struct Status {
     /// The certificates that the daemon serves with; from profd with TLS only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificates: Option<Certificates>,
+    /// The health of the daemon; from profd only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<DaemonHealth>,
+}
+
+/// The health of a daemon.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DaemonHealth {
+    /// ok, degraded (something is missing) or not_ready (requests are not carried out).
+    pub status: String,
+    /// Whether requests are carried out.
+    pub ready: bool,
+    /// What is not as it should be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<HealthProblem>,
+    /// The version of the daemon.
+    pub version: String,
+    /// Since the daemon started, seconds.
+    pub uptime_s: u64,
+}
+
+/// Something that is not as it should be in a daemon.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HealthProblem {
+    /// A stable word: stopping, ipc_stalled, audit, ipc_disabled, ipc_socket, certificates or state_dir.
+    pub code: String,
+    /// What it is.
+    pub message: String,
+    /// Whether requests are not carried out because of it.
+    pub blocks: bool,
+}
+
+/// `profctl.health`: the health of one daemon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Health {
+    /// Which daemon, and what came of it.
+    #[serde(flatten)]
+    pub answer: ReplySummary,
+    /// Its health, if it told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<DaemonHealth>,
+}
+
+impl Record for Health {
+    const TYPE: &'static str = "profctl.health";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"profctl.health","v":1,"host":"node1","port":1778,"address":"192.0.2.1:1778","outcome":"done","elapsed_ms":2,"health":{"status":"degraded","ready":true,"problems":[{"code":"ipc_socket","message":"/home/ai/dynolog.sock: permission denied","blocks":false}],"version":"0.1.0","uptime_s":3600}}"#;
+}
+
+/// `profctl.processes`: the registered processes of one daemon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Processes {
+    /// Which daemon, and what came of it.
+    #[serde(flatten)]
+    pub answer: ReplySummary,
+    /// How many are registered.
+    pub total: u64,
+    /// As many of them as the daemon sends at once.
+    pub processes: Vec<Process>,
+}
+
+impl Record for Processes {
+    const TYPE: &'static str = "profctl.processes";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"profctl.processes","v":1,"host":"node1","port":1778,"address":"192.0.2.1:1778","outcome":"done","elapsed_ms":3,"total":1,"processes":[{"pid":4242,"uid":1000,"user":"alice","job_id":4711,"device":0,"command":"python3 train.py","rank":5,"local_rank":1,"world_size":8,"slurm_job_id":"4711","slurm_account":"lab","slurm_partition":"gpu","last_seen_ms":850,"last_poll_ms":850,"nputrace":"Idle","current_step":120,"last_request":{"trace_id":"7331","function":"trace","outcome":"finished","since_ms":42000}}]}"#;
 }
 
 /// The certificates that a daemon serves with.
@@ -181,6 +248,42 @@ pub struct Process {
     /// Device index, where the process registered with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<i32>,
+    /// The program, and for Python its script or module; from profd only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// launcher (it starts the processes that train) or helper (such as a data loader), if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Its rank, by its environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<i64>,
+    /// Its rank on the host, by its environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_rank: Option<i64>,
+    /// The number of ranks, by its environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub world_size: Option<i64>,
+    /// Its Slurm job, by its environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slurm_job_id: Option<String>,
+    /// The name of that job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slurm_job_name: Option<String>,
+    /// The account of that job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slurm_account: Option<String>,
+    /// The partition of that job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slurm_partition: Option<String>,
+    /// Its Kubernetes pod, by its environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+    /// The namespace of that pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Since its last message, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen_ms: Option<u64>,
     /// Since it last asked for a config, milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_poll_ms: Option<u64>,
@@ -202,6 +305,22 @@ pub struct Process {
     /// The step before which its trace stops.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_step: Option<i64>,
+    /// The last request that it was given; from profd only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_request: Option<LastRequest>,
+}
+
+/// The last request that a process was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LastRequest {
+    /// The request's id, which its trace carries.
+    pub trace_id: String,
+    /// trace or monitor.
+    pub function: String,
+    /// pending (not fetched), delivered, running or finished (as the process reports), or expired (not fetched in time).
+    pub outcome: String,
+    /// Since that is so, milliseconds.
+    pub since_ms: u64,
 }
 
 /// `profctl.version`: the version of one daemon.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::{Entry, Record, entry, summary};
 
 /// All of them.
-pub const ENTRIES: &[Entry] = &[entry::<Ready>(), entry::<Metric>(), entry::<Audit>(), entry::<Summary>()];
+pub const ENTRIES: &[Entry] =
+    &[entry::<Ready>(), entry::<Metric>(), entry::<Audit>(), entry::<Log>(), entry::<Summary>()];
 
 /// `profd.ready`: the daemon listens. With `--port 0`, it holds the port that was chosen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -148,6 +149,26 @@ impl Record for Audit {
     const TYPE: &'static str = "profd.audit";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"profd.audit","v":1,"time":"2026-03-01T12:00:00.25Z","request_id":"9f86d081-12","address":"192.0.2.7:40112","subject":"CN=alice,O=Research","fingerprint":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","rule":"research","function":"setKinetOnDemandRequest","job_id":4711,"output":"/data/prof/t.json","processes":[{"pid":4242,"uid":1000,"user":"alice","result":"triggered","trace_id":"7331"}],"answer":"done"}"#;
+}
+
+/// `profd.log`: a line of the log, on standard error, with `--log-format json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Log {
+    /// When it happened.
+    pub time: String,
+    /// error, warning, notice, info or debug.
+    pub level: String,
+    /// What it is about: a peer, a socket, a file or a part of the daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// What happened.
+    pub message: String,
+}
+
+impl Record for Log {
+    const TYPE: &'static str = "profd.log";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"profd.log","v":1,"time":"2026-11-23T10:00:00.125Z","level":"notice","subject":"127.0.0.1:1778","message":"listening, mutual TLS"}"#;
 }
 
 summary!(Summary, "profd.summary", r#"{"type":"profd.summary","v":1,"requests":12,"configs_delivered":2,"metrics_recorded":340,"metrics_dropped":0,"errors":0}"#, {

@@ -14,6 +14,9 @@ pub const DEFAULT_PROCESS_LIMIT: u32 = 1000;
 /// How long `dcgmProfPause` pauses when it does not say, seconds.
 pub const DEFAULT_PAUSE_S: u32 = 300;
 
+/// How many processes one page of `listProcesses` has, if the request does not say.
+pub const DEFAULT_PAGE: u32 = 1000;
+
 /// A request to a daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
@@ -33,6 +36,19 @@ pub enum Request {
     },
     /// `dcgmProfResume`, or `dcgmResume` from older clients.
     DcgmResume,
+    /// `listProcesses`, which only daemons of ours have.
+    Processes(ProcessPage),
+    /// `getHealth`, which only daemons of ours have.
+    Health,
+}
+
+/// A page of the registered processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessPage {
+    /// The processes before it.
+    pub offset: u64,
+    /// The maximum number of processes in it; a daemon may send fewer.
+    pub limit: u64,
 }
 
 /// `setKinetOnDemandRequest`: hand a config to the processes of a job.
@@ -105,6 +121,11 @@ impl Request {
                 Ok(Self::DcgmPause { duration_s })
             }
             "dcgmProfResume" | "dcgmResume" => Ok(Self::DcgmResume),
+            "listProcesses" => Ok(Self::Processes(ProcessPage {
+                offset: fields.count("offset", 0)?.into(),
+                limit: fields.count("limit", DEFAULT_PAGE)?.into(),
+            })),
+            "getHealth" => Ok(Self::Health),
             _ => Err(RequestError::UnknownFunction),
         }
     }
@@ -119,6 +140,10 @@ impl Request {
             Self::OnDemand(r) => r.encode(),
             Self::DcgmPause { duration_s } => json!({"fn": "dcgmProfPause", "duration_s": duration_s}),
             Self::DcgmResume => json!({"fn": "dcgmProfResume"}),
+            Self::Processes(page) => {
+                json!({"fn": "listProcesses", "offset": page.offset, "limit": page.limit})
+            }
+            Self::Health => json!({"fn": "getHealth"}),
         };
         value.to_string().into_bytes()
     }
@@ -132,6 +157,8 @@ impl Request {
             Self::OnDemand(_) => "setKinetOnDemandRequest",
             Self::DcgmPause { .. } => "dcgmProfPause",
             Self::DcgmResume => "dcgmProfResume",
+            Self::Processes(_) => "listProcesses",
+            Self::Health => "getHealth",
         }
     }
 }
@@ -390,6 +417,67 @@ pub struct StatusDetail {
     /// The certificates in use, of a daemon that serves TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificates: Option<CertificateStatus>,
+    /// The health of the daemon; missing from older daemons.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthReply>,
+}
+
+/// Reply to `getHealth`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthReply {
+    /// `ok`, `degraded` (something is missing) or `not_ready` (requests are not carried out).
+    pub status: String,
+    /// Whether requests are carried out.
+    pub ready: bool,
+    /// What is not as it should be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<HealthProblem>,
+    /// The version of the daemon.
+    #[serde(default)]
+    pub version: String,
+    /// Seconds since the daemon started.
+    #[serde(default)]
+    pub uptime_s: u64,
+}
+
+/// Something that is not as it should be in a daemon.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthProblem {
+    /// A stable word, such as `ipc_socket` or `certificates`.
+    pub code: String,
+    /// What it is.
+    pub message: String,
+    /// Whether requests are not carried out because of it.
+    #[serde(default)]
+    pub blocks: bool,
+}
+
+/// Reply to `listProcesses`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessListReply {
+    /// One page of them.
+    pub processes: Vec<ProcessStatus>,
+    /// The processes before this page.
+    pub offset: u64,
+    /// The processes of all pages.
+    pub total: u64,
+    /// Seconds since the daemon started.
+    #[serde(default)]
+    pub uptime_s: u64,
+}
+
+/// The last config that a process was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRequest {
+    /// Decimal 64-bit id.
+    pub trace_id: String,
+    /// `trace` or `monitor`.
+    pub function: String,
+    /// `pending` (not fetched), `delivered`, `running` and `finished` (as the process reports), or `expired` (not fetched in
+    /// time).
+    pub outcome: String,
+    /// Milliseconds since that is so.
+    pub since_ms: u64,
 }
 
 /// The certificates that a daemon serves with.
@@ -480,6 +568,42 @@ pub struct ProcessStatus {
     /// Device index, where the process registered with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<i32>,
+    /// The program, and for Python its script or module.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// `launcher` (it starts the processes that train) or `helper` (such as a data loader), if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Its rank, by its environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<i64>,
+    /// Its rank on this host, by its environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_rank: Option<i64>,
+    /// The number of ranks, by its environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub world_size: Option<i64>,
+    /// Its Slurm job, by its environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slurm_job_id: Option<String>,
+    /// The name of that job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slurm_job_name: Option<String>,
+    /// The account that pays for that job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slurm_account: Option<String>,
+    /// The partition of that job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slurm_partition: Option<String>,
+    /// Its Kubernetes pod, by its environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+    /// The namespace of that pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Milliseconds since its last message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen_ms: Option<u64>,
     /// Milliseconds since it last asked for a config.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_poll_ms: Option<u64>,
@@ -501,6 +625,9 @@ pub struct ProcessStatus {
     /// The step before which its trace stops.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_step: Option<i64>,
+    /// The last config that it was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_request: Option<LastRequest>,
 }
 
 /// msMonitor's verdict on whether a command can take effect: its two functions share hardware.
@@ -570,6 +697,9 @@ pub struct OnDemandDetail {
     /// Processes whose messages the daemon did not take lately.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rejected: Vec<RejectedSenders>,
+    /// Milliseconds since the daemon started, if that is so recent that processes may not have come back to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_ms: Option<u64>,
     /// Why the command is ineffective, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -679,6 +809,8 @@ mod tests {
             Request::OnDemand(on_demand),
             Request::DcgmPause { duration_s: 9 },
             Request::DcgmResume,
+            Request::Processes(ProcessPage { offset: 4096, limit: 7 }),
+            Request::Health,
         ] {
             assert_eq!(Request::decode(&r.encode()), Ok(r));
         }

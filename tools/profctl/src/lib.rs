@@ -92,8 +92,8 @@ impl Tool for Cli {
         self.global.style()
     }
 
-    fn rewrite(args: Vec<OsString>) -> Vec<OsString> {
-        option_spelling::normalize_arguments(&Self::command(), args)
+    fn rewrite(args: Vec<OsString>) -> anyhow::Result<Vec<OsString>> {
+        Ok(option_spelling::normalize_arguments(&Self::command(), args))
     }
 
     fn run(self, out: &mut Out) -> anyhow::Result<Exit> {

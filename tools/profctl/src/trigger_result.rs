@@ -181,7 +181,12 @@ impl TriggerResult {
                     "no process is registered with the daemon; it did not take messages of {}",
                     describe_rejected(rejected)
                 ),
-                None => "no process is registered with the daemon".to_owned(),
+                // A daemon that has just started says so.
+                None => detail
+                    .reason
+                    .clone()
+                    .filter(|_| detail.started_ms.is_some())
+                    .unwrap_or_else(|| "no process is registered with the daemon".to_owned()),
             });
             failure.hints.extend(list_common_causes());
             return failure;
@@ -425,6 +430,10 @@ mod tests {
         let v = result_of(&with_detail(r#""registered":0,"jobs":[]"#), 0, &[0]);
         let failure = v.failure.unwrap();
         assert_eq!(failure.reason, "no process is registered with the daemon");
+        let early = with_detail(
+            r#""registered":0,"jobs":[],"started_ms":2000,"reason":"no process is registered yet""#,
+        );
+        assert_eq!(reason(&early, 0, &[0]), "no process is registered yet");
         assert!(failure.hints[0].contains("KINETO_USE_DAEMON=1"));
     }
 

@@ -2,9 +2,9 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use common::fsat;
 use common::out::Verbosity;
 use common::policy::Class;
@@ -15,16 +15,21 @@ use tokio::time::sleep;
 
 use crate::access::AccessControl;
 use crate::account::{DescriptorShares, share_descriptors};
+use crate::activation::PassedSockets;
 use crate::audit::{AuditThread, AuditTrail};
 use crate::certs::ServerCertificates;
 use crate::core::registry::Registry;
 use crate::counters::{Counters, SinkKind};
+use crate::handover::Handover;
 use crate::http::{HttpContext, run_http};
-use crate::ipc::sockets::{BoundSocket, bind_sockets};
+use crate::ipc::sockets::BoundSockets;
 use crate::ipc::start_ipc;
-use crate::log::DaemonLog;
+use crate::log::{DaemonLog, LogStyle};
+use crate::plan::ipc::IpcPlan;
 use crate::plan::limits::ServerLimits;
-use crate::plan::{DaemonPlan, ListenAddress};
+use crate::plan::{DaemonPlan, ListenAddress, StateDirPlan};
+use crate::process::environ::EnvironmentReader;
+use crate::process::procfs::Procfs;
 use crate::process::watch::WatchLimits;
 use crate::rpc::context::RpcContext;
 use crate::rpc::listen::bind_listeners;
@@ -35,18 +40,22 @@ use crate::sink::series::SeriesTable;
 use crate::sink::start::start_sinks;
 use crate::state::{DaemonState, find_host_name};
 
-/// How long the metric thread may take to write what it holds when the daemon stops, unless the drain timeout is longer.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+/// The part of the drain timeout that is left for writing what metrics, the audit trail and the log hold, and its share.
+const FLUSH_RESERVE: (Duration, u32) = (Duration::from_millis(500), 10);
+/// How long each of them may take at least, however short the drain timeout is.
+const MIN_FLUSH_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long it may take after the second signal to stop.
 const SHORT_FLUSH_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long the log may take to write its last lines.
-const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+const LOG_FLUSH_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Everything that is bound, before anything is served.
 pub(crate) struct BoundDaemon {
     pub(crate) listeners: Vec<TcpListener>,
-    pub(crate) sockets: Vec<BoundSocket>,
+    pub(crate) sockets: BoundSockets,
     pub(crate) http: Option<TcpListener>,
+    /// Reads what a confined daemon cannot; `None` for one that is not confined.
+    pub(crate) environments: Option<EnvironmentReader>,
 }
 
 impl BoundDaemon {
@@ -54,11 +63,40 @@ impl BoundDaemon {
     ///
     /// # Errors
     /// The first one that cannot be bound. Those bound before are released again.
+    #[cfg(test)]
     pub(crate) fn bind(plan: &DaemonPlan) -> anyhow::Result<Self> {
-        let listeners = bind_listeners(&plan.listen, plan.port)?;
+        Self::adopt(plan, PassedSockets::default())
+    }
+
+    /// Takes the sockets that a service manager has passed, and binds the rest: no listeners for clients beside passed ones,
+    /// no default sockets for processes beside passed ones.
+    ///
+    /// # Errors
+    /// The first one that cannot be bound, or that must not be used.
+    pub(crate) fn adopt(plan: &DaemonPlan, passed: PassedSockets) -> anyhow::Result<Self> {
+        let listeners = match passed.listeners.is_empty() {
+            true => bind_listeners(&plan.listen, plan.port)?,
+            false => passed.listeners,
+        };
+        if plan.tls.is_none() && !plan.insecure_listen {
+            for listener in &listeners {
+                let address = listener.local_addr()?;
+                let is_loopback = address.ip().to_canonical().is_loopback();
+                ensure!(
+                    is_loopback,
+                    "{address}: with plain TCP, every host that reaches this address can trace processes"
+                );
+            }
+        }
         let http = plan.metrics.http.map(|http| bind_http(http.address)).transpose()?;
-        let sockets = bind_sockets(&plan.places, plan.ipc.files)?;
-        Ok(Self { listeners, sockets, http })
+        let has_passed = !passed.sockets.is_empty();
+        ensure!(
+            !has_passed || !plan.places.is_empty(),
+            "LISTEN_FDS: sockets for processes were passed, but --enable-ipc-monitor is not given"
+        );
+        let places: Vec<_> = plan.places.iter().filter(|p| !(has_passed && p.is_default)).cloned().collect();
+        let sockets = BoundSockets::adopt(passed.sockets).bind(&places, plan.ipc.files, plan.uid)?;
+        Ok(Self { listeners, sockets, http, environments: None })
     }
 
     /// Makes the record that says where the daemon listens.
@@ -69,7 +107,7 @@ impl BoundDaemon {
             pid: rustix::process::getpid().as_raw_nonzero().get(),
             addresses: self.listeners.iter().map(address).collect::<Result<_, _>>()?,
             tls: plan.tls.is_some(),
-            sockets: self.sockets.iter().map(|s| s.name.clone()).collect(),
+            sockets: self.sockets.sockets.iter().map(|s| s.name.clone()).collect(),
             metric_log_dir: plan.metrics.files.as_ref().map(|files| files.dir.display().to_string()),
             http_addresses: self.http.iter().map(address).collect::<Result<_, _>>()?,
         })
@@ -99,7 +137,9 @@ pub(crate) struct RunningDaemon {
     ipc: Option<std::thread::JoinHandle<()>>,
     sinks: Option<SinkThreads>,
     audit_thread: Option<AuditThread>,
-    flush_timeout: Duration,
+    handover: Option<Arc<Handover>>,
+    /// How long the daemon may take from the signal to its end.
+    drain: Duration,
 }
 
 /// The end of the daemon.
@@ -124,7 +164,8 @@ impl RunningDaemon {
         verbosity: Verbosity,
     ) -> anyhow::Result<Self> {
         let counters: Arc<Counters> = Arc::default();
-        let log = DaemonLog::start(verbosity, counters.clone())?;
+        let style = LogStyle { verbosity, format: plan.log_format };
+        let log = DaemonLog::start(style, counters.clone())?;
         let is_shared = plan.ipc.users.are_several();
         let series = plan.metrics.http.map(|_| Arc::new(Mutex::new(SeriesTable::new(is_shared))));
         let host_name = find_host_name();
@@ -137,7 +178,11 @@ impl RunningDaemon {
         let descriptors = share_descriptors(plan.server.connections.total());
         let connections = plan.server.connections.fit_descriptors(descriptors.connections);
         let watch = watch_limits(plan, descriptors);
-        let state = Arc::new(DaemonState::new(registry, watch, counters, log, shutdown.clone())?);
+        let procfs = Procfs::with_environments(bound.environments);
+        let state = Arc::new(DaemonState::new(registry, watch, counters, log, procfs, shutdown.clone())?);
+        note_missing_sockets(&state, &bound.sockets);
+        let handover = start_handover(plan, &state, runtime, &shutdown)?;
+        let serves_processes = !bound.sockets.sockets.is_empty();
         runtime.spawn(access.clone().watch_file(state.clone(), shutdown.clone()));
         if let (Some(plan), Some(listener), Some(series)) = (plan.metrics.http, bound.http, series) {
             let context = HttpContext {
@@ -146,24 +191,27 @@ impl RunningDaemon {
                 audit_fails: audit.failing_flag(),
                 series,
                 samples: plan.dynolog_interval.map(|_| Arc::default()),
-                has_sockets: !bound.sockets.is_empty(),
+                has_sockets: serves_processes,
                 shutdown: shutdown.clone(),
             };
             start_http(runtime, listener, context, plan.dynolog_interval);
         }
-        let ipc = if bound.sockets.is_empty() {
+        let ipc = if bound.sockets.sockets.is_empty() {
             None
         } else {
-            Some(start_ipc(bound.sockets, plan.ipc.clone(), metrics, state.clone(), shutdown.clone())?)
+            let ipc = IpcPlan { drain: without_reserve(plan.ipc.drain), ..plan.ipc.clone() };
+            Some(start_ipc(bound.sockets.sockets, ipc, metrics, state.clone(), shutdown.clone())?)
         };
         let context = RpcContext {
             state: state.clone(),
             certs,
             access,
             audit,
+            handover: handover.clone(),
+            serves_processes,
             users: plan.ipc.users.clone(),
             output_roots: plan.output_roots.clone(),
-            limits: ServerLimits { connections, ..plan.server },
+            limits: ServerLimits { connections, drain: without_reserve(plan.server.drain), ..plan.server },
             shutdown: shutdown.clone(),
         };
         let guard = runtime.enter();
@@ -171,13 +219,14 @@ impl RunningDaemon {
         let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
         drop(guard);
         let rpc = runtime.spawn(run_server(listeners, context));
-        let flush_timeout = FLUSH_TIMEOUT.max(plan.server.drain);
-        Ok(Self { state, trigger: Arc::new(trigger), shutdown, rpc, ipc, sinks, audit_thread, flush_timeout })
+        let (trigger, drain) = (Arc::new(trigger), plan.server.drain);
+        Ok(Self { state, trigger, shutdown, rpc, ipc, sinks, audit_thread, handover, drain })
     }
 
     /// Waits until every part has ended, and sums up. The phase must be past [`DaemonPhase::Serving`].
     pub(crate) fn finish(mut self, runtime: &Runtime) -> DaemonEnd {
         let log = self.state.log.clone();
+        let deadline = Instant::now() + self.drain;
         runtime.block_on(async {
             let _ = self.rpc.await;
         });
@@ -187,19 +236,32 @@ impl RunningDaemon {
             let _ = ipc.join();
         }
         let pending = self.state.registry().count_pending(self.state.uptime());
-        if pending > 0 {
-            log.warning("ipc", format_args!("{pending} configs were not fetched and are dropped"));
+        if let Some(handover) = &self.handover {
+            handover.write(&self.state);
         }
+        match (pending, self.handover.as_ref().is_some_and(|h| h.last_error().is_none())) {
+            (0, _) => {}
+            (_, true) => log.notice(
+                "ipc",
+                format_args!("{pending} configs were not fetched and are left to the next daemon"),
+            ),
+            (_, false) => log.warning(
+                "ipc",
+                format_args!("{pending} configs were not fetched and are dropped (--state-dir)"),
+            ),
+        }
+        let flush_timeout = deadline.saturating_duration_since(Instant::now()).max(MIN_FLUSH_TIMEOUT);
         // The sinks end when their last queue is dropped, which the process side held.
         let mut unfinished = Vec::new();
         if let Some(sinks) = self.sinks.take() {
             let finished = sinks.finished(&mut unfinished);
-            runtime.block_on(wait_for_thread(finished, self.flush_timeout, self.shutdown.clone()));
+            runtime.block_on(wait_for_thread(finished, flush_timeout, self.shutdown.clone()));
         }
         // It ends when the last connection is gone, with every line that a client has waited for.
         if let Some(thread) = self.audit_thread.take() {
             let finished = async { drop(thread.done.await) };
-            if !runtime.block_on(wait_for_thread(finished, self.flush_timeout, self.shutdown.clone())) {
+            let flush_timeout = deadline.saturating_duration_since(Instant::now()).max(MIN_FLUSH_TIMEOUT);
+            if !runtime.block_on(wait_for_thread(finished, flush_timeout, self.shutdown.clone())) {
                 log.error("audit", "timeout: some lines of the audit trail were not written");
             }
         }
@@ -215,6 +277,54 @@ impl RunningDaemon {
         log.flush(LOG_FLUSH_TIMEOUT);
         DaemonEnd { summary, stdout_stalls: unfinished.contains(&SinkKind::Stdout) }
     }
+}
+
+/// Returns the part of the drain timeout in which requests and configs are waited for.
+pub(crate) fn without_reserve(drain: Duration) -> Duration {
+    drain - FLUSH_RESERVE.0.min(drain / FLUSH_RESERVE.1)
+}
+
+/// Logs which default sockets could not be had, and keeps the reasons for clients that ask.
+fn note_missing_sockets(state: &DaemonState, sockets: &BoundSockets) {
+    let reasons: Vec<String> = sockets.missing.iter().map(|m| format!("{}: {}", m.name, m.reason)).collect();
+    for missing in &sockets.missing {
+        let reason = format_args!("not available, the daemon goes on without it: {}", missing.reason);
+        state.log.warning(&missing.name, reason);
+    }
+    let _ = state.missing_sockets.set(reasons);
+}
+
+/// Opens the state directory, and takes over what the former daemon has left there.
+///
+/// # Errors
+/// The directory is given by an option and cannot be used.
+fn start_handover(
+    plan: &DaemonPlan,
+    state: &Arc<DaemonState>,
+    runtime: &Runtime,
+    shutdown: &ShutdownWatch,
+) -> anyhow::Result<Option<Arc<Handover>>> {
+    let Some(StateDirPlan { dir, is_given }) = &plan.state_dir else { return Ok(None) };
+    let handover = match Handover::open(dir, &state.host_name) {
+        Ok(handover) => Arc::new(handover),
+        Err(e) if *is_given => return Err(e.context(format!("--state-dir {}", dir.display()))),
+        Err(e) => {
+            let reason = format_args!("not used, a restart loses configs that are not fetched: {e:#}");
+            state.log.warning(dir.display(), reason);
+            return Ok(None);
+        }
+    };
+    let max_age = plan.registry.keep_alive.max(plan.registry.config_expiry);
+    match handover.restore(state, &plan.ipc.users, max_age) {
+        Ok((0, _)) => {}
+        Ok((processes, configs)) => state.log.notice(
+            dir.display(),
+            format_args!("took over {processes} processes and {configs} configs from the former daemon"),
+        ),
+        Err(e) => state.log.notice(dir.display(), format_args!("nothing is taken over: {e:#}")),
+    }
+    runtime.spawn(handover.clone().follow_changes(state.clone(), shutdown.clone()));
+    Ok(Some(handover))
 }
 
 /// Returns the limits of the table of senders.

@@ -110,7 +110,7 @@ impl Sequence {
             self.pending.insert(delivery.trace_id, sender);
             return;
         }
-        self.registry.mark_delivered(delivery.key, delivery.trace_id);
+        self.registry.mark_delivered(self.now, delivery.key, delivery.trace_id);
         self.delivered += 1;
     }
 
@@ -149,6 +149,7 @@ impl Sequence {
             scope: &scope,
             facts: &facts,
             accounts: &self.accounts,
+            started: None,
         };
         let next = &mut self.next_trace;
         let outcome = self.registry.trigger_processes(self.now, &command, &mut || {

@@ -5,17 +5,18 @@
 //! | module | holds |
 //! |---|---|
 //! | `run` | the life of the daemon |
-//! | `daemon` | its running parts, put together |
+//! | `daemon`, `watchdog` | its running parts, put together; signs of life for the service manager |
 //! | `rpc`, `ipc`, `sink`, `http`, `certs` | clients, processes, metrics, what is shown over HTTP, certificates |
+//! | `handover` | what the next daemon takes over |
 //! | `access`, `audit` | the rules file, the audit trail |
 //! | `state`, `process` | what those share: the registry, pidfds and `/proc` |
 //! | `core` | what requests and messages mean; pure |
 //! | `plan`, `account`, `privileges` | the options, validated; accounts of the host; what is given up at the start |
-//! | `log`, `counters`, `host`, `shutdown`, `signals`, `notify` | services |
+//! | `log`, `counters`, `host`, `shutdown`, `signals`, `notify`, `activation` | services |
 
 use std::ffi::OsString;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use common::cli::{Global, Tool};
 use common::exit::Exit;
 use common::ipc::address::SOCKET_DIR_VAR;
@@ -23,12 +24,15 @@ use common::out::{Color, Out, Verbosity};
 
 mod access;
 mod account;
+mod activation;
 mod audit;
 mod certs;
+mod config_page;
 mod core;
 mod counters;
 mod daemon;
 pub mod fuzz;
+mod handover;
 mod host;
 mod http;
 mod ipc;
@@ -47,11 +51,18 @@ mod startup_check;
 mod state;
 #[cfg(test)]
 mod tests;
+mod watchdog;
 
 /// Renders profd-rules(5), the manual page of rules files.
 #[must_use]
 pub fn rules_page(date: &str) -> String {
     rules_page::rules_page(date)
+}
+
+/// Renders profd-config(5), the manual page of configuration files.
+#[must_use]
+pub fn config_page(date: &str) -> String {
+    config_page::config_page(&Cli::command(), date)
 }
 
 /// Returns the schema of rules files.
@@ -90,9 +101,11 @@ const EXAMPLES: &str = "Examples:
   profd --certs-dir certs --bind 0.0.0.0 --bind :: --enable-ipc-monitor --output-root /data/prof
   profd --certs-dir certs --enable-ipc-monitor --metric-log-dir /var/log/profd --http-listen 127.0.0.1:9178
   profd --certs-dir certs --enable-ipc-monitor --rules rules.toml --audit-log /var/log/profd/audit.jsonl
+  profd --config /etc/profguard/profd.toml --check-config
 
 The options of the existing dynolog daemons are accepted in their spelling (--enable_ipc_monitor, --metric_log_dir,
---use_JSON=true and so on).";
+--use_JSON=true, --flagfile=FILE and so on). What has no meaning here is ignored with a warning. Called by the name dynolog
+and without --certs-dir, the daemon uses /etc/profguard/server_certs or else serves plain TCP on loopback.";
 
 impl Tool for Cli {
     const NAME: &'static str = "profd";
@@ -101,11 +114,12 @@ impl Tool for Cli {
         self.global.style()
     }
 
-    fn rewrite(args: Vec<OsString>) -> Vec<OsString> {
-        plan::gflags::rewrite_args(args)
+    fn rewrite(args: Vec<OsString>) -> anyhow::Result<Vec<OsString>> {
+        plan::arguments::collect_arguments(args, &Self::command())
     }
 
     fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
+        self.flags.log_format.line_format().into_iter().for_each(|format| out.set_line_format(format));
         // So that no file is created with more than 0640 and no directory with more than 0750.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o027));
         let (own, accounts) = (rustix::process::geteuid().as_raw(), account::read_accounts());
@@ -119,6 +133,7 @@ impl Tool for Cli {
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             home: account::find_home(uid),
             socket_dir: std::env::var_os(SOCKET_DIR_VAR).filter(|d| !d.is_empty()),
+            state_dir: std::env::var_os(plan::STATE_DIR_VAR).filter(|d| !d.is_empty()),
             trace_dir: std::env::var_os(plan::TRACE_DIR_VAR).filter(|d| !d.is_empty()),
         };
         let plan = plan::DaemonPlan::new(self.flags, &environment)?;

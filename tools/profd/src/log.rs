@@ -14,9 +14,12 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use common::out::{Diag, Verbosity};
+use common::out::{Diag, DiagLine, LineFormat, Priority, Verbosity};
+use common::record::{self, profd as record_types};
+use common::text::Safe;
+use time::OffsetDateTime;
 
 use crate::counters::Counters;
 
@@ -47,6 +50,7 @@ struct CauseLimit {
 
 enum LogItem {
     Line {
+        at: SystemTime,
         level: LogLevel,
         subject: String,
         message: String,
@@ -64,14 +68,102 @@ enum LogLevel {
     Debug,
 }
 
+/// How the log looks, and how much it says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogStyle {
+    pub(crate) verbosity: Verbosity,
+    pub(crate) format: LogFormat,
+}
+
+impl From<Verbosity> for LogStyle {
+    fn from(verbosity: Verbosity) -> Self {
+        Self { verbosity, format: LogFormat::Auto }
+    }
+}
+
+/// The form of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// `journald` in the systemd journal, otherwise `plain`
+    #[default]
+    Auto,
+    /// `profd: subject: message`, as other tools: for terminals, and for readers that add the time
+    Plain,
+    /// The same after the time (UTC) and the level
+    Text,
+    /// One record `profd.log` for each line
+    Json,
+    /// `plain` with the priority in front, as the systemd journal reads it: it has its own time
+    Journald,
+}
+
+impl LogFormat {
+    /// Returns the function that formats lines; `None` for what every tool does.
+    pub(crate) fn line_format(self) -> Option<LineFormat> {
+        match self {
+            Self::Auto => None,
+            Self::Plain => Some(|line| line.plain()),
+            Self::Text => Some(format_text),
+            Self::Json => Some(format_json),
+            Self::Journald => Some(|line| line.for_journal()),
+        }
+    }
+}
+
+fn level_name(priority: Priority) -> &'static str {
+    match priority {
+        Priority::Error => "error",
+        Priority::Warning => "warning",
+        Priority::Notice => "notice",
+        Priority::Info => "info",
+        Priority::Debug => "debug",
+    }
+}
+
+/// Formats a time by RFC 3339 in UTC, with milliseconds.
+fn format_time(at: SystemTime) -> String {
+    let at = OffsetDateTime::from(at);
+    let (date, time) = (at.date(), at.time());
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+        date.year(),
+        u8::from(date.month()),
+        date.day(),
+        time.hour(),
+        time.minute(),
+        time.second(),
+        time.millisecond()
+    )
+}
+
+fn format_text(line: &DiagLine<'_>) -> String {
+    format!("{} {:7} {}", format_time(line.at), level_name(line.priority), line.plain())
+}
+
+fn format_json(line: &DiagLine<'_>) -> String {
+    let entry = record_types::Log {
+        time: format_time(line.at),
+        level: level_name(line.priority).to_owned(),
+        subject: Some(line.subject.to_owned()).filter(|subject| !subject.is_empty()),
+        message: line.message.to_owned(),
+    };
+    let mut bytes = Vec::new();
+    match record::write(&mut bytes, &entry) {
+        Ok(()) => String::from_utf8_lossy(bytes.trim_ascii_end()).into_owned(),
+        Err(e) => Safe(&e.to_string()).to_string(),
+    }
+}
+
 impl DaemonLog {
     /// Starts the thread that writes the lines.
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub(crate) fn start(verbosity: Verbosity, counters: Arc<Counters>) -> std::io::Result<Self> {
+    pub(crate) fn start(style: impl Into<LogStyle>, counters: Arc<Counters>) -> std::io::Result<Self> {
+        let LogStyle { verbosity, format } = style.into();
         let (queue, lines) = sync_channel(MAX_QUEUED_LINES);
-        let diag = Diag::new("profd", verbosity);
+        let mut diag = Diag::new("profd", verbosity);
+        format.line_format().into_iter().for_each(|format| diag.set_format(format));
         std::thread::Builder::new().name("profd-log".into()).spawn(move || write_lines(&lines, &diag))?;
         Ok(Self { queue, limits: Arc::default(), counters, verbosity })
     }
@@ -98,6 +190,7 @@ impl DaemonLog {
             return;
         }
         let mut item = LogItem::Line {
+            at: SystemTime::now(),
             level: LogLevel::Notice,
             subject: subject.to_string(),
             message: message.to_string(),
@@ -161,7 +254,8 @@ impl DaemonLog {
         if !self.shows(level) {
             return;
         }
-        let item = LogItem::Line { level, subject: subject.to_string(), message: message.to_string() };
+        let (subject, message) = (subject.to_string(), message.to_string());
+        let item = LogItem::Line { at: SystemTime::now(), level, subject, message };
         if self.queue.try_send(item).is_err() {
             self.counters.log_dropped.increment();
         }
@@ -171,10 +265,9 @@ impl DaemonLog {
 fn write_lines(items: &Receiver<LogItem>, diag: &Diag) {
     for item in items {
         match item {
-            LogItem::Line { level: LogLevel::Error, subject, message } => diag.error(subject, message),
-            LogItem::Line { level: LogLevel::Warning, subject, message } => diag.warn(subject, message),
-            LogItem::Line { level: LogLevel::Notice, subject, message } => diag.notice(subject, message),
-            LogItem::Line { level: LogLevel::Debug, subject, message } => diag.debug(subject, message),
+            LogItem::Line { at, level, subject, message } => {
+                diag.write_line(at, level.priority(), &subject, &message);
+            }
             LogItem::Flush(done) => {
                 let _ = done.try_send(());
             }
@@ -182,9 +275,37 @@ fn write_lines(items: &Receiver<LogItem>, diag: &Diag) {
     }
 }
 
+impl LogLevel {
+    fn priority(self) -> Priority {
+        match self {
+            Self::Error => Priority::Error,
+            Self::Warning => Priority::Warning,
+            Self::Notice => Priority::Notice,
+            Self::Debug => Priority::Debug,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_have_the_time_and_the_level_in_every_form() {
+        let line = DiagLine {
+            tool: "profd",
+            at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_772_366_400_249),
+            priority: Priority::Warning,
+            subject: "ipc",
+            message: "a \"b\"\nc",
+        };
+        let text = |format: LogFormat| format.line_format().unwrap()(&line);
+        assert_eq!(text(LogFormat::Text), "2026-03-01T12:00:00.249Z warning profd: ipc: a \"b\"\\nc");
+        assert_eq!(text(LogFormat::Plain), "profd: ipc: a \"b\"\\nc");
+        assert_eq!(text(LogFormat::Journald), "<4>profd: ipc: a \"b\"\\nc");
+        let json = r#"{"type":"profd.log","v":1,"time":"2026-03-01T12:00:00.249Z","level":"warning","subject":"ipc","message":"a \"b\"\nc"}"#;
+        assert_eq!(text(LogFormat::Json), json);
+    }
 
     #[test]
     fn a_cause_is_logged_once_in_an_interval_and_the_rest_is_counted() {

@@ -1,4 +1,4 @@
-//! Readiness for a service manager: a newline on a descriptor (s6, notifywhenup), a datagram (systemd, sd_notify(3)).
+//! Messages to a service manager: a newline on a descriptor (s6, notifywhenup), datagrams (systemd, sd_notify(3)).
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -32,25 +33,54 @@ impl ReadyNotifier {
         Ok(Self { descriptor, socket })
     }
 
-    /// Sends readiness, once. Errors are ignored: the daemon serves without a service manager, too.
-    pub(crate) fn send_ready(&mut self) {
+    /// Sends readiness, once, with a line about what is served. Errors are ignored: the daemon serves without a service
+    /// manager, too.
+    pub(crate) fn send_ready(&mut self, status: &str) {
         if let Some(mut descriptor) = self.descriptor.take() {
             let _ = descriptor.write_all(b"\n");
         }
-        self.send_state(b"READY=1\n");
+        let status = status.replace('\n', " ");
+        send_state(self.socket.as_ref(), format!("READY=1\nSTATUS={status}\n").as_bytes());
     }
 
     /// Sends that the daemon is stopping.
     pub(crate) fn send_stopping(&self) {
-        self.send_state(b"STOPPING=1\n");
+        send_state(self.socket.as_ref(), b"STOPPING=1\nSTATUS=stopping\n");
     }
 
-    fn send_state(&self, state: &[u8]) {
-        let Some(address) = &self.socket else { return };
-        if let Ok(socket) = UnixDatagram::unbound() {
-            let _ = socket.set_nonblocking(true);
-            let _ = socket.send_to_addr(state, address);
-        }
+    /// Returns what sends signs of life, if the service manager waits for them: `WATCHDOG_USEC`, for the process of
+    /// `WATCHDOG_PID`.
+    pub(crate) fn watchdog(&self, interval: Option<&OsStr>, pid: Option<&OsStr>) -> Option<WatchdogNotifier> {
+        let is_own = pid.is_none_or(|pid| pid.to_str() == Some(&std::process::id().to_string()));
+        let micros: u64 = interval?.to_str()?.parse().ok()?;
+        // A nonsense interval would make it send all the time.
+        let interval = Duration::from_micros(micros.max(MIN_WATCHDOG_MICROS));
+        is_own.then(|| WatchdogNotifier { socket: self.socket.clone(), interval })
+    }
+}
+
+/// The shortest interval of a watchdog that is kept to.
+const MIN_WATCHDOG_MICROS: u64 = 100_000;
+
+/// Sends signs of life.
+#[derive(Debug)]
+pub(crate) struct WatchdogNotifier {
+    socket: Option<SocketAddr>,
+    /// The time within which the service manager waits for a sign.
+    pub(crate) interval: Duration,
+}
+
+impl WatchdogNotifier {
+    pub(crate) fn send_alive(&self) {
+        send_state(self.socket.as_ref(), b"WATCHDOG=1\n");
+    }
+}
+
+fn send_state(address: Option<&SocketAddr>, state: &[u8]) {
+    let Some(address) = address else { return };
+    if let Ok(socket) = UnixDatagram::unbound() {
+        let _ = socket.set_nonblocking(true);
+        let _ = socket.send_to_addr(state, address);
     }
 }
 
@@ -75,15 +105,28 @@ mod tests {
         let manager = UnixDatagram::bind(&path).unwrap();
         let fd = u32::try_from(writer.as_raw_fd()).unwrap();
         let mut notify = ReadyNotifier::open(Some(fd), Some(path.as_os_str())).unwrap();
-        notify.send_ready();
+        notify.send_ready("listening\non it");
         notify.send_stopping();
         drop((writer, notify));
         assert_eq!(std::fs::read_to_string(&said).unwrap(), "\n");
         let mut buf = [0; 64];
         let n = manager.recv(&mut buf).unwrap();
-        assert_eq!(&buf[..n], b"READY=1\n");
+        assert_eq!(&buf[..n], b"READY=1\nSTATUS=listening on it\n");
         let n = manager.recv(&mut buf).unwrap();
-        assert_eq!(&buf[..n], b"STOPPING=1\n");
+        assert_eq!(&buf[..n], b"STOPPING=1\nSTATUS=stopping\n");
+    }
+
+    #[test]
+    fn signs_of_life_are_for_the_process_that_is_waited_for() {
+        let notify = ReadyNotifier::default();
+        let own = std::process::id().to_string();
+        let watchdog = |interval: &str, pid: Option<&str>| {
+            notify.watchdog(Some(OsStr::new(interval)), pid.map(OsStr::new)).map(|w| w.interval.as_micros())
+        };
+        assert_eq!(watchdog("2000000", Some(&own)), Some(2_000_000));
+        assert_eq!(watchdog("2000000", None), Some(2_000_000));
+        assert_eq!(watchdog("1", None), Some(100_000));
+        assert_eq!((watchdog("2000000", Some("1")), watchdog("x", None)), (None, None));
     }
 
     #[test]

@@ -7,23 +7,28 @@ use std::time::Duration;
 
 use anyhow::Context;
 use common::exit::Exit;
+use common::fsat;
 use common::out::{Format, Out};
 use common::pki::Role;
+use common::policy::Mode;
 use common::record::profd::Ready;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::runtime::Runtime;
 
 use crate::access::AccessControl;
 use crate::account::{raise_descriptor_limit, read_accounts};
+use crate::activation::PassedSockets;
 use crate::certs::ServerCertificates;
 use crate::daemon::{BoundDaemon, DaemonEnd, RunningDaemon, create_metric_dir};
 use crate::notify::ReadyNotifier;
 use crate::plan::ipc::SocketPlace;
 use crate::plan::{AuditTarget, DaemonPlan};
 use crate::privileges::{UsedFiles, become_user, confine_process};
+use crate::process::environ::EnvironmentReader;
 use crate::shutdown::DaemonPhase;
 use crate::signals::{DefaultAction, StopSignals};
-use crate::startup_check::{check_directories, print_findings};
+use crate::startup_check::{check_directories, explain_unusable, print_findings};
+use crate::watchdog::send_signs_of_life;
 
 /// Maximum number of threads for lookups about processes and for reloads of certificates. Further ones wait.
 const BLOCKING_THREADS: usize = 4;
@@ -52,6 +57,9 @@ struct CheckedParts {
     access: Arc<AccessControl>,
     /// What was bound as root, if the daemon has become another user.
     bound: Option<BoundDaemon>,
+    /// What a service manager has bound.
+    passed: PassedSockets,
+    environments: Option<EnvironmentReader>,
 }
 
 /// The runtime and the signals, from the end of the checks to the end of the drain.
@@ -95,15 +103,20 @@ fn check_plan(plan: &DaemonPlan, uid: u32, out: &mut Out) -> anyhow::Result<Opti
     for (subject, warning) in &plan.warnings {
         out.warn(subject, warning);
     }
+    let mut passed = Some(PassedSockets::take()?);
     let bound = match &plan.run_as {
         None => None,
         Some(account) => {
             // Root may bind where the user may not.
-            let bound = if plan.check_only { None } else { Some(BoundDaemon::bind(plan)?) };
+            let passed = passed.take().unwrap_or_default();
+            let bound = if plan.check_only { None } else { Some(BoundDaemon::adopt(plan, passed)?) };
             become_user(account).context("--user")?;
             bound
         }
     };
+    if plan.check_only {
+        warn_about_defaults(plan, out);
+    }
     if print_findings(&check_directories(plan, uid), out) == Exit::Failed {
         return Ok(None);
     }
@@ -112,6 +125,7 @@ fn check_plan(plan: &DaemonPlan, uid: u32, out: &mut Out) -> anyhow::Result<Opti
         Some(certs) => certs,
         None => None,
     };
+    let mut environments = None;
     let access = Arc::new(AccessControl::load(plan.rules.as_deref(), &read_accounts()).context("--rules")?);
     if let Some(shortage) =
         raise_descriptor_limit(plan.server.connections.total(), plan.registry.max_processes)
@@ -120,7 +134,10 @@ fn check_plan(plan: &DaemonPlan, uid: u32, out: &mut Out) -> anyhow::Result<Opti
     }
     if !plan.check_only {
         create_metric_dir(plan)?;
+        create_state_dir(plan);
         if plan.sandbox {
+            // Before this thread is confined, and after it has become another user.
+            environments = EnvironmentReader::start().ok();
             for missing in confine_process(&list_used_files(plan)) {
                 out.diag().notice("sandbox", missing);
             }
@@ -141,8 +158,24 @@ fn check_plan(plan: &DaemonPlan, uid: u32, out: &mut Out) -> anyhow::Result<Opti
     let default_action = signals.default_action();
     Ok(Some(DaemonLife::Checked(
         StartedRuntime { runtime, signals, default_action, notifier },
-        CheckedParts { certs, access, bound },
+        CheckedParts { certs, access, bound, passed: passed.unwrap_or_default(), environments },
     )))
+}
+
+/// Warns about default sockets that a start would do without.
+fn warn_about_defaults(plan: &DaemonPlan, out: &Out) {
+    for planned in plan.places.iter().filter(|planned| planned.is_default) {
+        if let Some(reason) = explain_unusable(&planned.place, plan.uid) {
+            out.warn("ipc", format_args!("{reason}; the daemon starts without its sockets"));
+        }
+    }
+}
+
+/// Creates the state directory while the daemon is not confined yet. If that fails, opening it says why.
+fn create_state_dir(plan: &DaemonPlan) {
+    if let Some(state) = plan.state_dir.as_ref().filter(|state| !state.dir.exists()) {
+        let _ = fsat::create_dir(&state.dir, Mode(0o700));
+    }
 }
 
 /// Lists the files that the daemon uses once it runs.
@@ -164,6 +197,7 @@ fn list_used_files(plan: &DaemonPlan) -> UsedFiles {
         files.read.extend(targets.map(|target| parent(&target)));
         files.read.extend(tls.passphrase_file.as_deref().map(parent));
     }
+    files.written.extend(plan.state_dir.iter().map(|state| state.dir.clone()));
     files.read.extend(plan.rules.as_deref().map(parent));
     if let Some(AuditTarget::File(path)) = &plan.audit {
         files.written.push(parent(path));
@@ -177,8 +211,8 @@ fn list_used_files(plan: &DaemonPlan) -> UsedFiles {
         files.read.extend(["/usr/share/ca-certificates", "/run/systemd/resolve"].map(PathBuf::from));
         files.connected_ports.push(otlp.port);
     }
-    for place in &plan.places {
-        if let SocketPlace::Home(dir) | SocketPlace::Dir(dir) = place {
+    for planned in &plan.places {
+        if let SocketPlace::Home(dir) | SocketPlace::Dir(dir) = &planned.place {
             files.sockets.push(dir.clone());
         }
     }
@@ -189,11 +223,12 @@ fn list_used_files(plan: &DaemonPlan) -> UsedFiles {
 fn start_serving(
     plan: &DaemonPlan,
     mut started: StartedRuntime,
-    CheckedParts { certs, access, bound }: CheckedParts,
+    CheckedParts { certs, access, bound, passed, environments }: CheckedParts,
     format: Format,
     out: &mut Out,
 ) -> anyhow::Result<DaemonLife> {
-    let bound = bound.map_or_else(|| BoundDaemon::bind(plan), Ok)?;
+    let mut bound = bound.map_or_else(|| BoundDaemon::adopt(plan, passed), Ok)?;
+    bound.environments = environments;
     let ready = bound.ready_record(plan)?;
     let verbosity = out.diag().verbosity();
     let daemon = RunningDaemon::start(plan, bound, certs.clone(), access, &started.runtime, verbosity)?;
@@ -204,7 +239,13 @@ fn start_serving(
     }
     // Only now: a client that acts on readiness must be served.
     report_ready(&ready, format, out)?;
-    started.notifier.send_ready();
+    let watchdog = started
+        .notifier
+        .watchdog(std::env::var_os("WATCHDOG_USEC").as_deref(), std::env::var_os("WATCHDOG_PID").as_deref());
+    if let Some(watchdog) = watchdog {
+        started.runtime.spawn(send_signs_of_life(watchdog, daemon.state.clone(), !ready.sockets.is_empty()));
+    }
+    started.notifier.send_ready(&format!("listening on {}", ready.addresses.join(", ")));
     Ok(DaemonLife::Serving(started, daemon))
 }
 

@@ -16,11 +16,12 @@ use crate::plan::{AuditTarget, DaemonPlan};
 /// Returns the findings about the directories: errors, with which the daemon must not start, and warnings.
 pub(crate) fn check_directories(plan: &DaemonPlan, uid: u32) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for place in &plan.places {
-        match place {
+    for planned in &plan.places {
+        match &planned.place {
             SocketPlace::Abstract(_) => {}
             SocketPlace::Home(dir) => {
-                findings.extend(check_socket_dir(dir, uid));
+                // One that nobody has asked for is left out where it cannot be had: see `BoundSockets::bind`.
+                findings.extend(check_socket_dir(dir, uid).into_iter().filter(|_| !planned.is_default));
                 // Home directories are often readable for others, which does not endanger a socket with mode 0600.
                 let loose =
                     fs::metadata(dir).ok().and_then(|m| check_mode(dir, Mode::of(m.mode()), Class::HomeDir));
@@ -41,6 +42,13 @@ pub(crate) fn check_directories(plan: &DaemonPlan, uid: u32) -> Vec<Finding> {
     let files = [plan.rules.as_deref(), plan.audit.as_ref().and_then(AuditTarget::path)];
     findings.extend(files.into_iter().flatten().filter_map(check_parent));
     findings
+}
+
+/// Explains why sockets of a place would not be safe.
+pub(crate) fn explain_unusable(place: &SocketPlace, uid: u32) -> Option<String> {
+    let (SocketPlace::Home(dir) | SocketPlace::Dir(dir)) = place else { return None };
+    let findings = check_socket_dir(dir, uid);
+    findings.first().map(|finding| format!("{}: {}", finding.path, finding.reason()))
 }
 
 /// Checks that no other user can put something else into the place of a file or directory.

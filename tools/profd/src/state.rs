@@ -1,8 +1,8 @@
 //! The state that the parts of the running daemon share: the registry, the processes behind it, counters and log.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -34,10 +34,24 @@ pub(crate) struct DaemonState {
     pub(crate) config_removed: Notify,
     /// The name of the host, as far as it can be part of a file name.
     pub(crate) host_name: String,
+    /// Default sockets that could not be had, each with the reason.
+    pub(crate) missing_sockets: OnceLock<Vec<String>>,
+    /// Whether the configs to hand over to the next daemon have changed since they were last written.
+    pub(crate) handover_changed: AtomicBool,
+    /// Milliseconds of [`Self::uptime`] when the thread for processes last showed that it is alive.
+    ipc_alive_ms: AtomicU64,
     shutdown: ShutdownWatch,
     started: Instant,
-    /// When the thread for processes was last seen, in ms of uptime.
-    ipc_seen_ms: AtomicU64,
+}
+
+/// The thread for processes shows itself every second; after this long it hangs.
+pub(crate) const IPC_SILENCE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long before the start of the daemon its clock begins: what a former daemon has handed over is older than this one.
+const HISTORY: Duration = Duration::from_secs(3600);
+
+fn to_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Returns the name of the host without its domain; other characters than those of a host name become `_`.
@@ -56,20 +70,23 @@ impl DaemonState {
         watch: WatchLimits,
         counters: Arc<Counters>,
         log: DaemonLog,
+        procfs: Procfs,
         shutdown: ShutdownWatch,
     ) -> io::Result<Self> {
         Ok(Self {
             registry: Mutex::new(registry),
             watch: ProcessWatch::new(watch)?,
-            accounts: RwLock::new((Uptime::ZERO, Arc::new(read_accounts()))),
-            procfs: Procfs::default(),
+            accounts: RwLock::new((HISTORY, Arc::new(read_accounts()))),
+            procfs,
             counters,
             log,
             config_removed: Notify::new(),
             host_name: find_host_name(),
+            missing_sockets: OnceLock::new(),
+            handover_changed: AtomicBool::new(false),
+            ipc_alive_ms: AtomicU64::new(to_ms(HISTORY)),
             shutdown,
             started: Instant::now(),
-            ipc_seen_ms: AtomicU64::new(0),
         })
     }
 
@@ -78,20 +95,25 @@ impl DaemonState {
         self.shutdown.phase() > DaemonPhase::Serving
     }
 
-    /// Notes that the thread for processes is alive.
-    pub(crate) fn note_ipc_alive(&self) {
-        let now = u64::try_from(self.uptime().as_millis()).unwrap_or(u64::MAX);
-        self.ipc_seen_ms.store(now, Ordering::Relaxed);
-    }
-
-    /// Returns how long the thread for processes has not been seen.
-    pub(crate) fn ipc_silence(&self) -> Duration {
-        self.uptime().saturating_sub(Duration::from_millis(self.ipc_seen_ms.load(Ordering::Relaxed)))
+    /// Returns the time on the daemon's clock, which begins [`HISTORY`] before its start.
+    pub(crate) fn uptime(&self) -> Uptime {
+        HISTORY + self.started.elapsed()
     }
 
     /// Returns the time since the start of the daemon.
-    pub(crate) fn uptime(&self) -> Uptime {
+    pub(crate) fn time_since_start(&self) -> Uptime {
         self.started.elapsed()
+    }
+
+    /// Notes that the thread for processes is alive.
+    pub(crate) fn note_ipc_alive(&self) {
+        self.ipc_alive_ms.store(to_ms(self.uptime()), Ordering::Relaxed);
+    }
+
+    /// Returns the time since the thread for processes last showed that it is alive.
+    pub(crate) fn ipc_silence(&self) -> Duration {
+        let alive = Duration::from_millis(self.ipc_alive_ms.load(Ordering::Relaxed));
+        self.uptime().saturating_sub(alive)
     }
 
     /// Returns the accounts of the host, as of the last [`Self::refresh_accounts`].
@@ -140,6 +162,7 @@ impl DaemonState {
         self.counters.processes_removed.add(removed.processes);
         self.counters.configs_expired.add(removed.configs);
         if removed.configs > 0 {
+            self.handover_changed.store(true, Ordering::Relaxed);
             self.config_removed.notify_one();
         }
     }
@@ -167,7 +190,7 @@ mod tests {
         let registry = Registry::new(limits);
         let watch = WatchLimits { max_senders: 1000, is_shared: false, max_pidfds: 1000 };
         let sender = |host_pid| SenderId { uid: 7, account: 7, host_pid };
-        let state = DaemonState::new(registry, watch, counters, log, shutdown).unwrap();
+        let state = DaemonState::new(registry, watch, counters, log, Procfs::default(), shutdown).unwrap();
         let open = |pid| Arc::new(crate::process::watch::open_pidfd(pid).unwrap());
         let knows = |pid| state.registry().contains_pid(pid);
         let mut child = std::process::Command::new("true").spawn().unwrap();

@@ -6,6 +6,7 @@ pub(crate) mod gputrace;
 pub(crate) mod npu_monitor;
 pub(crate) mod nputrace;
 pub(crate) mod status;
+mod status_views;
 pub(crate) mod version;
 
 use std::path::Path;

@@ -8,6 +8,7 @@ use common::rpc::message::{
 };
 use common::text::Safe;
 
+use super::status_views::{health_record, print_health, print_processes};
 use crate::duration_text::format_duration;
 use crate::metric_sinks::format_sinks;
 use crate::rejected::{describe_rejected, rejected_record};
@@ -21,15 +22,33 @@ use crate::session::DaemonSession;
 /// failed, the reason: it then continues with the previous certificates and accepts only newer CRLs.
 ///
 /// The exit status is 1 if the certificates of a daemon need attention: the last reload failed, a CRL was not taken, or
-/// one in use has expired.
+/// one in use has expired. With --health it is 1 if anything of it is not as it should be.
 #[derive(Args, Debug)]
 #[command(
-    after_long_help = "Examples:\n  Print the state of the daemon on this machine:\n    profctl status\n\n  List the pids of the registered processes:\n    profctl --format json status | jq '.processes[].pid'"
+    after_long_help = "Examples:\n  Print the state of the daemon on this machine:\n    profctl status\n\n  List the pids of the registered processes:\n    profctl --format json status | jq '.processes[].pid'\n\n  Print who trains there, with rank, step and last request:\n    profctl status --processes\n\n  Check from a script whether a daemon does all of its work:\n    profctl status --health"
 )]
-pub(crate) struct StatusArgs {}
+pub(crate) struct StatusArgs {
+    /// Print a table of the processes: user, job, rank, device, state, step, and what became of the last request
+    ///
+    /// Rank and job are those of the process's environment, as far as the daemon may read it. Only profd has it.
+    #[arg(long)]
+    processes: bool,
+
+    /// Print whether the daemon is ready, and what is not as it should be; only profd tells it
+    #[arg(long, conflicts_with = "processes")]
+    health: bool,
+}
 
 impl StatusArgs {
     pub(crate) fn run(&self, mut session: DaemonSession<'_>) -> anyhow::Result<Exit> {
+        if self.processes {
+            print_processes(&mut session)?;
+            return session.finish_run();
+        }
+        if self.health {
+            print_health(&mut session)?;
+            return session.finish_run();
+        }
         session.query_daemons(&Request::Status { extended: true }, |session, mut answer, body| {
             let reply = match body.and_then(|b| decode_reply::<StatusReply>(&b)) {
                 Ok(reply) => Some(reply),
@@ -47,8 +66,14 @@ impl StatusArgs {
             } else if let Some(reply) = reply {
                 session.print_line(&answer, &format_headline(&reply))?;
                 let sinks = reply.detail.as_ref().map(|d| format_sinks(&d.counters)).unwrap_or_default();
-                let (certificates, processes) = (format_certificates(&reply), format_processes(&reply));
-                let lines = [certificates, processes, format_rejected(&reply), sinks].concat();
+                let lines = [
+                    format_health(&reply),
+                    format_certificates(&reply),
+                    format_processes(&reply),
+                    format_rejected(&reply),
+                    sinks,
+                ]
+                .concat();
                 for line in &lines {
                     writeln!(session.out.text(), "  {}", Safe(line))?;
                 }
@@ -61,7 +86,7 @@ impl StatusArgs {
     }
 }
 
-fn function_state_name(state: FunctionState) -> &'static str {
+pub(super) fn function_state_name(state: FunctionState) -> &'static str {
     match state {
         FunctionState::Uninitialized => "Uninitialized",
         FunctionState::Idle => "Idle",
@@ -71,7 +96,7 @@ fn function_state_name(state: FunctionState) -> &'static str {
     }
 }
 
-fn known_step(step: Option<i64>) -> Option<i64> {
+pub(super) fn known_step(step: Option<i64>) -> Option<i64> {
     step.filter(|s| *s >= 0)
 }
 
@@ -92,6 +117,7 @@ fn status_record(answer: record::ReplySummary, reply: StatusReply) -> record::St
             .map(|d| d.rejected.iter().map(rejected_record).collect())
             .unwrap_or_default(),
         certificates: detail.as_ref().and_then(|d| d.certificates.as_ref()).map(certificates_record),
+        health: detail.as_ref().and_then(|d| d.health.as_ref()).map(health_record),
         counters: detail.map(|d| d.counters).unwrap_or_default(),
     }
 }
@@ -129,7 +155,7 @@ fn certificates_record(status: &CertificateStatus) -> record::Certificates {
     }
 }
 
-fn process_record(p: &ProcessStatus) -> record::Process {
+pub(super) fn process_record(p: &ProcessStatus) -> record::Process {
     record::Process {
         pid: p.pid,
         host_pid: p.host_pid,
@@ -137,6 +163,18 @@ fn process_record(p: &ProcessStatus) -> record::Process {
         user: p.user.clone(),
         job_id: p.job_id,
         device: p.device,
+        command: p.command.clone(),
+        role: p.role.clone(),
+        rank: p.rank,
+        local_rank: p.local_rank,
+        world_size: p.world_size,
+        slurm_job_id: p.slurm_job_id.clone(),
+        slurm_job_name: p.slurm_job_name.clone(),
+        slurm_account: p.slurm_account.clone(),
+        slurm_partition: p.slurm_partition.clone(),
+        pod: p.pod.clone(),
+        namespace: p.namespace.clone(),
+        last_seen_ms: p.last_seen_ms,
         last_poll_ms: p.last_poll_ms,
         pending_ms: p.pending_ms,
         nputrace: p.nputrace.map(|s| function_state_name(s).to_owned()),
@@ -144,7 +182,20 @@ fn process_record(p: &ProcessStatus) -> record::Process {
         current_step: known_step(p.current_step),
         start_step: p.start_step,
         stop_step: p.stop_step,
+        last_request: p.last_request.as_ref().map(|r| record::LastRequest {
+            trace_id: r.trace_id.clone(),
+            function: r.function.clone(),
+            outcome: r.outcome.clone(),
+            since_ms: r.since_ms,
+        }),
     }
+}
+
+/// Formats what is not as it should be; certificates have lines of their own.
+fn format_health(reply: &StatusReply) -> Vec<String> {
+    let problems = reply.detail.as_ref().and_then(|d| d.health.as_ref()).map(|h| h.problems.as_slice());
+    let others = problems.unwrap_or_default().iter().filter(|p| p.code != "certificates");
+    others.map(|p| format!("health: {}", p.message)).collect()
 }
 
 /// Formats the state of the daemon in one line.
@@ -198,7 +249,7 @@ fn format_certificates(reply: &StatusReply) -> Vec<String> {
 }
 
 /// Formats an age in seconds in its largest unit.
-fn format_age(seconds: i64) -> String {
+pub(super) fn format_age(seconds: i64) -> String {
     match seconds {
         ..120 => format!("{seconds} s"),
         120..7200 => format!("{} min", seconds / 60),
@@ -231,6 +282,7 @@ fn format_process(p: &ProcessStatus, with_user_name: bool) -> String {
     parts.extend(p.host_pid.map(|h| format!("host pid {h}")));
     parts.extend(p.uid.map(|uid| format!("uid {uid}")));
     parts.extend(p.user.as_ref().filter(|_| with_user_name).map(|name| format!("user {name}")));
+    parts.extend(p.rank.map(|rank| format!("rank {rank}")));
     parts.extend(p.device.map(|d| format!("device {d}")));
     let ago = |ms| format_duration(std::time::Duration::from_millis(ms));
     parts.extend(p.last_poll_ms.map(|ms| format!("last poll {} ago", ago(ms))));
@@ -238,6 +290,9 @@ fn format_process(p: &ProcessStatus, with_user_name: bool) -> String {
     parts.extend(p.nputrace.map(|s| format!("nputrace {}", function_state_name(s))));
     parts.extend(p.npumonitor.map(|s| format!("npumonitor {}", function_state_name(s))));
     parts.extend(known_step(p.current_step).map(|s| format!("step {s}")));
+    parts.extend(
+        p.last_request.as_ref().map(|r| format!("last {} {} {} ago", r.function, r.outcome, ago(r.since_ms))),
+    );
     parts.join(", ")
 }
 

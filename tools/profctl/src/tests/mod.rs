@@ -49,7 +49,7 @@ fn run<S: AsRef<str>>(args: &[S]) -> RunResult {
     let args = std::iter::once("profctl").chain(args.iter().map(AsRef::as_ref)).map(Into::into).collect();
     let written = CapturedBytes::default();
     let mut out = Out::to(Box::new(written.clone()), "profctl", false, Verbosity::Normal);
-    let cli = Cli::try_parse_from(Cli::rewrite(args)).unwrap_or_else(|e| panic!("{e}"));
+    let cli = Cli::try_parse_from(Cli::rewrite(args).unwrap()).unwrap_or_else(|e| panic!("{e}"));
     let result = cli.run(&mut out);
     out.flush().unwrap();
     let error = result.as_ref().err().map(|e| format!("{e:#}"));

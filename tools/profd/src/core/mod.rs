@@ -8,6 +8,7 @@ pub(crate) mod access;
 pub(crate) mod accounts;
 pub(crate) mod audit;
 pub(crate) mod handler;
+pub(crate) mod health;
 pub(crate) mod outcome;
 pub(crate) mod output_roots;
 pub(crate) mod process_scope;

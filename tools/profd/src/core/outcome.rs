@@ -1,6 +1,8 @@
 //! The result of a handler: a reply, what the audit trail says about it, and its effects.
 
-use common::rpc::message::{DcgmReply, ErrorCode, Failure, OnDemandReply, StatusReply, VersionReply};
+use common::rpc::message::{
+    DcgmReply, ErrorCode, Failure, HealthReply, OnDemandReply, ProcessListReply, StatusReply, VersionReply,
+};
 use serde::Serialize;
 
 use super::audit::{AuditDetail, AuditTarget};
@@ -19,6 +21,8 @@ pub(crate) struct HandlerOutcome {
 pub(crate) enum RpcReply {
     Version(VersionReply),
     Status(Box<StatusReply>),
+    Processes(Box<ProcessListReply>),
+    Health(Box<HealthReply>),
     OnDemand(Box<OnDemandReply>),
     Dcgm(DcgmReply),
     Failure(Failure),

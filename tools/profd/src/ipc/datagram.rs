@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use common::ipc::message::{Message, Poll, Register, Reply};
 use common::ipc::socket::{Received, Socket};
@@ -254,10 +255,11 @@ impl DatagramHandler {
         // not be busy with a config that it has received.
         let is_sent = self.send_reply(at, &Reply::Config(config.text), to);
         if is_sent {
-            registry.mark_delivered(config.key, config.trace_id);
+            registry.mark_delivered(state.uptime(), config.key, config.trace_id);
         }
         drop(registry);
         if is_sent {
+            state.handover_changed.store(true, Ordering::Relaxed);
             state.config_removed.notify_one();
             state.counters.configs_delivered.increment();
             let uid = sender.id.uid;

@@ -22,6 +22,9 @@ use crate::state::DaemonState;
 /// How long a socket rests after an error of receiving.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
+/// How often this thread shows that it is alive.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
+
 struct IpcServer {
     handler: DatagramHandler,
     state: Arc<DaemonState>,
@@ -57,16 +60,16 @@ impl IpcServer {
         }
         let mut tick = interval(CLEANUP_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heartbeat = interval(HEARTBEAT_INTERVAL);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut drained = std::pin::pin!(self.wait_for_drain(shutdown.clone()));
         loop {
             tokio::select! {
                 biased;
                 () = shutdown.reached(DaemonPhase::Stopping) => break,
                 () = &mut drained => break,
-                _ = tick.tick() => {
-                    self.state.note_ipc_alive();
-                    self.handler.remove_expired();
-                }
+                _ = tick.tick() => self.handler.remove_expired(),
+                _ = heartbeat.tick() => self.state.note_ipc_alive(),
             }
         }
         drop(close);

@@ -11,7 +11,8 @@ use common::ipc::address::Address;
 use common::ipc::socket::Socket;
 use common::policy::{Class, Mode};
 
-use crate::plan::ipc::{SocketFileAccess, SocketPlace};
+use crate::plan::ipc::{PlannedPlace, SocketFileAccess, SocketPlace};
+use crate::startup_check::explain_unusable;
 
 /// A bound socket.
 #[derive(Debug)]
@@ -24,28 +25,87 @@ pub(crate) struct BoundSocket {
     pub(crate) replies_to_registration: bool,
 }
 
-/// Binds all sockets, or none.
-///
-/// # Errors
-/// The first one that cannot be bound, so that no daemon runs that serves only some of its processes.
-pub(crate) fn bind_sockets(
-    places: &[SocketPlace],
-    access: SocketFileAccess,
-) -> anyhow::Result<Vec<BoundSocket>> {
-    let mut bound = Vec::new();
-    for place in places {
-        let (control, data) = place.addresses();
-        for address in [control, data] {
-            // Who may write to the socket may send to the daemon, so it has the mode of a private key.
-            let socket = Socket::bind(&address, Class::KeyFile.max()).map_err(explain_in_use);
-            let hint = socket.as_ref().err().map(|e| suggest_remedy(e, place)).unwrap_or_default();
-            let socket = socket.with_context(|| address.to_string()).hint(hint)?;
-            if let Address::Path(path) = &address {
-                open_to_others(path, access).with_context(|| address.to_string())?;
+/// The sockets for processes.
+#[derive(Debug, Default)]
+pub(crate) struct BoundSockets {
+    pub(crate) sockets: Vec<BoundSocket>,
+    /// Default places that the host does not have or allow, and why.
+    pub(crate) missing: Vec<MissingPlace>,
+}
+
+/// A default place where the daemon does not listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MissingPlace {
+    pub(crate) name: String,
+    pub(crate) reason: String,
+}
+
+impl BoundSockets {
+    /// Takes sockets that a service manager has bound.
+    pub(crate) fn adopt(passed: Vec<Socket>) -> Self {
+        let adopt = |socket: Socket| {
+            let address = socket.local_address().ok();
+            let name = address.as_ref().map_or_else(|| "a passed socket".to_owned(), ToString::to_string);
+            let home_names = ["dynolog.sock", "dynolog_data.sock"];
+            let replies_to_registration = !home_names.iter().any(|file| name.ends_with(&format!("/{file}")));
+            BoundSocket { socket, name, replies_to_registration }
+        };
+        Self { sockets: passed.into_iter().map(adopt).collect(), missing: Vec::new() }
+    }
+
+    /// Binds all places that are asked for, and those of the default ones that can be had.
+    ///
+    /// # Errors
+    /// One that is asked for cannot be bound, so that no daemon runs that serves only some of its processes; or none of the
+    /// default ones can.
+    pub(crate) fn bind(
+        mut self,
+        places: &[PlannedPlace],
+        access: SocketFileAccess,
+        uid: u32,
+    ) -> anyhow::Result<Self> {
+        let mut first_error = None;
+        for PlannedPlace { place, is_default } in places {
+            let (control, _) = place.addresses();
+            if self.sockets.iter().any(|bound| bound.name == control.to_string()) {
+                continue;
             }
-            let replies_to_registration = !matches!(place, SocketPlace::Home(_));
-            bound.push(BoundSocket { socket, name: address.to_string(), replies_to_registration });
+            let unusable = if *is_default { explain_unusable(place, uid) } else { None };
+            let bound = match unusable {
+                Some(reason) => Err(anyhow::anyhow!(reason).context(control.to_string())),
+                None => bind_place(place, access),
+            };
+            match bound {
+                Ok(bound) => self.sockets.extend(bound),
+                Err(e) if *is_default => {
+                    self.missing
+                        .push(MissingPlace { name: control.to_string(), reason: e.root_cause().to_string() });
+                    first_error.get_or_insert(e);
+                }
+                Err(e) => return Err(e),
+            }
         }
+        match first_error {
+            Some(e) if self.sockets.is_empty() => Err(e),
+            _ => Ok(self),
+        }
+    }
+}
+
+/// Binds both sockets of a place, or none.
+fn bind_place(place: &SocketPlace, access: SocketFileAccess) -> anyhow::Result<Vec<BoundSocket>> {
+    let mut bound = Vec::new();
+    let (control, data) = place.addresses();
+    for address in [control, data] {
+        // Who may write to the socket may send to the daemon, so it has the mode of a private key.
+        let socket = Socket::bind(&address, Class::KeyFile.max()).map_err(explain_in_use);
+        let hint = socket.as_ref().err().map(|e| suggest_remedy(e, place)).unwrap_or_default();
+        let socket = socket.with_context(|| address.to_string()).hint(hint)?;
+        if let Address::Path(path) = &address {
+            open_to_others(path, access).with_context(|| address.to_string())?;
+        }
+        let replies_to_registration = !matches!(place, SocketPlace::Home(_));
+        bound.push(BoundSocket { socket, name: address.to_string(), replies_to_registration });
     }
     Ok(bound)
 }
@@ -70,6 +130,9 @@ fn suggest_remedy(error: &io::Error, place: &SocketPlace) -> String {
     // The path of a socket has at most 107 bytes (unix(7), sun_path), and each part of it at most 255.
     let is_too_long = error.raw_os_error() == Some(rustix::io::Errno::NAMETOOLONG.raw_os_error());
     let first = match error.kind() {
+        ErrorKind::AddrInUse if error.to_string().contains("network file system") => {
+            "remove the file if no daemon of another host uses it"
+        }
         ErrorKind::AddrInUse => "stop the other daemon",
         kind if is_too_long || kind == ErrorKind::InvalidInput => "choose a directory with a shorter path",
         ErrorKind::PermissionDenied => "let this user write to the directory",
@@ -91,6 +154,46 @@ mod tests {
     use std::path::PathBuf;
 
     const PRIVATE: SocketFileAccess = SocketFileAccess { mode: 0o600, uid: None, gid: None };
+
+    fn bind_sockets(places: &[SocketPlace], access: SocketFileAccess) -> anyhow::Result<Vec<BoundSocket>> {
+        let planned: Vec<_> =
+            places.iter().map(|place| PlannedPlace { place: place.clone(), is_default: false }).collect();
+        Ok(BoundSockets::default().bind(&planned, access, own_uid())?.sockets)
+    }
+
+    fn own_uid() -> u32 {
+        rustix::process::geteuid().as_raw()
+    }
+
+    #[test]
+    fn a_default_socket_that_cannot_be_had_is_left_out_and_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, open) = (dir.path().join("h"), dir.path().join("open"));
+        for sub in [&home, &open] {
+            std::fs::create_dir(sub).unwrap();
+        }
+        std::fs::set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
+        std::fs::write(home.join("dynolog_data.sock"), "precious").unwrap();
+        let default = |place| PlannedPlace { place, is_default: true };
+        let name = format!("profd-test-default-{}", std::process::id());
+        let mut places = vec![
+            default(SocketPlace::Home(home.clone())),
+            default(SocketPlace::Home(open)),
+            default(SocketPlace::Home(dir.path().join("none"))),
+        ];
+        let bind = |places: &[PlannedPlace]| BoundSockets::default().bind(places, PRIVATE, own_uid());
+        assert!(
+            format!("{:#}", bind(&places).unwrap_err()).contains("exists and is not a socket"),
+            "none is left"
+        );
+        places.push(default(SocketPlace::Abstract(name)));
+        let bound = bind(&places).unwrap();
+        let reasons: Vec<_> = bound.missing.iter().map(|m| m.reason.as_str()).collect();
+        assert_eq!(bound.sockets.len(), 2);
+        assert!(!home.join("dynolog.sock").exists(), "both sockets of a place or none");
+        assert!(reasons[0].contains("not a socket") && reasons[1].contains("0777"), "{reasons:?}");
+        assert!(bound.missing[2].name.ends_with("none/dynolog.sock"), "{:?}", bound.missing);
+    }
 
     #[test]
     fn socket_files_have_the_given_mode_and_group() {

@@ -11,6 +11,7 @@ use common::pki::MinVersion;
 use common::size::parse_size;
 
 use super::metrics::MetricFlags;
+use crate::log::LogFormat;
 
 /// The value of `--certs-dir` for plain TCP.
 pub(crate) const NO_CERTS: &str = "NO_CERTS";
@@ -18,6 +19,13 @@ pub(crate) const NO_CERTS: &str = "NO_CERTS";
 /// Options of the daemon, in the order of the manual page.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DaemonFlags {
+    /// Read options from a TOML file; see profd-config(5)
+    ///
+    /// Its keys are the options without their dashes. What is given on the command line goes first. The file must belong
+    /// to root or to the user who starts the daemon, and nobody else may write it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
     /// TCP port to listen on; 0 chooses a free port and reports it
     #[arg(long, value_name = "PORT", default_value_t = common::rpc::DEFAULT_PORT, overrides_with = "port")]
     pub(crate) port: u16,
@@ -30,6 +38,9 @@ pub(crate) struct DaemonFlags {
     pub(crate) bind: Vec<IpAddr>,
 
     /// Certificate directory of the server (see certck(1)), or NO_CERTS for plain TCP on loopback
+    ///
+    /// A service of systemd that gets ca.crt, server.crt and server.key as credentials (`LoadCredential=`) needs no option;
+    /// the credential `passphrase` is that of the key.
     ///
     /// The directory must pass `certck check`; otherwise the daemon does not start. With NO_CERTS every client that
     /// reaches the port can trace every registered process, so only loopback addresses are allowed, unless
@@ -59,7 +70,7 @@ pub(crate) struct DaemonFlags {
     ///
     /// `abstract` is for PyTorch and for msMonitor up to 8.3, `home` for current msMonitor, `dir` for processes that were
     /// started with KINETO_IPC_SOCKET_DIR. By default the daemon listens on all of them, on `dir` if that variable is
-    /// set for the daemon. A socket that cannot be bound is an error.
+    /// set for the daemon. A socket that is asked for and cannot be bound is an error; of the default ones, one is enough.
     #[arg(long, value_name = "PLACE", value_delimiter = ',', requires = "enable_ipc_monitor")]
     pub(crate) ipc: Vec<IpcChoice>,
 
@@ -122,6 +133,18 @@ pub(crate) struct DaemonFlags {
     /// Check the options, directories, certificates and rules, and exit
     #[arg(long)]
     pub(crate) check_config: bool,
+
+    /// Directory for what a restart must not lose [default: that of STATE_DIRECTORY, which systemd sets]
+    ///
+    /// The daemon keeps there which processes are registered, what they have reported, and the configs that they have not
+    /// fetched. The next daemon takes them over, unless the file is another user's, from before the last boot, or older than
+    /// --keep-alive. Without a directory those configs are lost.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+
+    /// Form of the log
+    #[arg(long, value_enum, value_name = "FORM", default_value_t)]
+    pub(crate) log_format: LogFormat,
 
     /// Accept a new trust root when the certificates are reloaded, instead of at a restart only
     ///

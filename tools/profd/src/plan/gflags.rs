@@ -1,123 +1,159 @@
-//! Command lines of the existing daemons (dynolog c3a231a, msMonitor b942bf5). They use gflags, which accepts one dash
-//! or two, underscores or hyphens, `--flag=true`, `--noflag` and `--flag value`.
+//! Command lines of the existing daemons (dynolog c3a231a, msMonitor b942bf5). They use gflags 2.2, which accepts one
+//! dash or two, underscores or hyphens, `--flag=true`, `--noflag`, `--flag value` and `--flagfile=FILE`.
 //!
-//! Options of theirs without a meaning here are ignored with a warning, and so are functions that are switched off. A
-//! function that is switched on and that `profd` does not have is an error: a daemon without it would not do what it
-//! was started for.
+//! Every option of theirs is taken. What `profd` has under the same name is done; all else is ignored with a warning, also
+//! a function that it does not have: a service that ends at once would be restarted for ever, and serve nobody.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use anyhow::bail;
-use common::error::HintExt;
+use super::arguments::{Argument, OptionTable};
+use super::flag_file::{FlagFileReader, TooDeep};
+use super::foreign::{self, ForeignKind};
 
-/// Switches that both have.
-const SWITCHES: [&str; 2] = ["enable-ipc-monitor", "use-json"];
-/// Options with a value that both have.
-const VALUES: [&str; 3] = ["port", "certs-dir", "metric-log-dir"];
-/// Switches of the existing daemons for functions that `profd` does not have.
-const MISSING_FUNCTIONS: [&str; 8] = [
-    "enable-gpu-monitor",
-    "enable-perf-monitor",
-    "use-prometheus",
-    "use-fbrelay",
-    "use-ods",
-    "use-scuba",
-    "use-tensorboard",
-    "enable-tcp-relay",
-];
-/// Switches of the existing daemons and of glog, their logging library, that have no effect here.
-const IGNORED_SWITCHES: [&str; 8] = [
-    "logtostderr",
-    "alsologtostderr",
-    "colorlogtostderr",
-    "log-prefix",
-    "logtostdout",
-    "alsologtostdout",
-    "timestamp-in-logfile-name",
-    "stop-logging-if-full-disk",
-];
-/// Options with a value that have no effect here.
-const IGNORED_VALUES: [&str; 14] = [
-    "kernel-monitor-reporting-interval-s",
-    "perf-monitor-reporting-interval-s",
-    "dcgm-reporting-interval-s",
-    "dcgm-fields",
-    "dcgm-lib-path",
-    "scribe-category",
-    "minloglevel",
-    "stderrthreshold",
-    "v",
-    "vmodule",
-    "log-dir",
-    "logbufsecs",
-    "logbuflevel",
-    "max-log-size",
-];
-
-/// Rewrites the options of the existing daemons to those of `profd`, and leaves everything else as it is.
-pub(crate) fn rewrite_args(args: Vec<OsString>) -> Vec<OsString> {
-    let mut out = Vec::with_capacity(args.len());
-    let mut switches = SWITCHES.map(|name| (name, false));
-    let mut args = args.into_iter();
-    out.extend(args.next());
-    let mut rest = Vec::new();
-    while let Some(arg) = args.next() {
-        if arg == "--" {
-            rest.push(arg);
-            rest.extend(args);
-            break;
-        }
-        let Some(flag) = GflagsArg::parse(&arg) else {
-            out.push(arg);
-            continue;
-        };
-        let known = flag
-            .match_switch(&SWITCHES)
-            .and_then(|(on, switch)| Some((on, switches.iter_mut().find(|s| s.0 == switch)?)));
-        if let Some((on, state)) = known {
-            // gflags: the last occurrence counts.
-            state.1 = on;
-        } else if VALUES.contains(&flag.name.as_str()) {
-            out.push(flag.to_profd_arg());
-        } else if let Some((on, name)) =
-            flag.match_switch(&MISSING_FUNCTIONS).or_else(|| flag.match_switch(&IGNORED_SWITCHES))
-        {
-            out.push(format!("--foreign-flag={name}={on}").into());
-        } else if IGNORED_VALUES.contains(&flag.name.as_str()) {
-            if flag.value.is_none() {
-                args.next();
-            }
-            out.push(format!("--foreign-flag={}", flag.name).into());
-        } else {
-            out.push(arg);
-        }
-    }
-    out.extend(switches.iter().filter(|s| s.1).map(|s| OsString::from(format!("--{}", s.0))));
-    out.extend(rest);
-    out
+/// Reads a command line, or the options of a flag file.
+pub(super) struct ArgumentReader<'a> {
+    pub(super) options: &'a OptionTable,
+    /// The name that the program was called by, which sections of flag files are for.
+    pub(super) program: &'a str,
+    pub(super) arguments: Vec<Argument>,
 }
 
-/// Returns the warning about an option that [`rewrite_args`] has marked as foreign.
-///
-/// # Errors
-/// It switches on a function that `profd` does not have.
-pub(crate) fn check_foreign_flag(flag: &str) -> anyhow::Result<String> {
-    let (name, value) = flag.split_once('=').unwrap_or((flag, ""));
-    if MISSING_FUNCTIONS.contains(&name) && value == "true" {
-        let no: anyhow::Result<String> = Err(anyhow::anyhow!("--{name}: profd does not have this function"));
-        return no.hint("leave the option out");
+/// Where options come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OptionSource {
+    CommandLine,
+    /// A line of a flag file: unknown options are ignored there, as gflags does, and a value never stands on the next
+    /// line.
+    FlagFile {
+        depth: usize,
+    },
+}
+
+impl ArgumentReader<'_> {
+    /// Reads arguments after the name of the program.
+    ///
+    /// # Errors
+    /// A flag file cannot be read, or a variable that has to be there is missing.
+    pub(super) fn read(&mut self, args: Vec<OsString>, source: OptionSource) -> anyhow::Result<()> {
+        let mut args = args.into_iter();
+        while let Some(arg) = args.next() {
+            if arg == "--" {
+                self.arguments.push(Argument::Other(arg));
+                self.arguments.extend(args.by_ref().map(Argument::Other));
+                break;
+            }
+            match GflagsArg::parse(&arg) {
+                Some(flag) => self.read_flag(flag, arg, &mut args, source)?,
+                None if source == OptionSource::CommandLine => self.arguments.push(Argument::Other(arg)),
+                None => {}
+            }
+        }
+        Ok(())
     }
-    if !MISSING_FUNCTIONS.contains(&name)
-        && !IGNORED_SWITCHES.contains(&name)
-        && !IGNORED_VALUES.contains(&name)
-    {
-        bail!("--foreign-flag is not an option of profd");
+
+    fn read_flag(
+        &mut self,
+        flag: GflagsArg,
+        typed: OsString,
+        rest: &mut dyn Iterator<Item = OsString>,
+        source: OptionSource,
+    ) -> anyhow::Result<()> {
+        let is_known_value = self.options.has_value(&flag.name)
+            || foreign::find(&flag.name) == Some(ForeignKind::Value)
+            || flag.is_special();
+        if is_known_value {
+            let value = match (&flag.value, source) {
+                (Some(value), _) => Some(value.clone()),
+                (None, OptionSource::CommandLine) => rest.next(),
+                (None, OptionSource::FlagFile { .. }) => None,
+            };
+            return self.take_value(&flag.name, value, typed, source);
+        }
+        if let Some((is_on, name)) = flag.match_switch(|name| self.options.has_switch(name)) {
+            self.arguments.push(Argument::Switch { name, is_on });
+        } else if let Some((is_on, name)) =
+            flag.match_switch(|name| foreign::find(name).is_some_and(ForeignKind::is_switch))
+        {
+            self.arguments.push(Argument::Foreign { name, is_on });
+        } else if matches!(flag.name.as_str(), "helpfull" | "helpshort" | "helpon" | "helpmatch" | "helpxml")
+        {
+            self.arguments.push(Argument::Other("--help".into()));
+        } else if source == OptionSource::CommandLine {
+            self.arguments.push(Argument::Other(typed));
+        } else {
+            self.arguments.push(Argument::Foreign { name: flag.name, is_on: true });
+        }
+        Ok(())
     }
-    Ok(format!("--{name} has no effect here and is ignored"))
+
+    fn take_value(
+        &mut self,
+        name: &str,
+        value: Option<OsString>,
+        typed: OsString,
+        source: OptionSource,
+    ) -> anyhow::Result<()> {
+        let Some(value) = value else {
+            // The command line ends here: clap says what is missing.
+            if source == OptionSource::CommandLine {
+                self.arguments.push(Argument::Other(typed));
+            }
+            return Ok(());
+        };
+        let list = || value.to_string_lossy().into_owned();
+        match name {
+            "flagfile" => self.read_flag_files(&list(), source),
+            "fromenv" | "tryfromenv" => self.read_variables(&list(), name == "fromenv", source),
+            // gflags: an empty path is none.
+            _ if self.options.has_value(name) && value.is_empty() => Ok(()),
+            _ if self.options.has_value(name) => {
+                self.arguments.push(Argument::Value { name: name.to_owned(), value });
+                Ok(())
+            }
+            _ => {
+                self.arguments.push(Argument::Foreign { name: name.to_owned(), is_on: true });
+                Ok(())
+            }
+        }
+    }
+
+    fn read_flag_files(&mut self, paths: &str, source: OptionSource) -> anyhow::Result<()> {
+        let depth = match source {
+            OptionSource::CommandLine => 1,
+            OptionSource::FlagFile { depth } => depth + 1,
+        };
+        for path in paths.split(',').filter(|path| !path.is_empty()) {
+            let reader = FlagFileReader { program: self.program, depth };
+            let args = reader.read(path.as_ref()).map_err(|e| match e.downcast::<TooDeep>() {
+                Ok(deep) => anyhow::anyhow!("--flagfile {path}: {deep}"),
+                Err(e) => e.context(format!("--flagfile {path}")),
+            })?;
+            self.read(args, OptionSource::FlagFile { depth })?;
+        }
+        Ok(())
+    }
+
+    /// Takes options from the variables `FLAGS_name`, as `--fromenv=name,name` asks for.
+    fn read_variables(&mut self, names: &str, required: bool, source: OptionSource) -> anyhow::Result<()> {
+        for name in names.split(',').filter(|name| !name.is_empty()) {
+            let variable = format!("FLAGS_{name}");
+            match std::env::var_os(&variable) {
+                Some(value) => {
+                    let mut arg = OsString::from(format!("--{name}="));
+                    arg.push(value);
+                    self.read(vec![arg], source)?;
+                }
+                None if required => anyhow::bail!("--fromenv {name}: {variable} is not set"),
+                None => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A long option, with its name in lower case and with hyphens.
+#[derive(Debug)]
 struct GflagsArg {
     name: String,
     value: Option<OsString>,
@@ -140,77 +176,92 @@ impl GflagsArg {
         Some(Self { name, value })
     }
 
-    /// Returns the state and the name if it switches one of `names` on or off.
-    fn match_switch(&self, names: &[&'static str]) -> Option<(bool, &'static str)> {
-        let find = |name: &str| names.iter().find(|n| **n == name).copied();
-        if let Some(name) = find(&self.name) {
+    /// Returns whether it is one of the options of gflags itself that bring in others.
+    fn is_special(&self) -> bool {
+        matches!(self.name.as_str(), "flagfile" | "fromenv" | "tryfromenv")
+    }
+
+    /// Returns the state and the name if it switches one of the switches on or off.
+    fn match_switch(&self, is_switch: impl Fn(&str) -> bool) -> Option<(bool, String)> {
+        if is_switch(&self.name) {
             let value = self.value.as_deref().map(|v| v.to_string_lossy().to_lowercase());
             return match value.as_deref() {
-                None | Some("true" | "t" | "1" | "yes" | "y") => Some((true, name)),
-                Some("false" | "f" | "0" | "no" | "n") => Some((false, name)),
+                None | Some("true" | "t" | "1" | "yes" | "y") => Some((true, self.name.clone())),
+                Some("false" | "f" | "0" | "no" | "n") => Some((false, self.name.clone())),
                 Some(_) => None,
             };
         }
-        let name = self.name.strip_prefix("no")?;
-        find(name.trim_start_matches('-')).filter(|_| self.value.is_none()).map(|name| (false, name))
-    }
-
-    /// Formats it as an option of `profd`.
-    fn to_profd_arg(&self) -> OsString {
-        let mut arg = OsString::from(format!("--{}", self.name));
-        if let Some(value) = &self.value {
-            arg.push("=");
-            arg.push(value);
-        }
-        arg
+        let name = self.name.strip_prefix("no")?.trim_start_matches('-');
+        (is_switch(name) && self.value.is_none()).then(|| (false, name.to_owned()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use clap::CommandFactory;
+
+    use crate::Cli;
+    use crate::plan::arguments::collect_arguments;
 
     fn rewritten(line: &str) -> String {
-        let out = rewrite_args(line.split(' ').map(OsString::from).collect());
+        let args = line.split(' ').map(std::ffi::OsString::from).collect();
+        let out = collect_arguments(args, &Cli::command()).unwrap();
         out.iter().map(|a| a.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
     fn gflags_spellings_are_rewritten() {
         let expected =
-            "profd --port=1 --certs-dir NO_CERTS --metric-log-dir=/m --enable-ipc-monitor --use-json";
+            "profd --port=1 --certs-dir=NO_CERTS --metric-log-dir=/m --enable-ipc-monitor --use-json";
         let line =
             "profd --enable_ipc_monitor=true -port=1 --certs_dir NO_CERTS --metric_log_dir=/m --use_JSON";
-        assert_eq!(rewritten(line), expected);
+        assert_eq!(sorted(&rewritten(line)), sorted(expected));
         assert_eq!(rewritten("d -enable-ipc-monitor -use_JSON"), "d --enable-ipc-monitor --use-json");
         assert_eq!(rewritten("d --enable_ipc_monitor --noenable_ipc_monitor"), "d");
         assert_eq!(rewritten("d --use_JSON=false --enable_ipc_monitor=1"), "d --enable-ipc-monitor");
+        assert_eq!(rewritten("d --noenable_ipc_monitor --port 1 --port=2"), "d --port=2");
+        assert_eq!(rewritten("d --metric_log_dir= --bind ::1 --bind ::2"), "d --bind=::1 --bind=::2");
+    }
+
+    fn sorted(line: &str) -> Vec<&str> {
+        let mut words: Vec<_> = line.split(' ').collect();
+        words.sort_unstable();
+        words
     }
 
     #[test]
-    fn options_of_profd_are_not_changed() {
-        for line in [
-            "d -q -v --bind 127.0.0.1 --drain-timeout=1s",
-            "d --nonsense",
-            "d -vq",
-            "d --use-json=perhaps",
-            "d",
-        ] {
+    fn options_of_profd_mean_the_same_and_unknown_ones_stay() {
+        assert_eq!(
+            rewritten("d -q -v --bind 127.0.0.1 --drain-timeout=1s"),
+            "d --bind=127.0.0.1 --drain-timeout=1s -q -v"
+        );
+        for line in ["d --nonsense", "d -vq", "d --use-json=perhaps", "d", "d --port"] {
             assert_eq!(rewritten(line), line);
         }
         assert_eq!(rewritten("d --use-json -- --use_JSON"), "d --use-json -- --use_JSON");
+        assert_eq!(rewritten("d --helpfull"), "d --help");
     }
 
     #[test]
-    fn options_without_effect_are_ignored_and_missing_functions_are_errors() {
+    fn options_of_the_existing_daemons_are_marked_once() {
         assert_eq!(
-            rewritten("d --minloglevel 2 --v=1 -q"),
-            "d --foreign-flag=minloglevel --foreign-flag=v -q"
+            rewritten("d --minloglevel 2 --v=1 -q --minloglevel=0"),
+            "d --foreign-flag=v=true --foreign-flag=minloglevel=true -q"
         );
         assert_eq!(rewritten("d --enable_gpu_monitor"), "d --foreign-flag=enable-gpu-monitor=true");
         assert_eq!(rewritten("d --nouse_ODS"), "d --foreign-flag=use-ods=false");
-        assert!(check_foreign_flag("minloglevel").is_ok() && check_foreign_flag("use-ods=false").is_ok());
-        assert!(check_foreign_flag("enable-gpu-monitor=true").is_err());
-        assert!(check_foreign_flag("anything").is_err());
+        assert_eq!(rewritten("d --dcgm_fields 100,155"), "d --foreign-flag=dcgm-fields=true");
+    }
+
+    #[test]
+    fn an_existing_daemon_needs_no_certificates() {
+        assert_eq!(rewritten("/usr/bin/dynolog --certs_dir=/c"), "/usr/bin/dynolog --certs-dir=/c");
+        let without = rewritten("/usr/local/bin/dynolog --port=1");
+        let default = if std::path::Path::new(crate::plan::arguments::DEFAULT_CERTS_DIR).is_dir() {
+            crate::plan::arguments::DEFAULT_CERTS_DIR
+        } else {
+            "NO_CERTS"
+        };
+        assert_eq!(without, format!("/usr/local/bin/dynolog --port=1 --certs-dir={default}"));
     }
 }

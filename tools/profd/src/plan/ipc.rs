@@ -80,6 +80,14 @@ pub(crate) enum SocketPlace {
     Dir(PathBuf),
 }
 
+/// A place to listen at, and whether an option asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PlannedPlace {
+    pub(crate) place: SocketPlace,
+    /// A default that the host may lack: without it the daemon serves the processes that use the other places.
+    pub(crate) is_default: bool,
+}
+
 impl SocketPlace {
     /// The word of `--ipc` for this kind of place.
     pub(crate) fn option_word(&self) -> &'static str {

@@ -1,14 +1,19 @@
 //! The options and the environment, validated and turned into a plan before anything is opened or bound.
 
+pub(crate) mod arguments;
+pub(crate) mod config_file;
+mod flag_file;
 pub(crate) mod flags;
-pub(crate) mod gflags;
+mod foreign;
+mod gflags;
 pub(crate) mod ipc;
 pub(crate) mod limits;
 pub(crate) mod metrics;
 pub(crate) mod rules;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
@@ -19,8 +24,9 @@ use common::pki::MinVersion;
 use crate::core::accounts::Accounts;
 use crate::core::output_roots::OutputRoots;
 use crate::core::registry::RegistryLimits;
+use crate::log::LogFormat;
 use flags::{DaemonFlags, DaemonLimitFlags, IpcChoice, NO_CERTS};
-use ipc::{AllowedUsers, DEFAULT_ABSTRACT_NAME, IpcPlan, SocketFileAccess, SocketPlace};
+use ipc::{AllowedUsers, DEFAULT_ABSTRACT_NAME, IpcPlan, PlannedPlace, SocketFileAccess, SocketPlace};
 use limits::{ConnectionLimits, PoolLimits, RequestLimits, ServerLimits};
 use metrics::MetricPlan;
 
@@ -32,6 +38,9 @@ const DEFAULT_OUTPUT_ROOT: &str = "/tmp";
 
 /// The variable that lets libkineto write elsewhere.
 pub(crate) const TRACE_DIR_VAR: &str = "KINETO_ONDEMAND_TRACE_DIR";
+
+/// The state directories of a service, separated by colons (systemd.exec(5)).
+pub(crate) const STATE_DIR_VAR: &str = "STATE_DIRECTORY";
 
 /// The facts about the host that the plan depends on.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +57,8 @@ pub(crate) struct HostEnvironment {
     pub(crate) home: Option<PathBuf>,
     /// The value of [`SOCKET_DIR_VAR`].
     pub(crate) socket_dir: Option<OsString>,
+    /// The value of [`STATE_DIR_VAR`].
+    pub(crate) state_dir: Option<OsString>,
 }
 
 /// The validated plan of the daemon.
@@ -59,7 +70,7 @@ pub(crate) struct DaemonPlan {
     /// `None` for plain TCP.
     pub(crate) tls: Option<TlsPlan>,
     /// Empty without `--enable-ipc-monitor`.
-    pub(crate) places: Vec<SocketPlace>,
+    pub(crate) places: Vec<PlannedPlace>,
     pub(crate) ipc: IpcPlan,
     pub(crate) registry: RegistryLimits,
     pub(crate) server: ServerLimits,
@@ -76,9 +87,24 @@ pub(crate) struct DaemonPlan {
     pub(crate) sandbox: bool,
     /// Check everything and exit.
     pub(crate) check_only: bool,
+    /// Where to keep what a restart must not lose.
+    pub(crate) state_dir: Option<StateDirPlan>,
+    pub(crate) log_format: LogFormat,
+    /// The user that the daemon runs as.
+    pub(crate) uid: u32,
+    /// Whether addresses that other hosts can reach are allowed with plain TCP.
+    pub(crate) insecure_listen: bool,
     pub(crate) ready_fd: Option<u32>,
     /// Subject and text of each warning that is printed at the start.
     pub(crate) warnings: Vec<(&'static str, String)>,
+}
+
+/// The directory for what a restart must not lose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StateDirPlan {
+    pub(crate) dir: PathBuf,
+    /// Whether an option names it: otherwise the daemon starts without it where it cannot be used.
+    pub(crate) is_given: bool,
 }
 
 /// An address to listen on.
@@ -160,7 +186,7 @@ impl DaemonPlan {
     pub(crate) fn new(flags: DaemonFlags, environment: &HostEnvironment) -> anyhow::Result<Self> {
         let mut warnings = Vec::new();
         for flag in &flags.foreign_flag {
-            warnings.push(("options", gflags::check_foreign_flag(flag)?));
+            warnings.push(("options", foreign::explain_foreign_flag(flag)));
         }
         let tls = plan_tls(&flags)?;
         let listen = plan_listeners(&flags);
@@ -214,10 +240,23 @@ impl DaemonPlan {
             run_as: environment.run_as.clone(),
             sandbox: !flags.no_sandbox,
             check_only: flags.check_config,
+            state_dir: plan_state_dir(flags.state_dir, environment),
+            log_format: flags.log_format,
+            uid: environment.uid,
+            insecure_listen: flags.insecure_listen,
             ready_fd: flags.ready_fd,
             warnings,
         })
     }
+}
+
+fn plan_state_dir(given: Option<PathBuf>, environment: &HostEnvironment) -> Option<StateDirPlan> {
+    if let Some(dir) = given {
+        return Some(StateDirPlan { dir, is_given: true });
+    }
+    let dirs = environment.state_dir.as_ref()?;
+    let dir = dirs.as_bytes().split(|b| *b == b':').find(|dir| !dir.is_empty())?;
+    Some(StateDirPlan { dir: PathBuf::from(OsStr::from_bytes(dir)), is_given: false })
 }
 
 fn plan_users(flags: &DaemonFlags, environment: &HostEnvironment) -> anyhow::Result<AllowedUsers> {
@@ -320,19 +359,20 @@ fn plan_places(
     flags: &DaemonFlags,
     environment: &HostEnvironment,
     warnings: &mut Vec<(&'static str, String)>,
-) -> anyhow::Result<Vec<SocketPlace>> {
+) -> anyhow::Result<Vec<PlannedPlace>> {
     if !flags.ipc.is_empty() {
-        let mut places = Vec::new();
+        let mut places: Vec<PlannedPlace> = Vec::new();
         for choice in &flags.ipc {
             let place = plan_place(choice, environment)?;
-            ensure!(!places.contains(&place), "--ipc: {} is given twice", place.option_word());
-            places.push(place);
+            ensure!(places.iter().all(|p| p.place != place), "--ipc: {} is given twice", place.option_word());
+            places.push(PlannedPlace { place, is_default: false });
         }
         return Ok(places);
     }
-    let mut places = vec![SocketPlace::Abstract(DEFAULT_ABSTRACT_NAME.to_owned())];
+    let default = |place| PlannedPlace { place, is_default: true };
+    let mut places = vec![default(SocketPlace::Abstract(DEFAULT_ABSTRACT_NAME.to_owned()))];
     match &environment.home {
-        Some(home) => places.push(SocketPlace::Home(home.clone())),
+        Some(home) => places.push(default(SocketPlace::Home(home.clone()))),
         None => warnings.push((
             "ipc",
             format!(
@@ -342,7 +382,8 @@ fn plan_places(
         )),
     }
     if let Some(dir) = &environment.socket_dir {
-        places.push(plan_place(&IpcChoice::Dir(dir.into()), environment).context(SOCKET_DIR_VAR)?);
+        let place = plan_place(&IpcChoice::Dir(dir.into()), environment).context(SOCKET_DIR_VAR)?;
+        places.push(PlannedPlace { place, is_default: false });
     }
     Ok(places)
 }
@@ -474,9 +515,13 @@ mod tests {
     #[test]
     fn every_kind_of_process_is_served_by_default() {
         let p = plan(&["--certs-dir=NO_CERTS", "--enable-ipc-monitor"]).unwrap();
-        assert_eq!(p.places, [SocketPlace::Abstract("dynolog".into()), SocketPlace::Home("/home/ai".into())]);
+        let places =
+            |p: &DaemonPlan| p.places.iter().map(|p| (p.place.clone(), p.is_default)).collect::<Vec<_>>();
+        let defaults = [SocketPlace::Abstract("dynolog".into()), SocketPlace::Home("/home/ai".into())];
+        assert_eq!(places(&p), defaults.map(|place| (place, true)));
         let p = plan(&["--certs-dir=NO_CERTS", "--enable-ipc-monitor", "--ipc=abstract=x,dir=/d"]).unwrap();
-        assert_eq!(p.places, [SocketPlace::Abstract("x".into()), SocketPlace::Dir("/d".into())]);
+        let given = [SocketPlace::Abstract("x".into()), SocketPlace::Dir("/d".into())];
+        assert_eq!(places(&p), given.map(|place| (place, false)));
         assert!(plan(&["--certs-dir=NO_CERTS"]).unwrap().places.is_empty());
         assert!(plan(&["--certs-dir=NO_CERTS", "--enable-ipc-monitor", "--ipc=home,home"]).is_err());
     }

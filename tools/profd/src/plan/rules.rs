@@ -95,17 +95,21 @@ pub(crate) fn parse_rules(text: &str, accounts: &Accounts) -> Result<AccessRules
     Ok(AccessRules(Some(rules)))
 }
 
-fn describe_toml_error(text: &str, error: &toml::de::Error) -> String {
+/// Describes an error with its place, in one line.
+pub(super) fn describe_toml_error(text: &str, error: &toml::de::Error) -> String {
     let reason = error.message().replace('\n', " ");
     match error.span() {
-        Some(span) => {
-            let before = &text[..span.start.min(text.len())];
-            let line = before.matches('\n').count() + 1;
-            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-            format!("{line}:{column}: {reason}")
-        }
+        Some(span) => format!("{}: {reason}", describe_position(text, span.start)),
         None => reason,
     }
+}
+
+/// Formats the line and the column of a byte, both from 1.
+pub(super) fn describe_position(text: &str, offset: usize) -> String {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("{line}:{column}")
 }
 
 fn compile_rule(entry: RuleEntry, accounts: &Accounts) -> Result<AccessRule, String> {

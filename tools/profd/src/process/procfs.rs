@@ -10,7 +10,9 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
+use super::environ::{EnvironmentReader, read_environment};
 use crate::core::registry::pid_match::{AncestryClaim, Claimant, PidFacts, PidScope};
+use crate::core::registry::process_facts::ProcessFacts;
 use crate::core::registry::process_role::ProcessRole;
 
 /// Maximum number of ancestors that are read: a chain that changes while it is read may have no end.
@@ -26,6 +28,8 @@ const MAX_COMMAND_LINE: u64 = 4096;
 #[derive(Clone, Debug)]
 pub(crate) struct Procfs {
     root: PathBuf,
+    /// For a daemon that may not look into other processes itself.
+    environments: Option<EnvironmentReader>,
 }
 
 /// The parts of `/proc/<pid>/status` that are used.
@@ -42,11 +46,16 @@ struct ProcStatus {
 
 impl Default for Procfs {
     fn default() -> Self {
-        Self { root: "/proc".into() }
+        Self { root: "/proc".into(), environments: None }
     }
 }
 
 impl Procfs {
+    /// Returns one that reads environments by a thread of their own.
+    pub(crate) fn with_environments(environments: Option<EnvironmentReader>) -> Self {
+        Self { environments, ..Self::default() }
+    }
+
     /// Returns the pids of a process in all namespaces that it is in.
     ///
     /// # Errors
@@ -97,6 +106,33 @@ impl Procfs {
         };
         let known = host_pids.iter().take(MAX_READ).filter_map(role);
         known.filter(|(_, role)| *role != ProcessRole::Trainer).collect()
+    }
+
+    /// Reads what a process is, as far as this daemon may: the environment of another user's process it may not.
+    pub(crate) fn read_facts(&self, host_pid: i32) -> ProcessFacts {
+        let mut command_line = Vec::new();
+        let file = fs::File::open(self.root.join(host_pid.to_string()).join("cmdline"));
+        let _ = file.and_then(|file| file.take(MAX_COMMAND_LINE).read_to_end(&mut command_line));
+        let environment = match &self.environments {
+            Some(reader) => reader.read(host_pid),
+            None => read_environment(host_pid),
+        };
+        ProcessFacts::read(&command_line, &environment)
+    }
+
+    /// Returns the real user of a process, and when it started, in clock ticks since the host did: no two processes of one
+    /// pid have the same (proc_pid_stat(5), field 22).
+    ///
+    /// # Errors
+    /// It has ended, or its entry cannot be read.
+    pub(crate) fn read_identity(&self, host_pid: i32) -> io::Result<(u32, u64)> {
+        let uid = self.read_status(host_pid)?.uid.ok_or(io::ErrorKind::InvalidData)?;
+        let stat = fs::read(self.root.join(host_pid.to_string()).join("stat"))?;
+        let stat = String::from_utf8_lossy(&stat);
+        // The second field is a name in parentheses, which may hold anything.
+        let rest = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
+        let started = rest.split_whitespace().nth(19).and_then(|field| field.parse().ok());
+        Ok((uid, started.ok_or(io::ErrorKind::InvalidData)?))
     }
 
     /// Returns in which namespace an actual ancestor has the claimed pid; `None` if none has it.
@@ -180,7 +216,7 @@ mod tests {
             let text = format!("Name:\tx PPid: 9\nPid:\t{pid}\nPPid:\t{parent}\nNSpid:\t{all}\n{rest}");
             fs::write(dir.path().join(pid.to_string()).join("status"), text).unwrap();
         }
-        let procfs = Procfs { root: dir.path().to_owned() };
+        let procfs = Procfs { root: dir.path().to_owned(), environments: None };
         (dir, procfs)
     }
 
@@ -219,6 +255,31 @@ mod tests {
         let nobody = procfs.look_up_pids(std::slice::from_ref(&inside), &[7].into(), |uid| uid != 2000).0;
         assert_eq!(nobody.host_owners, BTreeMap::new(), "a user who is not served has no processes here");
         assert_eq!(look_up(&procfs, &inside, &[8]).0, PidFacts::default());
+    }
+
+    #[test]
+    fn this_process_has_a_start_and_facts() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let procfs = Procfs::default();
+        let (uid, started) = procfs.read_identity(own).unwrap();
+        assert_eq!(uid, rustix::process::getuid().as_raw());
+        let child =
+            std::process::Command::new("sleep").arg("60").env("RANK", "3").env("LOCAL_RANK", "1").spawn();
+        let mut child = child.unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let mut facts = ProcessFacts::default();
+        // The kernel sets them up a moment after the process has begun.
+        while facts.rank.is_none() && child.try_wait().unwrap().is_none() {
+            facts = procfs.read_facts(pid);
+        }
+        assert!(procfs.read_identity(pid).unwrap().1 >= started);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(
+            (facts.rank, facts.local_rank, facts.command.as_deref()),
+            (Some(3), Some(1), Some("sleep"))
+        );
+        assert!(procfs.read_identity(pid).is_err());
     }
 
     #[test]

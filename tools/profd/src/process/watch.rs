@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::task::AbortHandle;
 
+use crate::core::registry::process_facts::ProcessFacts;
 use crate::core::registry::{SenderId, Uptime};
 use crate::core::user_shares::{NoRoom, UserShares};
 
@@ -44,6 +45,8 @@ struct WatchedProcess {
     pidfd: Option<Arc<OwnedFd>>,
     /// Its pids in all namespaces, once they were read.
     pids: Option<Arc<[i32]>>,
+    /// What it is, once that was read.
+    facts: Option<Arc<ProcessFacts>>,
     last_message: Uptime,
     /// The task that removes it when it ends.
     reaper: Option<AbortHandle>,
@@ -129,7 +132,8 @@ impl ProcessWatch {
         known.shares.add(sender.account);
         known.pidfds += usize::from(pidfd.is_some());
         let account = sender.account;
-        let entry = WatchedProcess { account, pidfd, pids: None, last_message: now, reaper, epoll };
+        let entry =
+            WatchedProcess { account, pidfd, pids: None, facts: None, last_message: now, reaper, epoll };
         known.processes.insert(host_pid, entry);
     }
 
@@ -147,6 +151,20 @@ impl ProcessWatch {
         }
     }
 
+    /// Returns what a sender is, if that was noted.
+    pub(crate) fn facts(&self, host_pid: i32) -> Option<Arc<ProcessFacts>> {
+        self.lock_senders().processes.get(&host_pid).and_then(|p| p.facts.clone())
+    }
+
+    /// Notes what a sender is if it is still alive: only then it is certainly its own.
+    pub(crate) fn note_facts(&self, host_pid: i32, facts: Arc<ProcessFacts>) {
+        if let Some(entry) = self.lock_senders().processes.get_mut(&host_pid) {
+            if !entry.pidfd.as_ref().is_some_and(has_ended) {
+                entry.facts = Some(facts);
+            }
+        }
+    }
+
     /// Removes a sender that has ended. Returns false if there is none, or if it is alive because the pid was reused.
     pub(crate) fn remove_ended(&self, host_pid: i32) -> bool {
         let mut known = self.lock_senders();
@@ -155,6 +173,11 @@ impl ProcessWatch {
             known.remove(host_pid);
         }
         ended
+    }
+
+    /// Returns whether a pid is watched.
+    pub(crate) fn contains(&self, host_pid: i32) -> bool {
+        self.lock_senders().processes.contains_key(&host_pid)
     }
 
     /// Returns whether no process is watched. No process is registered then either.

@@ -6,6 +6,7 @@ use crate::access::AccessControl;
 use crate::audit::AuditTrail;
 use crate::certs::ServerCertificates;
 use crate::core::output_roots::OutputRoots;
+use crate::handover::Handover;
 use crate::plan::ipc::AllowedUsers;
 use crate::plan::limits::ServerLimits;
 use crate::shutdown::ShutdownWatch;
@@ -19,6 +20,10 @@ pub(crate) struct RpcContext {
     pub(crate) certs: Option<Arc<ServerCertificates>>,
     pub(crate) access: Arc<AccessControl>,
     pub(crate) audit: AuditTrail,
+    /// `None` without a state directory.
+    pub(crate) handover: Option<Arc<Handover>>,
+    /// Whether there are sockets for processes.
+    pub(crate) serves_processes: bool,
     /// The users whose processes are served.
     pub(crate) users: AllowedUsers,
     pub(crate) output_roots: OutputRoots,

@@ -8,18 +8,22 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::rpc::message::{ErrorCode, OnDemand, Request};
+use common::rpc::message::{ErrorCode, OnDemand, ProcessPage, Request};
 
 use crate::certs::measure_certificates;
 use crate::core::access::{Access, Permission};
+use crate::core::handler::health::handle_health;
+use crate::core::handler::processes::{FactsByPid, ProcessListFacts, handle_process_list};
 use crate::core::handler::status::{StatusFacts, handle_status};
 use crate::core::handler::trace::{self, TraceFacts, audit_target, check_config, handle_trace};
 use crate::core::handler::{dcgm::handle_dcgm, version::handle_version};
+use crate::core::health::HealthFacts;
 use crate::core::outcome::{Effect, HandlerOutcome};
+use crate::core::process_scope::ProcessScope;
 use crate::rpc::audited::record_request;
 use crate::rpc::context::RpcContext;
 use crate::rpc::peer::RpcPeer;
-use crate::state::DaemonState;
+use crate::state::{DaemonState, IPC_SILENCE_LIMIT};
 
 /// Answers a request. Returns the body of the reply frame, once the audit trail has the answer.
 pub(crate) async fn answer_request(context: &RpcContext, peer: &RpcPeer, request: Request) -> Vec<u8> {
@@ -37,11 +41,18 @@ pub(crate) async fn answer_request(context: &RpcContext, peer: &RpcPeer, request
         Ok(access) => match request {
             Request::Version => handle_version(),
             Request::Status { extended } => look_up_and_handle_status(context, access, extended).await,
+            Request::Processes(page) => look_up_and_list_processes(context, access, page).await,
+            Request::Health => handle_health(collect_health(context)),
             Request::OnDemand(request) => look_up_and_handle_trace(context, access, request).await,
             Request::DcgmPause { .. } | Request::DcgmResume => handle_dcgm(function),
         },
     };
+    let has_accepted = outcome.effects.iter().any(|e| matches!(e, Effect::CountAcceptedConfigs(1..)));
     perform_effects(&context.state, outcome.effects);
+    if let Some(handover) = context.handover.as_ref().filter(|_| has_accepted) {
+        // Before the client is told: what is accepted outlives this daemon.
+        handover.save(&context.state).await;
+    }
     let rule = access.as_ref().ok().and_then(|access| access.rule_name());
     record_request(context, peer, rule, function, &outcome.audit).await;
     outcome.reply.encode()
@@ -90,15 +101,83 @@ async fn look_up_and_handle_status(
     extended: bool,
 ) -> HandlerOutcome {
     let state = &context.state;
-    look_up(state, DaemonState::reap_dead_processes).await;
+    let scope = access.scope();
+    let processes = if extended {
+        look_up_facts(state, &scope).await
+    } else {
+        look_up(state, DaemonState::reap_dead_processes).await;
+        FactsByPid::default()
+    };
     let accounts = state.accounts();
     let facts = extended.then(|| {
         let certificates = context.certs.as_ref().map(|certs| certs.certificate_status());
         let mut counters = state.counters.snapshot();
         counters.extend(certificates.as_ref().map(measure_certificates).into_iter().flatten());
-        StatusFacts { counters, certificates, accounts: &accounts }
+        StatusFacts {
+            counters,
+            certificates,
+            list: ProcessListFacts {
+                accounts: &accounts,
+                processes: &processes,
+                uptime: state.time_since_start(),
+            },
+            health: collect_health(context),
+        }
     });
-    handle_status(&state.registry(), state.uptime(), &access.scope(), facts)
+    handle_status(&state.registry(), state.uptime(), &scope, facts)
+}
+
+async fn look_up_and_list_processes(
+    context: &RpcContext,
+    access: &Access<'_>,
+    page: ProcessPage,
+) -> HandlerOutcome {
+    let state = &context.state;
+    let scope = access.scope();
+    let processes = look_up_facts(state, &scope).await;
+    let accounts = state.accounts();
+    let facts =
+        ProcessListFacts { accounts: &accounts, processes: &processes, uptime: state.time_since_start() };
+    handle_process_list(&state.registry(), state.uptime(), &scope, page, facts)
+}
+
+/// Looks up what the processes in `scope` are, each once in its life.
+async fn look_up_facts(state: &Arc<DaemonState>, scope: &ProcessScope) -> FactsByPid {
+    let scope = scope.clone();
+    let lookup = look_up(state, move |state| {
+        state.reap_dead_processes();
+        let host_pids = state.registry().list_host_pids(state.uptime(), &scope);
+        let facts = |pid: i32| {
+            let known = state.watch.facts(pid);
+            let facts = known.unwrap_or_else(|| {
+                let read = Arc::new(state.procfs.read_facts(pid));
+                // Nothing is known of a process that has just begun: it is read again.
+                if read.command.is_some() {
+                    state.watch.note_facts(pid, read.clone());
+                }
+                read
+            });
+            (pid, facts)
+        };
+        host_pids.into_iter().map(facts).collect()
+    });
+    lookup.await.unwrap_or_default()
+}
+
+fn collect_health(context: &RpcContext) -> HealthFacts {
+    let state = &context.state;
+    let silence = state.ipc_silence();
+    let is_stalled = context.serves_processes && silence >= IPC_SILENCE_LIMIT;
+    HealthFacts {
+        uptime: state.time_since_start(),
+        is_stopping: state.is_stopping(),
+        serves_processes: context.serves_processes,
+        ipc_stalled_s: is_stalled.then_some(silence.as_secs()),
+        missing_sockets: state.missing_sockets.get().cloned().unwrap_or_default(),
+        certificates: context.certs.as_ref().map(|certs| certs.certificate_status()),
+        is_audit_failing: context.audit.is_failing(),
+        handover_error: context.handover.as_ref().and_then(|handover| handover.last_error()),
+    }
 }
 
 async fn look_up_and_handle_trace(
@@ -150,6 +229,7 @@ async fn look_up_and_handle_trace(
         scope,
         accounts: &accounts,
         host_name: &state.host_name,
+        uptime: state.time_since_start(),
     };
     handle_trace(&mut registry, &request, &config, &facts, &mut random_trace_id)
 }

@@ -5,6 +5,7 @@ mod audit;
 mod faults;
 mod http;
 mod ipc;
+mod operation;
 mod other_users;
 mod rpc;
 mod shutdown;

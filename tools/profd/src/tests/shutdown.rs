@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::*;
 use crate::core::registry;
+use crate::process::procfs::Procfs;
 use crate::process::watch::WatchLimits;
 use crate::state::DaemonState;
 use crate::{Cli, ipc, log, shutdown, signals};
@@ -58,8 +59,11 @@ fn arrived_datagrams_are_handled_before_a_socket_closes() {
     let log = log::DaemonLog::start(Verbosity::Quiet, counters.clone()).unwrap();
     let registry = registry::Registry::new(plan.registry);
     let watch = WatchLimits { max_senders: 100, is_shared: false, max_pidfds: 100 };
-    let state = Arc::new(DaemonState::new(registry, watch, counters.clone(), log, shutdown.clone()).unwrap());
-    ipc::start_ipc(bound.sockets, plan.ipc, None, state, shutdown).unwrap().join().unwrap();
+    let state = Arc::new(
+        DaemonState::new(registry, watch, counters.clone(), log, Procfs::default(), shutdown.clone())
+            .unwrap(),
+    );
+    ipc::start_ipc(bound.sockets.sockets, plan.ipc, None, state, shutdown).unwrap().join().unwrap();
     assert_eq!(counters.metrics_received.get(), 5);
 }
 
@@ -92,18 +96,32 @@ fn metric() -> Message {
     Message::Data(json.to_vec())
 }
 
-const VAR: &str = "PROFD_TEST_DAEMON";
+pub(super) const VAR: &str = "PROFD_TEST_DAEMON";
+
+/// What makes this test binary run the daemon of [`VAR`].
+pub(super) const TEST_ARGS: [&str; 5] =
+    ["--exact", "tests::shutdown::runs_the_daemon", "--ignored", "--nocapture", "--test-threads=1"];
 
 /// A daemon that is a process of its own. Its standard output is read up to the first record and no further.
-struct DaemonProcess {
+pub(super) struct DaemonProcess {
     child: Child,
     _stdout: ChildStdout,
     dir: tempfile::TempDir,
+    ready: Value,
 }
 
 impl DaemonProcess {
     /// `how` is what the shell does before it becomes the daemon.
-    fn start(how: &str, flags: &[&str]) -> Self {
+    pub(super) fn start(how: &str, flags: &[&str]) -> Self {
+        Self::spawn(how, flags, Stdio::null())
+    }
+
+    /// The same, with its log for [`Self::read_log`].
+    pub(super) fn start_with_log(how: &str, flags: &[&str]) -> Self {
+        Self::spawn(how, flags, Stdio::piped())
+    }
+
+    fn spawn(how: &str, flags: &[&str], log: Stdio) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for sub in ["d", "c"] {
             std::fs::create_dir(dir.path().join(sub)).unwrap();
@@ -113,14 +131,8 @@ impl DaemonProcess {
         let all = [&base[..], &["--enable-ipc-monitor", &ipc], flags].concat().join(" ");
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{how} \"$@\""), "sh"]).arg(std::env::current_exe().unwrap());
-        command.args([
-            "--exact",
-            "tests::shutdown::runs_the_daemon",
-            "--ignored",
-            "--nocapture",
-            "--test-threads=1",
-        ]);
-        command.env(VAR, all).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.args(TEST_ARGS);
+        command.env(VAR, all).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().unwrap();
         let mut stdout = child.stdout.take().unwrap();
         let mut said = Vec::new();
@@ -129,20 +141,39 @@ impl DaemonProcess {
             stdout.read_exact(&mut byte).unwrap();
             said.push(byte[0]);
         }
-        Self { child, _stdout: stdout, dir }
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let ready = said.lines().find(|line| line.contains("profd.ready")).unwrap();
+        let ready = serde_json::from_str(&ready[ready.find('{').unwrap()..]).unwrap();
+        Self { child, _stdout: stdout, dir, ready }
     }
 
-    fn process(&self) -> TestProcess {
+    pub(super) fn address(&self) -> std::net::SocketAddr {
+        self.ready["addresses"][0].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Sends one request.
+    pub(super) fn ask(&self, request: &Value) -> Value {
+        TestClient::connect(self.address()).ask(request)
+    }
+
+    pub(super) fn process(&self) -> TestProcess {
         let own = Address::Path(self.dir.path().join("c/p"));
         TestProcess::new(&own, &Address::in_socket_dir(&self.dir.path().join("d")))
     }
 
-    fn kill(&self, signal: Signal) {
+    /// Reads the log to its end.
+    pub(super) fn read_log(mut self) -> String {
+        let mut text = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+
+    pub(super) fn kill(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Its exit status; none after a signal.
-    fn wait_for_exit(mut self) -> Option<i32> {
+    pub(super) fn wait_for_exit(mut self) -> Option<i32> {
         let mut status = None;
         eventually("the daemon ends", || {
             status = self.child.try_wait().unwrap();

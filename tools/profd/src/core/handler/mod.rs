@@ -1,6 +1,8 @@
 //! The handlers: one file per function of the RPC protocol. Each is a function of its arguments alone.
 
 pub(crate) mod dcgm;
+pub(crate) mod health;
+pub(crate) mod processes;
 pub(crate) mod status;
 pub(crate) mod trace;
 pub(crate) mod version;

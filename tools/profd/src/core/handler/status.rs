@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use common::rpc::message::{CertificateStatus, StatusDetail};
 
-use crate::core::accounts::Accounts;
+use super::processes::{ProcessListFacts, add_facts};
 use crate::core::audit::AuditDetail;
+use crate::core::health::{HealthFacts, assess_health};
 use crate::core::outcome::{HandlerOutcome, RpcReply};
 use crate::core::process_scope::ProcessScope;
 use crate::core::registry::{Registry, Uptime};
 
 /// Maximum number of processes in a detailed reply, so that it stays below the longest reply that clients accept.
-const MAX_LISTED_PROCESSES: usize = 4096;
+pub(super) const MAX_LISTED_PROCESSES: usize = 4096;
 
 /// The facts for a detailed reply, which are not in the registry.
 #[derive(Debug)]
@@ -19,7 +20,8 @@ pub(crate) struct StatusFacts<'a> {
     pub(crate) counters: BTreeMap<String, u64>,
     /// `None` with plain TCP.
     pub(crate) certificates: Option<CertificateStatus>,
-    pub(crate) accounts: &'a Accounts,
+    pub(crate) list: ProcessListFacts<'a>,
+    pub(crate) health: HealthFacts,
 }
 
 /// Returns the aggregate status of the processes in `scope`, and with `facts` also the status of each.
@@ -30,17 +32,20 @@ pub(crate) fn handle_status(
     facts: Option<StatusFacts<'_>>,
 ) -> HandlerOutcome {
     let mut reply = registry.aggregate_status(now, scope);
-    if let Some(StatusFacts { counters, certificates, accounts }) = facts {
-        let (processes, processes_omitted) =
+    if let Some(StatusFacts { counters, certificates, list, health }) = facts {
+        let accounts = list.accounts;
+        let (mut processes, processes_omitted) =
             registry.list_processes(now, scope, accounts, MAX_LISTED_PROCESSES);
+        add_facts(&mut processes, list.processes);
         let rejected = registry.rejections.list(now, accounts, |uid| scope.contains_user(uid));
         reply.detail = Some(StatusDetail {
             processes,
             processes_omitted,
             counters,
-            uptime_s: now.as_secs(),
+            uptime_s: list.uptime.as_secs(),
             rejected,
             certificates,
+            health: Some(assess_health(health)),
         });
     }
     HandlerOutcome {

@@ -9,7 +9,7 @@ use crate::core::outcome::{Effect, HandlerOutcome, RpcReply};
 use crate::core::output_roots::OutputRoots;
 use crate::core::process_scope::ProcessScope;
 use crate::core::registry::pid_match::PidFacts;
-use crate::core::registry::trace_request::TraceCommand;
+use crate::core::registry::trace_request::{RETURN_TIME, TraceCommand};
 use crate::core::registry::{Registry, Uptime};
 
 /// The name of the function.
@@ -32,6 +32,8 @@ pub(crate) struct TraceFacts<'a> {
     pub(crate) accounts: &'a Accounts,
     /// The name of the host.
     pub(crate) host_name: &'a str,
+    /// Time since the daemon started.
+    pub(crate) uptime: Uptime,
 }
 
 /// Returns what the audit trail says about the target of a request.
@@ -98,6 +100,7 @@ pub(crate) fn handle_trace(
         scope: &facts.scope,
         facts: &facts.pids,
         accounts: facts.accounts,
+        started: Some(facts.uptime).filter(|up| *up < RETURN_TIME),
     };
     let mut outcome = registry.trigger_processes(facts.now, &command, next_trace_id);
     let triggered = outcome.triggered.len();
@@ -170,6 +173,7 @@ mod tests {
             scope: ProcessScope::default(),
             accounts,
             host_name: "node",
+            uptime: Duration::from_secs(60),
         }
     }
 

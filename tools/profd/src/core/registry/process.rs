@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use common::rpc::config::TRACE_ID;
 
+use super::last_request::{MonitorCommand, RequestOutcome, RequestRecord};
 use super::profiler_state::FunctionReport;
 
 /// Time since the daemon started.
@@ -53,6 +54,10 @@ pub(super) struct RegisteredProcess {
     pub(super) trace: Option<FunctionReport>,
     /// The last `npuMonitorStatus`.
     pub(super) monitor: Option<FunctionReport>,
+    /// When a monitor that was started for some time has ended, whatever it reported last.
+    pub(super) monitor_ends: Option<Uptime>,
+    /// The last config, and what became of it.
+    pub(super) last_request: Option<RequestRecord>,
 }
 
 /// A config that its process has not fetched yet.
@@ -61,6 +66,8 @@ pub(super) struct PendingConfig {
     pub(super) text: Vec<u8>,
     pub(super) trace_id: u64,
     pub(super) since: Uptime,
+    /// What it tells a monitor; `None` for a trace.
+    pub(super) monitor: Option<MonitorCommand>,
 }
 
 impl RegisteredProcess {
@@ -75,7 +82,41 @@ impl RegisteredProcess {
             pending: None,
             trace: None,
             monitor: None,
+            monitor_ends: None,
+            last_request: None,
         }
+    }
+
+    /// Makes a config pending.
+    pub(super) fn set_pending(&mut self, now: Uptime, config: PendingConfig) {
+        self.last_request = Some(RequestRecord {
+            trace_id: config.trace_id,
+            is_monitor: config.monitor.is_some(),
+            outcome: RequestOutcome::Pending,
+            since: now,
+        });
+        self.pending = Some(config);
+    }
+
+    /// Removes the pending config, and notes what became of it.
+    pub(super) fn clear_pending(&mut self, now: Uptime, outcome: RequestOutcome) {
+        let Some(config) = self.pending.take() else { return };
+        if outcome == RequestOutcome::Delivered {
+            if let Some(command) = config.monitor {
+                self.monitor_ends = command.end_of_monitor(now, self.monitor_ends);
+            }
+        }
+        if let Some(record) = self.last_request.as_mut().filter(|r| r.trace_id == config.trace_id) {
+            record.change(now, outcome);
+        }
+    }
+
+    /// Returns the report about monitoring. A monitor that was started for some time and reports nothing at its end (msMonitor
+    /// b942bf5) is idle then.
+    pub(super) fn monitor_report(&self, now: Uptime) -> Option<FunctionReport> {
+        let report = self.monitor?;
+        let has_ended = self.monitor_ends.is_some_and(|end| end <= now && report.at < end);
+        Some(if has_ended { report.ended() } else { report })
     }
 
     /// Returns whether the last message is younger than `keep_alive`.
@@ -94,8 +135,8 @@ impl PendingConfig {
     ///
     /// It is never four bytes long: msMonitor's process side (b942bf5) takes a reply of four bytes for the reply to a
     /// registration.
-    pub(super) fn new(config: &str, trace_id: u64, since: Uptime) -> Self {
+    pub(super) fn new(config: &str, trace_id: u64, since: Uptime, monitor: Option<MonitorCommand>) -> Self {
         let text = format!("{config}\n{TRACE_ID}={trace_id}\n").into_bytes();
-        Self { text, trace_id, since }
+        Self { text, trace_id, since, monitor }
     }
 }

@@ -3,6 +3,8 @@
 use common::ipc::message::{State, Status};
 use common::rpc::message::{CommandStatus, FunctionState};
 
+use super::process::Uptime;
+
 /// The last status message about one function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FunctionReport {
@@ -10,12 +12,22 @@ pub(super) struct FunctionReport {
     pub(super) current_step: i32,
     pub(super) start_step: i32,
     pub(super) stop_step: i32,
+    /// When it came.
+    pub(super) at: Uptime,
 }
 
 impl FunctionReport {
-    pub(super) fn new(message: &Status) -> Self {
+    pub(super) fn new(message: &Status, at: Uptime) -> Self {
         let Status { state, current_step, start_step, stop_step, .. } = *message;
-        Self { state, current_step, start_step, stop_step }
+        Self { state, current_step, start_step, stop_step, at }
+    }
+
+    /// Returns the report of a function that is not running any more.
+    pub(super) fn ended(self) -> Self {
+        match self.state {
+            State::Running => Self { state: State::Idle, ..self },
+            State::Uninitialized | State::Idle | State::Ready => self,
+        }
     }
 
     /// Returns whether the first and last step are meaningful: only while a trace runs or is about to.

@@ -26,7 +26,7 @@ impl Registry {
     pub(crate) fn aggregate_status(&self, now: Uptime, scope: &ProcessScope) -> StatusReply {
         let visible = || self.visible_processes(now, scope);
         let traces: Vec<FunctionReport> = visible().filter_map(|(_, p)| p.trace).collect();
-        let monitors: Vec<FunctionReport> = visible().filter_map(|(_, p)| p.monitor).collect();
+        let monitors: Vec<FunctionReport> = visible().filter_map(|(_, p)| p.monitor_report(now)).collect();
         let nputrace = aggregate_states(&traces);
         let is_in_aggregate = |r: &&FunctionReport| {
             to_function_state(r.state) == nputrace || nputrace == FunctionState::Unknown
@@ -52,14 +52,32 @@ impl Registry {
         accounts: &Accounts,
         limit: usize,
     ) -> (Vec<ProcessStatus>, u64) {
+        let (listed, total) = self.list_page(now, scope, accounts, 0, limit);
+        let omitted = total - listed.len() as u64;
+        (listed, omitted)
+    }
+
+    /// Returns the status of at most `limit` processes from the one at `offset`, and the number of all.
+    pub(crate) fn list_page(
+        &self,
+        now: Uptime,
+        scope: &ProcessScope,
+        accounts: &Accounts,
+        offset: usize,
+        limit: usize,
+    ) -> (Vec<ProcessStatus>, u64) {
         let visible = || self.visible_processes(now, scope);
         let status = |(key, process): (&ProcessKey, &RegisteredProcess)| ProcessStatus {
             user: accounts.name_of(key.uid).map(str::to_owned),
             ..self.process_status(now, *key, process)
         };
-        let listed: Vec<_> = visible().take(limit).map(status).collect();
-        let omitted = visible().count() - listed.len();
-        (listed, omitted as u64)
+        let listed: Vec<_> = visible().skip(offset).take(limit).map(status).collect();
+        (listed, visible().count() as u64)
+    }
+
+    /// Returns the host pids of the processes in `scope`.
+    pub(crate) fn list_host_pids(&self, now: Uptime, scope: &ProcessScope) -> Vec<i32> {
+        self.visible_processes(now, scope).map(|(key, _)| key.host_pid).collect()
     }
 
     fn visible_processes(
@@ -80,13 +98,16 @@ impl Registry {
             user: None,
             job_id: key.job_id,
             device: process.devices.first().copied(),
+            last_seen_ms: Some(ms(process.last_message)),
             last_poll_ms: process.last_poll.map(ms),
             pending_ms: process.unexpired_config(now, self.limits.config_expiry).map(|c| ms(c.since)),
             nputrace: process.trace.map(|r| to_function_state(r.state)),
-            npumonitor: process.monitor.map(|r| to_function_state(r.state)),
+            npumonitor: process.monitor_report(now).map(|r| to_function_state(r.state)),
             current_step: process.trace.map(|r| r.current_step.into()),
             start_step: steps.map(|r| r.start_step.into()),
             stop_step: steps.map(|r| r.stop_step.into()),
+            last_request: process.last_request.map(|r| r.to_reply(now)),
+            ..ProcessStatus::default()
         }
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use common::ipc::message::{ACTIVITIES, Poll, Register, Status};
 
+use super::last_request::RequestOutcome;
 use super::process::{ProcessKey, RegisteredProcess, SenderId, Uptime};
-use super::profiler_state::FunctionReport;
+use super::profiler_state::{FunctionReport, to_function_state};
 use super::rejections::Rejections;
 use crate::core::user_shares::{NoRoom, UserShares};
 
@@ -140,10 +141,10 @@ impl Registry {
     }
 
     /// Removes a pending config after it was sent, unless another one has replaced it since.
-    pub(crate) fn mark_delivered(&mut self, key: ProcessKey, trace_id: u64) {
+    pub(crate) fn mark_delivered(&mut self, now: Uptime, key: ProcessKey, trace_id: u64) {
         if let Some(process) = self.processes.get_mut(&key) {
             if process.pending.as_ref().is_some_and(|p| p.trace_id == trace_id) {
-                process.pending = None;
+                process.clear_pending(now, RequestOutcome::Delivered);
             }
         }
     }
@@ -157,10 +158,14 @@ impl Registry {
         message: &Status,
     ) -> Result<(), RegistrationError> {
         let process = self.note_message(now, message.job_id, sender, message.pid)?;
-        let report = Some(FunctionReport::new(message));
+        let report = FunctionReport::new(message, now);
+        let is_monitor = function == ProfilerFunction::Monitor;
         match function {
-            ProfilerFunction::Trace => process.trace = report,
-            ProfilerFunction::Monitor => process.monitor = report,
+            ProfilerFunction::Trace => process.trace = Some(report),
+            ProfilerFunction::Monitor => process.monitor = Some(report),
+        }
+        if let Some(record) = process.last_request.as_mut().filter(|r| r.is_monitor == is_monitor) {
+            record.note_state(now, to_function_state(report.state));
         }
         Ok(())
     }
@@ -199,7 +204,8 @@ impl Registry {
         self.processes.retain(|key, process| {
             let is_live = process.is_live(now, keep_alive);
             let has_config = is_live && process.unexpired_config(now, config_expiry).is_some();
-            if !has_config && process.pending.take().is_some() {
+            if !has_config && process.pending.is_some() {
+                process.clear_pending(now, RequestOutcome::Expired);
                 removed.configs += 1;
             }
             if !is_live {
@@ -245,7 +251,7 @@ impl Registry {
     }
 
     /// Notes the time of a message, and registers its process if it is new.
-    fn note_message(
+    pub(super) fn note_message(
         &mut self,
         now: Uptime,
         job_id: i64,

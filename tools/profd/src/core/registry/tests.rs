@@ -54,7 +54,7 @@ impl TestRegistry {
 
     fn fetch(&mut self, job_id: i64, pid: i32) -> Option<String> {
         let delivery = self.poll(job_id, &[pid])?;
-        self.registry.mark_delivered(delivery.key, delivery.trace_id);
+        self.registry.mark_delivered(self.now, delivery.key, delivery.trace_id);
         Some(String::from_utf8(delivery.text).unwrap())
     }
 
@@ -88,8 +88,16 @@ impl TestRegistry {
         let config = Config::parse(CONFIG).unwrap();
         let host_name = "node";
         let config = &config;
-        let order =
-            TraceCommand { request, config, host_name, is_monitor, scope, facts, accounts: &accounts };
+        let order = TraceCommand {
+            request,
+            config,
+            host_name,
+            is_monitor,
+            scope,
+            facts,
+            accounts: &accounts,
+            started: None,
+        };
         let mut ids = || {
             self.id += 1;
             self.id
@@ -158,7 +166,7 @@ fn a_late_delivery_does_not_remove_the_next_config() {
     let first = test.poll(0, &[10]).unwrap();
     test.wait(30);
     test.request(0, &[], 3);
-    test.registry.mark_delivered(first.key, first.trace_id);
+    test.registry.mark_delivered(test.now, first.key, first.trace_id);
     assert!(test.poll(0, &[10]).is_some());
 }
 
@@ -464,7 +472,7 @@ fn the_jobs_of_one_process_are_limited() {
 
 #[test]
 fn no_config_text_is_four_bytes_long() {
-    assert!(PendingConfig::new("A=1", 1, Uptime::ZERO).text.len() > 4);
+    assert!(PendingConfig::new("A=1", 1, Uptime::ZERO, None).text.len() > 4);
 }
 
 /// An unprivileged user gives a process of his the pid of another one in a pid namespace of his own.

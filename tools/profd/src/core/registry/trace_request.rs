@@ -7,6 +7,7 @@ use common::rpc::message::{
     Busy, CommandStatus, JobCount, OnDemand, OnDemandDetail, OnDemandReply, RejectedSenders, Triggered,
 };
 
+use super::last_request::MonitorCommand;
 use super::pid_match::{MatchedProcesses, PidFacts};
 use super::process::{PendingConfig, Uptime};
 use super::profiler_state::command_status;
@@ -15,6 +16,10 @@ use super::trace_output::TraceOutputs;
 use crate::core::accounts::Accounts;
 use crate::core::audit::{AuditedProcess, ProcessResult};
 use crate::core::process_scope::ProcessScope;
+
+/// The longest time between two polls of a process: libkineto (PyTorch 2.15) polls every 5 s. A daemon that has just started
+/// knows no process before.
+pub(crate) const RETURN_TIME: Uptime = Uptime::from_secs(5);
 
 /// Maximum number of job ids in a detailed reply.
 const MAX_LISTED_JOBS: usize = 1024;
@@ -32,6 +37,8 @@ pub(crate) struct TraceCommand<'a> {
     pub(crate) scope: &'a ProcessScope,
     pub(crate) facts: &'a PidFacts,
     pub(crate) accounts: &'a Accounts,
+    /// Time since the daemon started, if processes may not have come back to it yet.
+    pub(crate) started: Option<Uptime>,
 }
 
 /// The result of a trace command, from which the reply is made.
@@ -55,6 +62,7 @@ pub(crate) struct TraceOutcome {
     registered: u64,
     jobs: Vec<JobCount>,
     rejected: Vec<RejectedSenders>,
+    started: Option<Uptime>,
 }
 
 impl Registry {
@@ -69,12 +77,13 @@ impl Registry {
         let found = self.match_processes(now, request, command.scope, command.facts);
         let mut outcome = self.survey_processes(now, command, &found);
         let mut statuses = Vec::new();
+        let monitor = MonitorCommand::of_config(config);
         let mut outputs = TraceOutputs::new(config, request.expand.then_some(command.host_name));
         for key in found.keys {
             let expiry = self.limits.config_expiry;
             let Some(process) = self.processes.get_mut(&key) else { continue };
             outcome.matched.push(process.pid);
-            let status = command_status(process.trace, process.monitor, is_monitor);
+            let status = command_status(process.trace, process.monitor_report(now), is_monitor);
             statuses.push(status);
             let user = accounts.name_of(key.uid).map(str::to_owned);
             // The order decides what a process is counted as: the hardware first, then an unfetched config, then the
@@ -97,7 +106,7 @@ impl Registry {
                 // An expired config that was not removed yet is replaced, and counts as expired.
                 self.unreported.configs += u64::from(process.pending.is_some());
                 let (text, log_file) = outputs.config_for(key, process.pid);
-                process.pending = Some(PendingConfig::new(&text, trace_id, now));
+                process.set_pending(now, PendingConfig::new(&text, trace_id, now, monitor));
                 outcome.triggered.push(Triggered {
                     pid: process.pid,
                     trace_id: trace_id.to_string(),
@@ -146,6 +155,7 @@ impl Registry {
             ambiguous_pids: found.ambiguous.iter().copied().collect(),
             jobs: jobs.into_iter().take(MAX_LISTED_JOBS).map(to_count).collect(),
             rejected: self.rejections.list(now, accounts, |uid| scope.contains_user(uid)),
+            started: command.started,
             ..TraceOutcome::default()
         }
     }
@@ -196,6 +206,7 @@ impl TraceOutcome {
             busy: self.busy,
             triggered: self.triggered,
             rejected: self.rejected,
+            started_ms: self.started.map(|up| u64::try_from(up.as_millis()).unwrap_or(u64::MAX)),
             reason,
         }
     }
@@ -210,7 +221,14 @@ impl TraceOutcome {
         }
         if self.matched.is_empty() {
             let reason = if self.registered == 0 { "no process is registered" } else { "no process matches" };
-            return Some(reason.to_owned());
+            let return_s = RETURN_TIME.as_secs();
+            return Some(match self.started {
+                Some(up) => format!(
+                    "{reason} yet: the daemon is up {} s, processes come back within {return_s} s",
+                    up.as_secs()
+                ),
+                None => reason.to_owned(),
+            });
         }
         let first = self.blocked.first()?.1;
         let reason = match (is_monitor, first) {
