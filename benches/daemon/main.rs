@@ -3,6 +3,7 @@
 //!
 //! Client and daemon share the machine, so the numbers are of the pair.
 mod client;
+mod fanout;
 mod handshake;
 mod hostile;
 mod ipc;
@@ -20,7 +21,7 @@ const SPAN: Duration = Duration::from_secs(3);
 /// Measures and prints.
 type Measurement = fn() -> anyhow::Result<()>;
 
-const MEASUREMENTS: [(&str, Measurement); 10] = [
+const MEASUREMENTS: [(&str, Measurement); 11] = [
     ("rpc", rpc::rpc),
     ("silent_peers", hostile::silent_peers),
     ("pipelining", hostile::pipelining),
@@ -31,6 +32,7 @@ const MEASUREMENTS: [(&str, Measurement); 10] = [
     ("burst", ipc::burst),
     ("trigger", ipc::trigger),
     ("notice", notice::notice),
+    ("fanout", fanout::fanout),
 ];
 
 fn main() -> anyhow::Result<()> {

@@ -76,7 +76,9 @@ impl Permission {
     /// Returns the permissions that a request needs, all of them.
     pub(crate) fn needed_for(request: &Request) -> &'static [Self] {
         match request {
-            Request::Version | Request::Status { .. } => &[Self::Read],
+            Request::Version | Request::Status { .. } | Request::ConfigStates { .. } | Request::Clock => {
+                &[Self::Read]
+            }
             Request::DcgmPause { .. } | Request::DcgmResume => &[Self::Admin],
             Request::OnDemand(request) => {
                 let config = Config::parse(&request.config).unwrap_or_default();

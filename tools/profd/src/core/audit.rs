@@ -90,7 +90,8 @@ impl AuditDetail {
 
     /// Returns whether the request only reads, so that the log shows it with `--verbose` only.
     pub(crate) fn is_read(&self) -> bool {
-        matches!(self.function, "getStatus" | "getVersion") && self.answer != AuditAnswer::Rejected
+        matches!(self.function, "getStatus" | "getVersion" | "getConfigStates" | "getClock")
+            && self.answer != AuditAnswer::Rejected
     }
 
     /// Returns the processes that a line lists, and the number of the others.

@@ -1,6 +1,7 @@
 //! The result of a handler: a reply, what the audit trail says about it, and its effects.
 
 use common::rpc::message::{DcgmReply, ErrorCode, Failure, OnDemandReply, StatusReply, VersionReply};
+use common::rpc::progress::{ClockReply, ConfigStatesReply};
 use serde::Serialize;
 
 use super::audit::{AuditDetail, AuditTarget};
@@ -20,6 +21,8 @@ pub(crate) enum RpcReply {
     Version(VersionReply),
     Status(Box<StatusReply>),
     OnDemand(Box<OnDemandReply>),
+    ConfigStates(ConfigStatesReply),
+    Clock(ClockReply),
     Dcgm(DcgmReply),
     Failure(Failure),
 }

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use crate::core::registry::pid_match::{AncestryClaim, Claimant, PidFacts, PidScope};
 use crate::core::registry::process_role::ProcessRole;
+use crate::core::registry::process_traits::{find_name, find_rank};
 
 /// Maximum number of ancestors that are read: a chain that changes while it is read may have no end.
 const MAX_DEPTH: usize = 128;
@@ -21,6 +22,9 @@ const MAX_READ: usize = 20_000;
 
 /// Maximum number of bytes of a command line that are read.
 const MAX_COMMAND_LINE: u64 = 4096;
+
+/// Maximum number of bytes of an environment that are read.
+const MAX_ENVIRONMENT: u64 = 256 * 1024;
 
 /// A mounted `/proc`.
 #[derive(Clone, Debug)]
@@ -87,16 +91,31 @@ impl Procfs {
         (facts, false_claims)
     }
 
-    /// Looks up the roles of the processes of a job; those that train are left out.
-    pub(crate) fn look_up_roles(&self, host_pids: &[i32]) -> BTreeMap<i32, ProcessRole> {
-        let role = |pid: &i32| {
-            let path = self.root.join(pid.to_string()).join("cmdline");
-            let mut command_line = Vec::new();
-            fs::File::open(path).ok()?.take(MAX_COMMAND_LINE).read_to_end(&mut command_line).ok()?;
-            Some((*pid, ProcessRole::of_command_line(&command_line)))
-        };
-        let known = host_pids.iter().take(MAX_READ).filter_map(role);
-        known.filter(|(_, role)| *role != ProcessRole::Trainer).collect()
+    /// Looks up the roles of the processes of a job, except of those that train; their ranks; and with `needs_names` the
+    /// names of what they run.
+    pub(crate) fn look_up_traits(&self, host_pids: &[i32], needs_names: bool, facts: &mut PidFacts) {
+        for pid in host_pids.iter().take(MAX_READ) {
+            if let Some(command_line) = self.read_start_of(*pid, "cmdline", MAX_COMMAND_LINE) {
+                let role = ProcessRole::of_command_line(&command_line);
+                if role != ProcessRole::Trainer {
+                    facts.roles.insert(*pid, role);
+                }
+                let name = if needs_names { find_name(&command_line) } else { None };
+                facts.names.extend(name.map(|name| (*pid, name)));
+            }
+            // Readable for the same user and for root only (proc_pid_environ(5)).
+            if let Some(environment) = self.read_start_of(*pid, "environ", MAX_ENVIRONMENT) {
+                facts.ranks.extend(find_rank(&environment).map(|rank| (*pid, rank)));
+            }
+        }
+    }
+
+    /// Returns the first bytes of a file of a process.
+    fn read_start_of(&self, pid: i32, file: &str, limit: u64) -> Option<Vec<u8>> {
+        let path = self.root.join(pid.to_string()).join(file);
+        let mut bytes = Vec::new();
+        fs::File::open(path).ok()?.take(limit).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
     }
 
     /// Returns in which namespace an actual ancestor has the claimed pid; `None` if none has it.
@@ -219,6 +238,24 @@ mod tests {
         let nobody = procfs.look_up_pids(std::slice::from_ref(&inside), &[7].into(), |uid| uid != 2000).0;
         assert_eq!(nobody.host_owners, BTreeMap::new(), "a user who is not served has no processes here");
         assert_eq!(look_up(&procfs, &inside, &[8]).0, PidFacts::default());
+    }
+
+    #[test]
+    fn ranks_and_names_come_from_the_environment_and_the_command_line() {
+        let (dir, procfs) = fake_procfs();
+        let write = |pid: &str, file: &str, text: &str| {
+            fs::write(dir.path().join(pid).join(file), text.replace(' ', "\0")).unwrap();
+        };
+        write("200", "cmdline", "python /usr/bin/torchrun train.py");
+        write("300", "cmdline", "python /job/train.py");
+        write("300", "environ", "HOME=/ RANK=12");
+        let mut facts = PidFacts::default();
+        procfs.look_up_traits(&[200, 300, 999], true, &mut facts);
+        assert_eq!((facts.ranks, facts.roles), ([(300, 12)].into(), [(200, ProcessRole::Launcher)].into()));
+        assert_eq!(facts.names, [(200, "torchrun".to_owned()), (300, "train.py".to_owned())].into());
+        let mut facts = PidFacts::default();
+        procfs.look_up_traits(&[300], false, &mut facts);
+        assert!(facts.names.is_empty());
     }
 
     #[test]

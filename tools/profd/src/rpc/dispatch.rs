@@ -12,6 +12,7 @@ use common::rpc::message::{ErrorCode, OnDemand, Request};
 
 use crate::certs::measure_certificates;
 use crate::core::access::{Access, Permission};
+use crate::core::handler::progress::{handle_clock, handle_config_states};
 use crate::core::handler::status::{StatusFacts, handle_status};
 use crate::core::handler::trace::{self, TraceFacts, audit_target, check_config, handle_trace};
 use crate::core::handler::{dcgm::handle_dcgm, version::handle_version};
@@ -37,6 +38,12 @@ pub(crate) async fn answer_request(context: &RpcContext, peer: &RpcPeer, request
         Ok(access) => match request {
             Request::Version => handle_version(),
             Request::Status { extended } => look_up_and_handle_status(context, access, extended).await,
+            Request::ConfigStates { trace_ids } => {
+                let state = &context.state;
+                look_up(state, DaemonState::reap_dead_processes).await;
+                handle_config_states(&state.registry(), state.uptime(), &access.scope(), &trace_ids)
+            }
+            Request::Clock => handle_clock(read_wall_clock()),
             Request::OnDemand(request) => look_up_and_handle_trace(context, access, request).await,
             Request::DcgmPause { .. } | Request::DcgmResume => handle_dcgm(function),
         },
@@ -136,7 +143,8 @@ async fn look_up_and_handle_trace(
         let (mut pids, false_claims) =
             state.procfs.look_up_pids(&claimants, &requested, |uid| users.may_contain(uid));
         let job_pids = state.registry().list_job_pids(state.uptime(), lent.job_id);
-        pids.roles = state.procfs.look_up_roles(&job_pids);
+        let needs_names = lent.selection.as_ref().is_some_and(|selection| !selection.names.is_empty());
+        state.procfs.look_up_traits(&job_pids, needs_names, &mut pids);
         (pids, false_claims)
     });
     let (pids, false_claims) = lookup.await.unwrap_or_default();
@@ -178,6 +186,12 @@ fn perform_effects(state: &DaemonState, effects: Vec<Effect>) {
             Effect::CountFalseAncestors(n) => state.counters.false_ancestors.add(n),
         }
     }
+}
+
+/// Returns the time of the wall clock in nanoseconds since the Unix epoch.
+fn read_wall_clock() -> i64 {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// Returns a random id below 2^63: some readers of a trace take it for a signed number.

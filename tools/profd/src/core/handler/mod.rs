@@ -1,6 +1,7 @@
 //! The handlers: one file per function of the RPC protocol. Each is a function of its arguments alone.
 
 pub(crate) mod dcgm;
+pub(crate) mod progress;
 pub(crate) mod status;
 pub(crate) mod trace;
 pub(crate) mod version;

@@ -7,11 +7,14 @@
 //! `SCM_CREDENTIALS`), not by the pid that the message claims, and by its job: one process may hold two profilers that
 //! name different jobs. Two users who name the same job have a job each.
 
+mod config_history;
 pub(crate) mod pid_match;
 mod process;
 pub(crate) mod process_role;
+pub(crate) mod process_traits;
 mod profiler_state;
 pub(crate) mod rejections;
+pub(crate) mod selection;
 mod status;
 mod table;
 mod trace_output;
