@@ -265,6 +265,6 @@ fn two_processes_of_one_pid_write_a_file_each() {
         assert_eq!(process["path"], path.to_str().unwrap());
         assert!(path.is_file(), "{path:?}");
     }
-    let unknown = d.profctl(&["gputrace", "--log-file", "/tmp/%r.json"]).expect(2);
+    let unknown = d.profctl(&["gputrace", "--log-file", "/tmp/%x.json"]).expect(2);
     assert!(unknown.stderr.contains("unknown placeholder"), "{}", unknown.stderr);
 }

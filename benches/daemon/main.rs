@@ -3,6 +3,7 @@
 //!
 //! Client and daemon share the machine, so the numbers are of the pair.
 mod client;
+mod fanout;
 mod handshake;
 mod hostile;
 mod ipc;
@@ -33,6 +34,7 @@ const MEASUREMENTS: [(&str, Measurement); 11] = [
     ("trigger", ipc::trigger),
     ("metrics", metrics::metrics),
     ("notice", notice::notice),
+    ("fanout", fanout::fanout),
 ];
 
 fn main() -> anyhow::Result<()> {

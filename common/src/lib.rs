@@ -16,6 +16,7 @@
 //! | [`policy`] | the table of maximum permissions |
 //! | [`walk`], [`glob`] | file trees walked through descriptors; patterns of their paths |
 //! | [`writers`], [`system_paths`] | files that a process has open for writing; paths that belong to the system |
+//! | [`program`] | other programs, run bounded in time and output |
 //! | [`file_id`] | which file it is, whatever its path |
 //! | [`fsat`] | files written atomically with their final mode, and inputs opened with care |
 //! | [`rpc`] | the client-daemon protocol: frames, messages, config text |
@@ -39,6 +40,7 @@ pub mod passwd;
 #[cfg(feature = "tls")]
 pub mod pki;
 pub mod policy;
+pub mod program;
 pub mod progress;
 pub mod record;
 pub mod report;

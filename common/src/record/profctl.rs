@@ -14,8 +14,11 @@ pub const ENTRIES: &[Entry] = &[
     entry::<Health>(),
     entry::<Version>(),
     entry::<Request>(),
+    entry::<ScheduledRun>(),
+    entry::<SynchronizedStart>(),
     entry::<TraceFile>(),
     entry::<TraceMissing>(),
+    entry::<StartSkew>(),
     entry::<AuditSummary>(),
     entry::<Summary>(),
 ];
@@ -372,9 +375,15 @@ pub struct Request {
     /// Processes whose messages the daemon did not take lately, by user and cause; from profd only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rejected: Vec<Rejected>,
+    /// Requested ranks that no process there has; from profd only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown_ranks: Vec<i64>,
     /// Matching pids left out because of the process limit; from profd only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub beyond_limit: Vec<i32>,
+    /// Matching processes left out because of the default limit, although no limit was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited: Option<u64>,
     /// Processes registered with the daemon, by job id; from profd only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jobs: Option<Vec<Job>>,
@@ -400,6 +409,9 @@ pub struct Triggered {
     /// The name of that user on the daemon's host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Its rank in the job, if the daemon knows it; from profd only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<i64>,
     /// The request's id, which the trace carries; from profd only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
@@ -446,6 +458,63 @@ pub struct Job {
     pub user: Option<String>,
 }
 
+/// `profctl.scheduled_run`: a run of `profctl schedule` begins; the records of its request follow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ScheduledRun {
+    /// From 1.
+    pub run: u64,
+    /// When it began.
+    pub at: String,
+    /// Why it began then.
+    pub reason: String,
+}
+
+impl Record for ScheduledRun {
+    const TYPE: &'static str = "profctl.scheduled_run";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"profctl.scheduled_run","v":1,"run":2,"at":"2026-11-29T10:30:00Z","reason":"step 120 takes 2.4 times the median"}"#;
+}
+
+/// `profctl.synchronized_start`: the moment at which all hosts start, and how far their clocks differ.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SynchronizedStart {
+    /// The start by the clock of this machine, milliseconds since the Unix epoch.
+    pub start_unix_ms: u64,
+    /// Hosts whose clocks were measured.
+    pub hosts: u64,
+    /// The least of the offsets of their clocks from that of this machine, microseconds.
+    pub least_offset_us: i64,
+    /// The greatest of them.
+    pub greatest_offset_us: i64,
+    /// How far an offset may be from the true one, microseconds.
+    pub uncertainty_us: i64,
+}
+
+impl Record for SynchronizedStart {
+    const TYPE: &'static str = "profctl.synchronized_start";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"profctl.synchronized_start","v":1,"start_unix_ms":1795000000000,"hosts":2,"least_offset_us":-120,"greatest_offset_us":1830,"uncertainty_us":95}"#;
+}
+
+/// `profctl.start_skew`: how far apart the traces of a synchronized start have begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StartSkew {
+    /// Traces whose begin is known.
+    pub traces: u64,
+    /// From the first begin to the last, with the offsets of the clocks taken out, microseconds.
+    pub skew_us: i64,
+    /// From the planned start to the first begin; negative if that was earlier.
+    pub first_after_us: i64,
+    /// How far the offsets of the clocks may be from the true ones, microseconds.
+    pub uncertainty_us: i64,
+}
+
+impl Record for StartSkew {
+    const TYPE: &'static str = "profctl.start_skew";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"profctl.start_skew","v":1,"traces":16,"skew_us":1450,"first_after_us":210,"uncertainty_us":95}"#;
+}
+
 /// `profctl.trace_file`: a trace that was waited for, and is complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TraceFile {
@@ -453,6 +522,9 @@ pub struct TraceFile {
     pub host: String,
     /// The process.
     pub pid: i64,
+    /// Its rank in the job, if the daemon knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<i64>,
     /// The file, or the directory for nputrace.
     #[serde(flatten)]
     pub path: RecordPath,
@@ -462,6 +534,13 @@ pub struct TraceFile {
     /// Size of the file; missing for a directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
+    /// SHA-256 of what was copied, in hex: of the file, or of the names and digests of the files of a directory. With
+    /// --collect only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Where the process has written it, if it was copied from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Always true; an incomplete trace is a `profctl.trace_missing`.
     pub complete: bool,
     /// From the request to the complete trace, milliseconds.
@@ -471,7 +550,7 @@ pub struct TraceFile {
 impl Record for TraceFile {
     const TYPE: &'static str = "profctl.trace_file";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"profctl.trace_file","v":1,"host":"node1","pid":4242,"path":"/tmp/trace_4242.json","trace_id":"7331","size_bytes":1048576,"complete":true,"waited_ms":6120}"#;
+    const SAMPLE: &'static str = r#"{"type":"profctl.trace_file","v":1,"host":"node1","pid":4242,"rank":0,"path":"traces/node1_trace_4242.json","trace_id":"7331","size_bytes":1048576,"sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","source":"/tmp/trace_4242.json","complete":true,"waited_ms":6120}"#;
 }
 
 /// `profctl.trace_missing`: a trace that was waited for in vain.
@@ -481,6 +560,9 @@ pub struct TraceMissing {
     pub host: String,
     /// The process.
     pub pid: i64,
+    /// Its rank in the job, if the daemon knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<i64>,
     /// Where it was expected, or what there is of it.
     #[serde(flatten)]
     pub path: RecordPath,
@@ -503,7 +585,7 @@ summary!(AuditSummary, "profctl.audit_summary", r#"{"type":"profctl.audit_summar
     matched: u64,
 });
 
-summary!(Summary, "profctl.summary", r#"{"type":"profctl.summary","v":1,"hosts":2,"done":1,"declined":1,"failed":0,"triggered":1,"traces_complete":1,"traces_missing":0,"degraded":0,"errors":0}"#, {
+summary!(Summary, "profctl.summary", r#"{"type":"profctl.summary","v":1,"hosts":2,"done":1,"declined":1,"failed":0,"triggered":1,"limited":0,"traces_complete":1,"traces_missing":0,"degraded":0,"errors":0}"#, {
     /// Daemons asked.
     hosts: u64,
     /// Daemons that did it.
@@ -514,6 +596,8 @@ summary!(Summary, "profctl.summary", r#"{"type":"profctl.summary","v":1,"hosts":
     failed: u64,
     /// Processes triggered.
     triggered: u64,
+    /// Daemons on which the default process limit has left processes out.
+    limited: u64,
     /// Traces waited for that are complete.
     traces_complete: u64,
     /// Traces waited for in vain.

@@ -150,16 +150,17 @@ pub fn trace_path(log_file: &str, pid: i64) -> String {
 }
 
 /// Checks the placeholders of a path for the daemon to expand: `%h` (host name), `%H` (pid on the host), `%p` (pid of the
-/// process), `%j` (job id), `%%`.
+/// process), `%j` (job id), `%r` (rank), `%%`.
 ///
 /// # Errors
 /// The first one that is unknown.
 pub fn check_placeholders(path: &str) -> Result<(), String> {
     let mut chars = path.chars();
     while let Some(c) = chars.next() {
-        if c == '%' && !matches!(chars.next(), Some('h' | 'H' | 'p' | 'j' | '%')) {
+        if c == '%' && !matches!(chars.next(), Some('h' | 'H' | 'p' | 'j' | 'r' | '%')) {
             return Err(
-                "unknown placeholder in the path: known are %h, %H, %p, %j, and %% for a percent sign".into(),
+                "unknown placeholder in the path: known are %h, %H, %p, %j, %r, and %% for a percent sign"
+                    .into(),
             );
         }
     }
@@ -196,8 +197,8 @@ mod tests {
 
     #[test]
     fn unknown_placeholders_are_errors() {
-        assert_eq!(check_placeholders("/tmp/%h-%H-%p-%j%%.json"), Ok(()));
-        assert!(check_placeholders("/tmp/%r.json").is_err() && check_placeholders("/tmp/x%").is_err());
+        assert_eq!(check_placeholders("/tmp/%h-%H-%p-%j-%r%%.json"), Ok(()));
+        assert!(check_placeholders("/tmp/%x.json").is_err() && check_placeholders("/tmp/x%").is_err());
     }
 
     #[test]

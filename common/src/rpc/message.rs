@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
+use super::progress::MAX_TRACE_IDS;
+use super::selection::{NO_PROCESS, ProcessSelection};
+
 /// Most pids that one request may list.
 pub const MAX_PIDS: usize = 4096;
 /// How many processes a request triggers when it does not say.
@@ -29,6 +32,13 @@ pub enum Request {
     Version,
     /// `setKinetOnDemandRequest`.
     OnDemand(OnDemand),
+    /// `getConfigStates`: what became of the configs of these ids.
+    ConfigStates {
+        /// The ids of the requests, one for each process.
+        trace_ids: Vec<u64>,
+    },
+    /// `getClock`.
+    Clock,
     /// `dcgmProfPause`, or `dcgmPause` from older clients.
     DcgmPause {
         /// Seconds.
@@ -52,7 +62,7 @@ pub struct ProcessPage {
 }
 
 /// `setKinetOnDemandRequest`: hand a config to the processes of a job.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OnDemand {
     /// The config text, not yet parsed: an unparsable one still deserves an answer that says why.
     pub config: String,
@@ -64,6 +74,8 @@ pub struct OnDemand {
     pub process_limit: u32,
     /// The user whose processes are meant, by name or uid; all users if missing. Existing daemons ignore it.
     pub user: Option<String>,
+    /// Conditions beyond job, pids and user. With one, `pids` are those of the selection.
+    pub selection: Option<ProcessSelection>,
     /// The path in the config has placeholders for the daemon to expand. Existing daemons ignore it.
     pub expand: bool,
     /// The client understands [`OnDemandDetail`].
@@ -116,6 +128,8 @@ impl Request {
             "getStatus" => Ok(Self::Status { extended: fields.flag("extended")? }),
             "getVersion" => Ok(Self::Version),
             "setKinetOnDemandRequest" => fields.on_demand().map(Self::OnDemand),
+            "getConfigStates" => Ok(Self::ConfigStates { trace_ids: fields.trace_ids()? }),
+            "getClock" => Ok(Self::Clock),
             "dcgmProfPause" | "dcgmPause" => {
                 let duration_s = fields.count("duration_s", DEFAULT_PAUSE_S)?;
                 Ok(Self::DcgmPause { duration_s })
@@ -138,6 +152,11 @@ impl Request {
             Self::Status { extended: false } => json!({"fn": "getStatus"}),
             Self::Version => json!({"fn": "getVersion"}),
             Self::OnDemand(r) => r.encode(),
+            Self::ConfigStates { trace_ids } => {
+                let ids: Vec<String> = trace_ids.iter().map(ToString::to_string).collect();
+                json!({"fn": "getConfigStates", "trace_ids": ids})
+            }
+            Self::Clock => json!({"fn": "getClock"}),
             Self::DcgmPause { duration_s } => json!({"fn": "dcgmProfPause", "duration_s": duration_s}),
             Self::DcgmResume => json!({"fn": "dcgmProfResume"}),
             Self::Processes(page) => {
@@ -155,6 +174,8 @@ impl Request {
             Self::Status { .. } => "getStatus",
             Self::Version => "getVersion",
             Self::OnDemand(_) => "setKinetOnDemandRequest",
+            Self::ConfigStates { .. } => "getConfigStates",
+            Self::Clock => "getClock",
             Self::DcgmPause { .. } => "dcgmProfPause",
             Self::DcgmResume => "dcgmProfResume",
             Self::Processes(_) => "listProcesses",
@@ -172,6 +193,10 @@ impl OnDemand {
             "pids": self.pids,
             "process_limit": self.process_limit,
         });
+        if let Some(selection) = &self.selection {
+            value["pids"] = json!([NO_PROCESS]);
+            value["select"] = selection.encode();
+        }
         if let Some(user) = &self.user {
             value["user"] = user.as_str().into();
         }
@@ -199,10 +224,17 @@ impl Fields<'_> {
         let config = self.0.get("config").ok_or(RequestError::Missing("config"))?;
         let config =
             config.as_str().ok_or(RequestError::BadField { field: "config", expected: "a string" })?;
+        let bad = RequestError::BadField {
+            field: "select",
+            expected: "an object of at most 4096 pids, 4096 ranks and 64 names",
+        };
+        let selection = self.0.get("select").map(|v| ProcessSelection::decode(v).ok_or(bad)).transpose()?;
+        let pids = self.pids()?;
         Ok(OnDemand {
             config: config.to_owned(),
             job_id: self.integer("job_id", 0, "a 64-bit integer")?,
-            pids: self.pids()?,
+            pids: selection.as_ref().map_or(pids, |selection| selection.pids.clone()),
+            selection,
             process_limit: self.count("process_limit", DEFAULT_PROCESS_LIMIT)?,
             user: self.text("user")?,
             expand: self.flag("expand")?,
@@ -216,6 +248,13 @@ impl Fields<'_> {
         let pids = pids.as_array().filter(|a| a.len() <= MAX_PIDS).ok_or_else(|| bad.clone())?;
         let pid = |v: &Value| v.as_i64().and_then(|n| i32::try_from(n).ok()).filter(|n| *n >= 0);
         pids.iter().map(pid).collect::<Option<_>>().ok_or(bad)
+    }
+
+    fn trace_ids(&self) -> Result<Vec<u64>, RequestError> {
+        let bad = RequestError::BadField { field: "trace_ids", expected: "an array of at most 4096 ids" };
+        let ids = self.0.get("trace_ids").ok_or(RequestError::Missing("trace_ids"))?;
+        let ids = ids.as_array().filter(|a| a.len() <= MAX_TRACE_IDS).ok_or_else(|| bad.clone())?;
+        ids.iter().map(|v| v.as_str().and_then(|id| id.parse().ok())).collect::<Option<_>>().ok_or(bad)
     }
 
     fn count(&self, field: &'static str, default: u32) -> Result<u32, RequestError> {
@@ -685,6 +724,15 @@ pub struct OnDemandDetail {
     /// is that of another user's process, or processes of several users have it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ambiguous_pids: Vec<i32>,
+    /// The daemon has applied the selection of the request; a daemon that does not know selections has selected nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub selected: bool,
+    /// Requested ranks that no process of the job has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown_ranks: Vec<i64>,
+    /// Processes of the job whose rank is not known, if ranks were requested.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub without_rank: u64,
     /// Matching pids left out because of the process limit.
     #[serde(default)]
     pub beyond_limit: Vec<i32>,
@@ -768,9 +816,16 @@ pub struct Triggered {
     /// The name of that user, if the daemon's host knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// The rank of the process in its job, if its environment names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<i64>,
     /// The log file in the config of the process, if it differs from that of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_file: Option<String>,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 #[cfg(test)]
@@ -799,6 +854,7 @@ mod tests {
             pids: vec![1, 2],
             process_limit: 3,
             user: Some("ann".into()),
+            selection: None,
             expand: true,
             extended: true,
         };
@@ -806,6 +862,8 @@ mod tests {
             Request::Status { extended: true },
             Request::Status { extended: false },
             Request::Version,
+            Request::Clock,
+            Request::ConfigStates { trace_ids: vec![1, u64::MAX] },
             Request::OnDemand(on_demand),
             Request::DcgmPause { duration_s: 9 },
             Request::DcgmResume,

@@ -6,6 +6,8 @@
 pub mod config;
 pub mod frame;
 pub mod message;
+pub mod progress;
+pub mod selection;
 
 /// The port that clients and daemons of this family use by default.
 pub const DEFAULT_PORT: u16 = 1778;

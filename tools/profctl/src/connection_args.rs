@@ -10,6 +10,8 @@ use common::pki::MinVersion;
 use common::rpc::DEFAULT_PORT;
 use common::size::parse_size;
 
+use crate::cluster::{PodAddress, parse_slurm_job};
+
 /// The value of `--certs-dir` that stands for plain TCP; the same in msMonitor's client (`dyno`, b942bf5).
 const NO_CERTS: &str = "NO_CERTS";
 
@@ -37,10 +39,31 @@ pub(crate) struct ConnectionArgs {
     pub(crate) hostname: String,
     /// Hosts of several daemons, separated by commas; `@FILE` reads a file, `@-` standard input
     ///
-    /// In a file, hosts are separated by newlines, spaces or commas, and `#` starts a comment. Each host is queried
-    /// once and gets one record, also when it fails. Example: --hosts node1,node2:1779,@spare-hosts
+    /// `node[001-128,200]` stands for 129 hosts. In a file, hosts are separated by newlines, spaces or commas, and `#`
+    /// starts a comment. Each host is queried once and gets one record, also when it fails. Example: --hosts
+    /// node1,node2:1779,rack[1-4]node[01-16],@spare-hosts
     #[arg(long, global = true, value_name = "LIST", conflicts_with = "hostname")]
     pub(crate) hosts: Vec<String>,
+    /// Hosts of a Slurm job, from `squeue` and `scontrol`; gputrace then traces the processes of this job
+    #[arg(long, global = true, value_name = "JOB", value_parser = parse_slurm_job, conflicts_with_all = ["hostname", "hosts"])]
+    pub(crate) slurm: Option<String>,
+    /// Nodes of the running pods that a label selector selects, from `kubectl`
+    ///
+    /// The daemon's certificate is verified against the name of the node. Example: --k8s app=train,user=alice
+    #[arg(long, global = true, value_name = "SELECTOR", conflicts_with_all = ["hostname", "hosts", "slurm"])]
+    pub(crate) k8s: Option<String>,
+    /// Namespace of the pods [default: that of the current context of kubectl]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) k8s_namespace: Option<String>,
+    /// Where the daemon of a pod runs: on its node, or in the pod
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "PLACE")]
+    pub(crate) k8s_address: PodAddress,
+    /// Query every address of a host name, as a daemon of its own
+    ///
+    /// By default the addresses of a name belong to one daemon, and the first one that accepts a connection is used. With
+    /// this, the name of a headless service or of a round-robin record stands for all its hosts.
+    #[arg(long, global = true)]
+    pub(crate) all_addresses: bool,
     /// TCP port of the daemon, for hosts without `:PORT`
     #[arg(long, global = true, default_value_t = DEFAULT_PORT, value_name = "PORT")]
     pub(crate) port: u16,
@@ -72,8 +95,18 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, global = true, default_value = "10s", value_parser = parse_duration, value_name = "TIME")]
     pub(crate) timeout: Duration,
     /// Maximum number of daemons to query at the same time
-    #[arg(long, alias = "width", global = true, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=512), value_name = "N")]
+    #[arg(long, alias = "width", global = true, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096), value_name = "N")]
     pub(crate) parallel: u16,
+    /// Number of times to try again to connect to a daemon that cannot be reached or is busy
+    ///
+    /// A request that has been sent is not sent again: the daemon may have carried it out.
+    #[arg(long, global = true, default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=20), value_name = "N")]
+    pub(crate) retries: u8,
+    /// Time limit for the requests to all daemons together [default: none]
+    ///
+    /// A daemon that has not answered by then has failed.
+    #[arg(long, global = true, value_parser = parse_duration, value_name = "TIME")]
+    pub(crate) deadline: Option<Duration>,
 }
 
 #[cfg(test)]
@@ -112,8 +145,8 @@ mod tests {
         let parallel = |n: &str| {
             Cli::try_parse_from(["profctl", "--parallel", n, "version"]).map(|c| c.connection.parallel)
         };
-        assert_eq!(parallel("512").unwrap(), 512);
-        assert!(parallel("0").is_err() && parallel("513").is_err());
+        assert_eq!(parallel("4096").unwrap(), 4096);
+        assert!(parallel("0").is_err() && parallel("4097").is_err());
         assert_eq!(
             Cli::try_parse_from(["profctl", "version", "--width", "3"]).unwrap().connection.parallel,
             3

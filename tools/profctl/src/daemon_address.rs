@@ -1,17 +1,10 @@
-//! The addresses of daemons: host names, IP addresses, and lists of them without duplicates.
+//! The addresses of daemons: host names and IP addresses, with ports.
 
 use std::fmt;
-use std::io::{self, Read};
 use std::net::{IpAddr, Ipv6Addr};
-use std::path::Path;
 
 use anyhow::{Context, bail};
 use common::error::HintExt;
-
-/// Maximum number of hosts; a longer list is taken for a mistake.
-const MAX_HOSTS: usize = 100_000;
-/// Maximum size of a host list, in bytes.
-const MAX_LIST_BYTES: u64 = 16 << 20;
 
 /// One daemon: a host and a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,11 +12,15 @@ pub(crate) struct DaemonAddress {
     /// A name or an address as given; an IPv6 address without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
+    /// The address to connect to, where it is known; else those of the host are looked up.
+    pub(crate) ip: Option<IpAddr>,
 }
 
 impl fmt::Display for DaemonAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
+        if let Some(ip) = self.ip {
+            write!(f, "{} ({})", self.host, std::net::SocketAddr::new(ip, self.port))
+        } else if self.host.contains(':') {
             write!(f, "[{}]:{}", self.host, self.port)
         } else {
             write!(f, "{}:{}", self.host, self.port)
@@ -53,7 +50,7 @@ impl DaemonAddress {
         if !host.chars().all(plain) {
             bail!("{text:?}: invalid host: neither a host name nor an address");
         }
-        Ok(Self { host: host.to_owned(), port })
+        Ok(Self { host: host.to_owned(), port, ip: None })
     }
 
     /// Whether the host is this machine: a loopback address, or a name reserved for it (RFC 6761, section 6.3).
@@ -77,67 +74,28 @@ fn split_host_port(text: &str) -> (&str, Option<&str>) {
     text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)))
 }
 
-/// Returns the daemons of `--hosts`, or the one of `--hostname`, in the order given and without duplicates.
+/// Returns the daemons on these hosts, in the order given and without duplicates. `option` is what named them.
 ///
 /// # Errors
-/// A list cannot be read, is empty or too long, or has an invalid host.
-pub(crate) fn list_daemons(
-    hostname: &str,
+/// There is none, or one is invalid.
+pub(crate) fn parse_daemons(
+    option: &'static str,
     hosts: &[String],
     port: u16,
 ) -> anyhow::Result<Vec<DaemonAddress>> {
-    if hosts.is_empty() {
-        return Ok(vec![DaemonAddress::parse(hostname, port).context("--hostname")?]);
-    }
     let mut found = Vec::new();
     let mut seen = std::collections::HashSet::new();
-    for host in expand_host_lists(hosts)? {
-        let daemon = DaemonAddress::parse(&host, port).context("--hosts")?;
+    for host in hosts {
+        let daemon = DaemonAddress::parse(host, port).context(option)?;
         if seen.insert(daemon.clone()) {
             found.push(daemon);
         }
-        if found.len() > MAX_HOSTS {
-            bail!("--hosts: more than {MAX_HOSTS} hosts");
-        }
     }
     if found.is_empty() {
-        return Err(anyhow::anyhow!("--hosts: the list is empty"))
+        return Err(anyhow::anyhow!("{option}: the list is empty"))
             .hint("separate hosts by commas, or give a file as `@FILE`");
     }
     Ok(found)
-}
-
-/// Returns the hosts of all lists, with `@FILE` replaced by the hosts in the file.
-fn expand_host_lists(lists: &[String]) -> anyhow::Result<Vec<String>> {
-    let mut hosts = Vec::new();
-    for item in lists.iter().flat_map(|l| l.split(',')).map(str::trim).filter(|i| !i.is_empty()) {
-        match item.strip_prefix('@') {
-            None => hosts.push(item.to_owned()),
-            Some(file) => hosts
-                .extend(parse_host_list(&read_host_list(file).with_context(|| format!("--hosts: {file}"))?)),
-        }
-    }
-    Ok(hosts)
-}
-
-/// Parses a host list: hosts separated by newlines, spaces or commas; `#` starts a comment.
-fn parse_host_list(text: &str) -> Vec<String> {
-    let strip_comment = |l: &str| l.split('#').next().unwrap_or_default().to_owned();
-    let without_comments = text.lines().map(strip_comment).collect::<Vec<_>>().join("\n");
-    without_comments
-        .split([',', '\n', ' ', '\t', '\r'])
-        .filter(|w| !w.is_empty())
-        .map(str::to_owned)
-        .collect()
-}
-
-fn read_host_list(file: &str) -> anyhow::Result<String> {
-    let reader: Box<dyn Read> = match file {
-        "-" => Box::new(io::stdin().lock()),
-        path => Box::new(std::fs::File::open(Path::new(path))?),
-    };
-    let bytes = common::fsat::read_bounded(reader, MAX_LIST_BYTES)?;
-    String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("not valid UTF-8"))
 }
 
 #[cfg(test)]
@@ -187,18 +145,19 @@ mod tests {
         let file = dir.path().join("hosts");
         std::fs::write(&file, "# rack 1\nnode3 node4:9\n\nnode1, node5 # spare\n").unwrap();
         let lists = [format!("node1,node2,@{}", file.display()), "node6".into()];
+        let hosts = crate::host_list::expand_host_lists(&lists).unwrap();
         let found: Vec<_> =
-            list_daemons("unused", &lists, 7).unwrap().iter().map(ToString::to_string).collect();
+            parse_daemons("--hosts", &hosts, 7).unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(found, ["node1:7", "node2:7", "node3:7", "node4:9", "node5:7", "node6:7"]);
     }
 
     #[test]
     fn empty_and_unreadable_lists_are_errors() {
         assert_eq!(
-            format!("{:#}", list_daemons("x", &[",".into()], 7).unwrap_err()),
+            format!("{:#}", parse_daemons("--hosts", &[], 7).unwrap_err()),
             "--hosts: the list is empty"
         );
-        let e = list_daemons("x", &["@/nonexistent/hosts".into()], 7).unwrap_err();
+        let e = crate::host_list::expand_host_lists(&["@/nonexistent/hosts".into()]).unwrap_err();
         assert!(format!("{e:#}").starts_with("--hosts: /nonexistent/hosts: "), "{e:#}");
     }
 }

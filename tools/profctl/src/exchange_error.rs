@@ -47,6 +47,8 @@ pub(crate) enum ExchangeError {
     TruncatedReply { got: usize, of: usize },
     #[error("reply: {0}")]
     Frame(FrameError),
+    #[error("no answer before --deadline ({})", format_duration(*.0))]
+    Deadline(Duration),
 }
 
 impl ExchangeError {
@@ -76,6 +78,25 @@ impl ExchangeError {
             }
             other => other,
         }
+    }
+
+    /// Whether another attempt may succeed and cannot carry out the request twice: the daemon was not reached, or it
+    /// refused the connection because of a limit.
+    pub(crate) fn is_worth_retrying(&self) -> bool {
+        match self {
+            Self::Timeout(stage, _) | Self::Io(stage, _) => {
+                matches!(stage, ExchangeStage::Resolve | ExchangeStage::Connect | ExchangeStage::Handshake)
+            }
+            Self::ClosedInHandshake { .. } => true,
+            Self::Tls(error) => *error == TlsError::AlertReceived(AlertDescription::InternalError),
+            _ => false,
+        }
+    }
+
+    /// Whether the daemon was reached and did not want to answer: existing daemons close the connection when they do not know
+    /// a function.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::NoReply { .. } | Self::TlsExpected)
     }
 
     /// Suggests what the user can do.
@@ -270,6 +291,7 @@ mod tests {
             ExchangeError::Tls(TlsError::InvalidCertificate(CertificateError::Revoked)),
             ExchangeError::NoReply { tls: false },
             ExchangeError::Frame(FrameError::NotPositive(-1)),
+            ExchangeError::Deadline(Duration::from_secs(30)),
         ];
         for error in errors {
             let text = error.to_string();

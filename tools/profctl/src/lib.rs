@@ -5,14 +5,20 @@
 //! | `cmd` | one file per subcommand: its options, its request, its result |
 //! | `connection_args` | the options that all subcommands share |
 //! | `option_value`, `option_spelling` | the values of options, and the spellings of existing clients |
-//! | `daemon_address`, `certs` | host lists, client certificates |
+//! | `daemon_address`, `host_list`, `cluster` | addresses of daemons, lists of hosts, the hosts of Slurm and Kubernetes |
+//! | `certs` | client certificates |
 //! | `session`, `fanout`, `transport`, `counted_stream`, `exchange_error` | one run, many daemons, one exchange, why it failed |
+//! | `runtime`, `interrupt` | what runs the exchanges, and the signals that end them |
 //! | `reply`, `trigger_result`, `rejected` | decoding of replies, and why no process was triggered |
 //! | `function`, `process_filter`, `on_demand` | what gputrace, nputrace and npu-monitor have in common |
-//! | `wait` | waiting for traces to appear on disk |
+//! | `wait` | waiting for traces to appear, and collecting them |
+//! | `sync_start`, `clock`, `wall_clock` | a start at one time or step on all hosts, whatever their clocks show |
+//! | `screen`, `step_rate` | a table on a terminal; how fast processes train |
 //! | `duration_text` | durations in messages |
 
 mod certs;
+mod clock;
+mod cluster;
 mod cmd;
 mod connection_args;
 mod counted_stream;
@@ -21,6 +27,8 @@ mod duration_text;
 mod exchange_error;
 mod fanout;
 mod function;
+mod host_list;
+mod interrupt;
 mod metric_sinks;
 mod on_demand;
 mod option_spelling;
@@ -28,10 +36,15 @@ mod option_value;
 mod process_filter;
 mod rejected;
 mod reply;
+mod runtime;
+mod screen;
 mod session;
+mod step_rate;
+mod sync_start;
 mod transport;
 mod trigger_result;
 mod wait;
+mod wall_clock;
 
 #[cfg(test)]
 mod tests;
@@ -80,6 +93,9 @@ enum ProfctlCommand {
     Gputrace(cmd::gputrace::GpuTraceArgs),
     Nputrace(Box<cmd::nputrace::NpuTraceArgs>),
     NpuMonitor(cmd::npu_monitor::NpuMonitorArgs),
+    Monitor(cmd::monitor::MonitorArgs),
+    Watch(cmd::watch::WatchArgs),
+    Schedule(cmd::schedule::ScheduleArgs),
     DcgmPause(cmd::dcgm::DcgmPauseArgs),
     DcgmResume(cmd::dcgm::DcgmResumeArgs),
     Audit(cmd::audit::AuditArgs),
@@ -111,6 +127,15 @@ impl Tool for Cli {
                 command.run(session(out)?)
             }
             ProfctlCommand::NpuMonitor(args) => {
+                let command = args.build_command(out)?;
+                command.run(session(out)?)
+            }
+            ProfctlCommand::Monitor(args) => {
+                let command = args.build_command(out)?;
+                command.run(session(out)?)
+            }
+            ProfctlCommand::Watch(args) => args.run(session(out)?),
+            ProfctlCommand::Schedule(args) => {
                 let command = args.build_command(out)?;
                 command.run(session(out)?)
             }

@@ -2,59 +2,73 @@
 //! trigger, and wait for the traces.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::anyhow;
 use common::error::HintExt;
 use common::exit::Exit;
 use common::record::profctl as record;
-use common::rpc::config::{Config, ConfigError, MAX_TEXT};
-use common::rpc::message::{OnDemand, OnDemandReply, Request};
+use common::rpc::config::{Config, ConfigError, LOG_FILE, MAX_TEXT};
+use common::rpc::message::{OnDemand, OnDemandReply, Request, StatusReply};
 
+use crate::daemon_address::DaemonAddress;
+use crate::fanout::DaemonRequest;
 use crate::function::RequestedFunction;
 use crate::process_filter::ProcessFilter;
 use crate::rejected::rejected_record;
 use crate::reply::{decode_reply, format_decline};
 use crate::session::DaemonSession;
+use crate::sync_start::{StartPlan, SyncedStart, find_common_step};
 use crate::trigger_result::{TriggerResult, TriggeredProcess, command_status_name};
 use crate::wait::{ExpectedTrace, TraceOutput, TraceWait, WaitPlan};
 
-/// A validated gputrace, nputrace or npu-monitor command.
-#[derive(Debug)]
-pub(crate) struct OnDemandCommand {
-    function: RequestedFunction,
-    request: Request,
-    filter: ProcessFilter,
-    output: TraceOutput,
-    wait: Option<WaitPlan>,
+/// What a gputrace, nputrace or npu-monitor command comes to.
+#[derive(Clone, Debug)]
+pub(crate) struct OnDemandPlan {
+    pub(crate) function: RequestedFunction,
+    pub(crate) config: Config,
+    pub(crate) filter: ProcessFilter,
+    pub(crate) output: TraceOutput,
+    pub(crate) wait: Option<WaitPlan>,
+    pub(crate) start: StartPlan,
 }
 
+/// A validated gputrace, nputrace or npu-monitor command.
+#[derive(Clone, Debug)]
+pub(crate) struct OnDemandCommand {
+    plan: OnDemandPlan,
+}
+
+/// The key of the start by time.
+const START_TIME: &str = "PROFILE_START_TIME";
+/// The longest value that is known only when the request is sent, in bytes: a time or a step.
+const LATE_VALUE: usize = 20;
+
 impl OnDemandCommand {
-    /// Builds the request from a config.
+    /// Checks the config.
     ///
     /// # Errors
     /// The config is longer than processes accept.
-    pub(crate) fn new(
-        function: RequestedFunction,
-        config: Config,
-        filter: ProcessFilter,
-        output: TraceOutput,
-        wait: Option<WaitPlan>,
-    ) -> anyhow::Result<Self> {
-        let text = config.to_string();
-        if text.len() > MAX_TEXT {
-            return Err(anyhow!(ConfigError::TooLong(text.len()))).hint("shorten the path or the lists");
+    pub(crate) fn new(plan: OnDemandPlan) -> anyhow::Result<Self> {
+        let length = plan.config.to_string().len();
+        let late = if plan.start == StartPlan::AsAsked { 0 } else { LATE_VALUE };
+        if length + late > MAX_TEXT {
+            return Err(anyhow!(ConfigError::TooLong(length))).hint("shorten the path or the lists");
         }
-        let request = Request::OnDemand(OnDemand {
-            config: text,
-            job_id: filter.job_id,
-            pids: filter.pids.clone(),
-            process_limit: filter.process_limit,
-            user: filter.user.clone(),
-            expand: output.has_placeholders(),
-            extended: true,
-        });
-        Ok(Self { function, request, filter, output, wait })
+        Ok(Self { plan })
+    }
+
+    /// Writes the traces of each run of a repeated command to files or directories of their own.
+    ///
+    /// # Errors
+    /// The path becomes too long.
+    pub(crate) fn for_run(&self, run: u64) -> anyhow::Result<Self> {
+        let mut plan = self.plan.clone();
+        if let Some(path) = plan.output.separate_run(run) {
+            plan.config = replace_value(&plan.config, LOG_FILE, &path)?;
+        }
+        Self::new(plan)
     }
 
     /// Sends the request to every daemon, reports each result, and waits for the traces if `--wait` was given.
@@ -62,59 +76,213 @@ impl OnDemandCommand {
     /// # Errors
     /// The directory to wait for is missing, or standard output cannot be written.
     pub(crate) fn run(self, mut session: DaemonSession<'_>) -> anyhow::Result<Exit> {
-        if let Some(dir) = self.wait.and_then(|_| self.output.missing_directory()) {
+        self.send(&mut session)?;
+        session.finish_run()
+    }
+
+    /// As [`Self::run`], without the summary.
+    pub(crate) fn send(&self, session: &mut DaemonSession<'_>) -> anyhow::Result<()> {
+        let missing = self.plan.output.missing_directory();
+        if let Some(dir) = missing.filter(|_| self.plan.wait.as_ref().is_some_and(WaitPlan::is_local)) {
             return Err(anyhow!("{}: not a directory on this machine, so --wait cannot work", dir.display()))
                 .hint("create it, or leave out --wait");
         }
+        let mut command = self.clone();
+        command.use_slurm_job(session);
+        let synced = command.prepare_start(session)?;
         // Before the request is sent: files that exist now do not belong to it.
-        let mut wait =
-            self.wait.as_ref().map(|plan| TraceWait::new(self.output.clone(), *plan, Instant::now()));
-        let mut expected = Vec::new();
-        session.query_daemons(&self.request, |session, mut answer, body| {
-            let result = match body.and_then(|body| decode_reply::<OnDemandReply>(&body)) {
-                Ok(reply) => self.interpret_reply(reply),
-                Err(failure) => TriggerResult { failure: Some(failure), ..TriggerResult::default() },
-            };
-            if let Some(failure) = result.failure.clone() {
-                failure.apply_to(&mut answer);
-            }
-            session.count_answer(&answer);
-            session.summary_mut().triggered += result.triggered.len() as u64;
-            expected.extend(result.triggered.iter().map(|process| ExpectedTrace {
-                host: answer.host.clone(),
-                pid: process.pid,
-                trace_id: process.trace_id.clone(),
-                log_file: process.log_file.clone(),
-            }));
-            self.report_result(session, answer, &result)
-        })?;
-        if let Some(path) = self.find_path_of_several_hosts(&expected) {
+        let mut wait = command
+            .plan
+            .wait
+            .as_ref()
+            .map(|plan| TraceWait::new(command.plan.output.clone(), plan.clone(), Instant::now()));
+        let expected = command.request_traces(session, synced.as_ref())?;
+        if let Some(path) = command.find_path_of_several_hosts(&expected) {
             let warning =
                 format!("several hosts write {path}: if they share its directory, use %h in the name");
             session.out.warn("--log-file", warning);
         }
         if let Some(wait) = &mut wait {
             if !expected.is_empty() {
-                wait.wait_for_traces(&mut session, expected)?;
+                wait.wait_for_traces(session, expected, synced.as_ref())?;
             }
         }
-        session.finish_run()
+        Ok(())
+    }
+
+    /// Selects the processes of the Slurm job whose hosts are asked. Processes of msMonitor have no job id.
+    fn use_slurm_job(&mut self, session: &DaemonSession<'_>) {
+        let filter = &mut self.plan.filter;
+        if self.plan.function == RequestedFunction::GpuTrace && !filter.has_job_id {
+            filter.job_id = session.slurm_job_id().unwrap_or(filter.job_id);
+        }
+    }
+
+    /// Does what must be known before the request is sent, and puts it into the config.
+    fn prepare_start(&mut self, session: &mut DaemonSession<'_>) -> anyhow::Result<Option<SyncedStart>> {
+        match self.plan.start {
+            StartPlan::AsAsked => Ok(None),
+            StartPlan::Synchronized(lead) => SyncedStart::measure(session, lead).map(Some),
+            StartPlan::AlignedStep => {
+                let step = find_common_step(session, &self.plan.filter)?;
+                self.plan.config = replace_value(&self.plan.config, "PROFILE_START_STEP", &step.to_string())?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Sends the request, reports each result, and returns the traces that will appear.
+    fn request_traces(
+        &self,
+        session: &mut DaemonSession<'_>,
+        synced: Option<&SyncedStart>,
+    ) -> anyhow::Result<Vec<ExpectedTrace>> {
+        let mut expected = Vec::new();
+        let mut unclear = Vec::new();
+        let (requests, places) = self.build_requests(session, synced)?;
+        let daemons: Vec<DaemonAddress> = requests.iter().map(|r| r.daemon.clone()).collect();
+        session.query_each(requests, |session, index, answer, body| {
+            let result = match body.and_then(|body| decode_reply::<OnDemandReply>(&body)) {
+                Ok(reply) => self.interpret_reply(reply),
+                Err(failure) => TriggerResult { failure: Some(failure), ..TriggerResult::default() },
+            };
+            if result.needs_status() {
+                unclear.push((daemons[index].clone(), answer, result));
+                return Ok(());
+            }
+            let expect = |process: &TriggeredProcess| ExpectedTrace {
+                host: answer.host.clone(),
+                daemon: Some(daemons[index].clone()),
+                place: places[index],
+                pid: process.pid,
+                rank: process.rank,
+                trace_id: process.trace_id.clone(),
+                log_file: process.log_file.clone(),
+            };
+            expected.extend(result.triggered.iter().map(expect));
+            self.count_and_report(session, answer, &result)
+        })?;
+        self.explain_unclear(session, unclear)?;
+        self.report_unsynchronized(session, synced)?;
+        Ok(expected)
+    }
+
+    /// Builds the request to each daemon that gets one, and the place of each daemon in the session.
+    fn build_requests(
+        &self,
+        session: &DaemonSession<'_>,
+        synced: Option<&SyncedStart>,
+    ) -> anyhow::Result<(Vec<DaemonRequest>, Vec<usize>)> {
+        let plain: Arc<[u8]> = self.encode_request(&self.plan.config).into();
+        let (mut requests, mut places) = (Vec::new(), Vec::new());
+        for (place, daemon) in session.daemons().iter().enumerate() {
+            let body = match synced {
+                None => plain.clone(),
+                Some(synced) => {
+                    let Some(start_ms) = synced.host_start_ms(place) else { continue };
+                    let config = replace_value(&self.plan.config, START_TIME, &start_ms.to_string())?;
+                    self.encode_request(&config).into()
+                }
+            };
+            requests.push(DaemonRequest { daemon: daemon.clone(), body });
+            places.push(place);
+        }
+        Ok((requests, places))
+    }
+
+    fn encode_request(&self, config: &Config) -> Vec<u8> {
+        let OnDemandPlan { filter, output, .. } = &self.plan;
+        let request = OnDemand {
+            config: config.to_string(),
+            job_id: filter.job_id,
+            pids: filter.wanted_pids().to_vec(),
+            process_limit: filter.process_limit,
+            user: filter.user.clone(),
+            selection: filter.selection.clone(),
+            expand: output.has_placeholders(),
+            extended: true,
+        };
+        Request::OnDemand(request).encode()
+    }
+
+    /// Reports the daemons that got no request because their clocks are not known.
+    fn report_unsynchronized(
+        &self,
+        session: &mut DaemonSession<'_>,
+        synced: Option<&SyncedStart>,
+    ) -> anyhow::Result<()> {
+        let daemons = session.daemons().to_vec();
+        for (daemon, clock) in
+            daemons.into_iter().zip(synced.map(|s| s.clocks.as_slice()).unwrap_or_default())
+        {
+            let Err(failure) = clock else { continue };
+            let answer = record::ReplySummary {
+                host: daemon.host,
+                port: daemon.port,
+                address: None,
+                outcome: record::RequestOutcome::Done,
+                reason: None,
+                hints: Vec::new(),
+                elapsed_ms: 0,
+            };
+            let result = TriggerResult { failure: Some(failure.clone()), ..TriggerResult::default() };
+            self.count_and_report(session, answer, &result)?;
+        }
+        Ok(())
+    }
+
+    /// Asks the daemons that gave no reason for their status, which shows it, and reports the results.
+    fn explain_unclear(
+        &self,
+        session: &mut DaemonSession<'_>,
+        mut unclear: Vec<(DaemonAddress, record::ReplySummary, TriggerResult)>,
+    ) -> anyhow::Result<()> {
+        let body: Arc<[u8]> = Request::Status { extended: true }.encode().into();
+        let request = |(daemon, ..): &(DaemonAddress, _, _)| DaemonRequest {
+            daemon: daemon.clone(),
+            body: body.clone(),
+        };
+        let requests = unclear.iter().map(request).collect();
+        session.query_each(requests, |_, index, _, body| {
+            if let Ok(status) = body.and_then(|body| decode_reply::<StatusReply>(&body)) {
+                unclear[index].2.explain_by_status(&status, &self.plan.filter, self.plan.function);
+            }
+            Ok(())
+        })?;
+        unclear
+            .into_iter()
+            .try_for_each(|(_, answer, result)| self.count_and_report(session, answer, &result))
+    }
+
+    fn count_and_report(
+        &self,
+        session: &mut DaemonSession<'_>,
+        mut answer: record::ReplySummary,
+        result: &TriggerResult,
+    ) -> anyhow::Result<()> {
+        if let Some(failure) = result.failure.clone() {
+            failure.apply_to(&mut answer);
+        }
+        session.count_answer(&answer);
+        session.summary_mut().triggered += result.triggered.len() as u64;
+        session.summary_mut().limited += u64::from(result.limited > 0);
+        self.report_result(session, answer, result)
     }
 
     /// Returns a file that processes of several hosts write, each to its own disk or all to a shared one.
     fn find_path_of_several_hosts(&self, expected: &[ExpectedTrace]) -> Option<String> {
         let mut hosts: BTreeMap<String, &str> = BTreeMap::new();
         expected.iter().find_map(|trace| {
-            let path = self.output.trace_path_of(trace.log_file.as_deref(), trace.pid)?;
+            let path = self.plan.output.trace_path_of(trace.log_file.as_deref(), trace.pid)?;
             let first = *hosts.entry(path.clone()).or_insert(&trace.host);
             (first != trace.host).then_some(path)
         })
     }
 
     fn interpret_reply(&self, reply: OnDemandReply) -> TriggerResult {
-        let mut result = TriggerResult::from_reply(reply, &self.filter, self.function);
+        let mut result = TriggerResult::from_reply(reply, &self.plan.filter, self.plan.function);
         let is_expanded = result.triggered.iter().all(|process| process.log_file.is_some());
-        if self.output.has_placeholders() && !is_expanded {
+        if self.plan.output.has_placeholders() && !is_expanded {
             let remark = "this daemon does not know placeholders: the path is used as it stands";
             result.remarks.push(remark.to_owned());
         }
@@ -143,7 +311,7 @@ impl OnDemandCommand {
                 let has_several_users = result.triggered.windows(2).any(|pair| pair[0].uid != pair[1].uid);
                 for process in &result.triggered {
                     if let Some(path) =
-                        self.output.displayed_path_of(process.log_file.as_deref(), process.pid)
+                        self.plan.output.displayed_path_of(process.log_file.as_deref(), process.pid)
                     {
                         let who = match has_several_users {
                             true => process.describe(),
@@ -166,7 +334,7 @@ impl OnDemandCommand {
         answer: &record::ReplySummary,
         text: &str,
     ) -> anyhow::Result<()> {
-        if self.wait.is_some() {
+        if self.plan.wait.is_some() {
             session.out.warn(&answer.host, text);
             return Ok(());
         }
@@ -179,15 +347,16 @@ impl OnDemandCommand {
             host_pid: process.host_pid,
             uid: process.uid,
             user: process.user.clone(),
+            rank: process.rank,
             trace_id: process.trace_id.clone(),
-            path: self.output.trace_path_of(process.log_file.as_deref(), process.pid),
-            path_pattern: self.output.trace_pattern_of(process.pid),
+            path: self.plan.output.trace_path_of(process.log_file.as_deref(), process.pid),
+            path_pattern: self.plan.output.trace_pattern_of(process.pid),
         };
         let detail = result.detail.as_ref();
         record::Request {
             answer,
-            function: self.function.to_string(),
-            job_id: Some(self.filter.job_id),
+            function: self.plan.function.to_string(),
+            job_id: Some(self.plan.filter.job_id),
             matched_pids: result.matched.clone(),
             triggered: result.triggered.iter().map(triggered).collect(),
             busy: result.busy,
@@ -195,10 +364,21 @@ impl OnDemandCommand {
             unknown_pids: detail.map(|d| d.unknown_pids.clone()).unwrap_or_default(),
             ambiguous_pids: detail.map(|d| d.ambiguous_pids.clone()).unwrap_or_default(),
             rejected: detail.map(|d| d.rejected.iter().map(rejected_record).collect()).unwrap_or_default(),
+            unknown_ranks: detail.map(|d| d.unknown_ranks.clone()).unwrap_or_default(),
             beyond_limit: detail.map(|d| d.beyond_limit.clone()).unwrap_or_default(),
+            limited: (result.limited > 0).then_some(result.limited),
             jobs: result.registered_jobs(),
         }
     }
+}
+
+/// Returns a config with another value for a key that it has.
+fn replace_value(config: &Config, key: &str, value: &str) -> Result<Config, ConfigError> {
+    let mut replaced = Config::new();
+    for (own, old) in config.pairs() {
+        replaced.push(own, if own == key { value } else { old })?;
+    }
+    Ok(replaced)
 }
 
 /// Formats how many processes are triggered, with the remarks, in one line.

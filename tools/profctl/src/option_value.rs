@@ -9,6 +9,7 @@ use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, ValueEnum};
 use common::duration::parse_duration;
+use common::rpc::config::{Config, TRACE_ID};
 use common::rpc::message::MAX_PIDS;
 
 /// Declares a closed set whose names are those of the wire protocol.
@@ -186,6 +187,33 @@ pub(crate) fn parse_ranks(text: &str) -> Result<CommaList<i64>, String> {
     list.map(CommaList).map_err(|_| "must be integers separated by commas".to_owned())
 }
 
+/// Parses ranks and ranges of them, such as `0-7,16`.
+pub(crate) fn parse_rank_ranges(text: &str) -> Result<CommaList<i64>, String> {
+    let malformed = || "must be ranks separated by commas, or ranges such as 0-7".to_owned();
+    let rank = |word: &str| word.trim().parse::<i64>().ok().filter(|rank| *rank >= 0);
+    let mut ranks = Vec::new();
+    for item in text.split(',') {
+        let (first, last) = item.split_once('-').unwrap_or((item, item));
+        let (from, to) = rank(first).zip(rank(last)).filter(|(a, b)| a <= b).ok_or_else(malformed)?;
+        if to - from >= MAX_PIDS as i64 || ranks.len() + (to - from) as usize >= MAX_PIDS {
+            return Err(format!("more than {MAX_PIDS} ranks"));
+        }
+        ranks.extend(from..=to);
+    }
+    Ok(CommaList(ranks))
+}
+
+/// Parses `KEY=VALUE` for a config.
+pub(crate) fn parse_config_pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("must be KEY=VALUE")?;
+    let mut config = Config::new();
+    config.push(key, value).map_err(|e| e.to_string())?;
+    if key == TRACE_ID {
+        return Err(format!("{TRACE_ID} is set by the daemon only"));
+    }
+    Ok((key.to_owned(), value.to_owned()))
+}
+
 /// Parses the number of lines per file; empty leaves it to the process.
 pub(crate) fn parse_rotate_lines(text: &str) -> Result<String, String> {
     parse_rotate_count(
@@ -246,6 +274,22 @@ mod tests {
             assert!(parse_pids(bad).is_err(), "{bad}");
         }
         assert!(parse_pids(&vec!["1"; 5000].join(",")).is_err());
+    }
+
+    #[test]
+    fn ranks_come_in_ranges() {
+        assert_eq!(parse_rank_ranges("0-2, 8").map(|l| l.0), Ok(vec![0, 1, 2, 8]));
+        for bad in ["", "-1", "2-1", "a", "0-", "0--1", "0-9999999999", "0-4096"] {
+            assert!(parse_rank_ranges(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn config_pairs_are_lines_of_a_config() {
+        assert_eq!(parse_config_pair("A_1=x=y "), Ok(("A_1".into(), "x=y ".into())));
+        for bad in ["A", "=x", "a=1", "A=1\nB=2", "REQUEST_TRACE_ID=7"] {
+            assert!(parse_config_pair(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,34 +1,47 @@
 //! One run of a subcommand: the daemons to query, the connection to them, and the output of what they reply.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use common::cli::Global;
 use common::exit::Exit;
 use common::out::{Format, Out};
+use common::progress::{Unit, bar};
 use common::record::profctl::{ReplySummary, RequestOutcome, Summary};
 use common::rpc::message::Request;
 use common::text::Safe;
+use tokio::task::JoinSet;
 
 use crate::certs;
+use crate::cluster::DaemonList;
 use crate::connection_args::ConnectionArgs;
-use crate::daemon_address::{DaemonAddress, list_daemons};
-use crate::fanout::{self, DaemonExchange};
+use crate::daemon_address::DaemonAddress;
+use crate::fanout::{self, DaemonExchange, DaemonRequest, FanoutLimits};
+use crate::interrupt::{Interrupted, Interrupts};
 use crate::reply::RequestFailure;
+use crate::runtime::ClientRuntime;
 use crate::transport::Transport;
+
+/// From this number of daemons on, a bar shows the progress and a line the sum.
+const MANY_DAEMONS: usize = 16;
 
 /// The validated options of a run, its output and its counters.
 pub(crate) struct DaemonSession<'a> {
     daemons: Vec<DaemonAddress>,
+    /// The id of the Slurm job whose hosts are queried.
+    slurm_job_id: Option<i64>,
     transport: Transport,
-    /// Maximum number of daemons that are queried at the same time.
-    parallel: usize,
+    limits: FanoutLimits,
     writes_records: bool,
-    /// Used up by [`Self::query_daemons`].
-    runtime: Option<tokio::runtime::Runtime>,
+    runtime: ClientRuntime,
+    /// Set for commands that have something to put back when they are interrupted.
+    interrupts: Option<Interrupts>,
     summary: Summary,
     pub(crate) out: &'a mut Out,
 }
 
 impl<'a> DaemonSession<'a> {
-    /// Checks the options and loads the certificates. Connects to nothing yet.
+    /// Checks the options and loads the certificates. Connects to no daemon yet.
     ///
     /// # Errors
     /// A host, a certificate or a name is not usable.
@@ -37,16 +50,27 @@ impl<'a> DaemonSession<'a> {
         global: &Global,
         out: &'a mut Out,
     ) -> anyhow::Result<Self> {
-        let daemons = list_daemons(&connection.hostname, &connection.hosts, connection.port)?;
+        let DaemonList { mut daemons, slurm_job_id } = DaemonList::find(connection)?;
         let security = certs::load_security(connection, &daemons, out)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = ClientRuntime::new()?;
+        let parallel = usize::from(connection.parallel);
+        if connection.all_addresses {
+            daemons = runtime.block_on(resolve_all(daemons, parallel, connection.timeout));
+        }
+        let limits = FanoutLimits {
+            parallel,
+            retries: connection.retries,
+            deadline: connection.deadline.map(|time| (Instant::now() + time, time)),
+        };
         Ok(Self {
+            summary: Summary { hosts: daemons.len() as u64, ..Summary::default() },
             daemons,
+            slurm_job_id,
             transport: Transport { security, timeout: connection.timeout },
-            parallel: usize::from(connection.parallel),
+            limits,
             writes_records: global.format == Format::Json,
-            runtime: Some(runtime),
-            summary: Summary::default(),
+            runtime,
+            interrupts: None,
             out,
         })
     }
@@ -56,8 +80,56 @@ impl<'a> DaemonSession<'a> {
         self.writes_records
     }
 
+    /// Returns the daemons of the run.
+    pub(crate) fn daemons(&self) -> &[DaemonAddress] {
+        &self.daemons
+    }
+
+    /// Returns the id of the Slurm job whose hosts are queried.
+    pub(crate) fn slurm_job_id(&self) -> Option<i64> {
+        self.slurm_job_id
+    }
+
+    /// Returns how to connect to daemons, and how many to query at the same time.
+    pub(crate) fn transport(&self) -> (&Transport, usize) {
+        (&self.transport, self.limits.parallel)
+    }
+
+    /// Returns what runs the exchanges.
+    pub(crate) fn runtime(&self) -> &ClientRuntime {
+        &self.runtime
+    }
+
+    /// From now on a signal does not end the process: [`Self::query_each`] and [`Self::sleep`] return [`Interrupted`] then.
+    ///
+    /// # Errors
+    /// The system does not allow it.
+    pub(crate) fn catch_interrupts(&mut self) -> std::io::Result<()> {
+        self.interrupts = Some(self.runtime.block_on(async { Interrupts::new() })?);
+        Ok(())
+    }
+
+    /// Waits for some time.
+    ///
+    /// # Errors
+    /// [`Interrupted`].
+    pub(crate) fn sleep(&mut self, time: Duration) -> anyhow::Result<()> {
+        let (runtime, interrupts) = (self.runtime.clone(), self.interrupts.as_mut());
+        runtime.block_on(until_interrupted(interrupts, async {
+            tokio::time::sleep(time).await;
+            Ok(())
+        }))
+    }
+
+    /// Starts the time limit for all daemons anew, for a command that queries them again and again.
+    pub(crate) fn restart_deadline(&mut self) {
+        if let Some((at, limit)) = &mut self.limits.deadline {
+            *at = Instant::now() + *limit;
+        }
+    }
+
     /// Sends a request to every daemon. `handle` gets each exchange as it ends: what a record says about it, and the
-    /// body of the reply or why there is none. Can be called once per session.
+    /// body of the reply or why there is none.
     ///
     /// # Errors
     /// The first error of `handle`; exchanges that have not ended are dropped then.
@@ -66,23 +138,57 @@ impl<'a> DaemonSession<'a> {
         request: &Request,
         mut handle: impl FnMut(&mut Self, ReplySummary, Result<Vec<u8>, RequestFailure>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let body = request.encode();
-        let Some(runtime) = self.runtime.take() else { anyhow::bail!("a session sends one request") };
-        let (transport, daemons) = (self.transport.clone(), self.daemons.clone());
-        self.summary.hosts = daemons.len() as u64;
-        let result =
-            runtime.block_on(fanout::query_all(&transport, &daemons, self.parallel, body, |exchange| {
-                let (answer, body) = split_exchange(exchange);
+        let body: Arc<[u8]> = request.encode().into();
+        let to_request =
+            |daemon: &DaemonAddress| DaemonRequest { daemon: daemon.clone(), body: body.clone() };
+        let requests = self.daemons.iter().map(to_request).collect();
+        self.query_each(requests, |session, _, answer, body| handle(session, answer, body))
+    }
+
+    /// Sends a request of its own to each of some daemons. As [`Self::query_daemons`], with the place of the request.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn query_each(
+        &mut self,
+        requests: Vec<DaemonRequest>,
+        mut handle: impl FnMut(
+            &mut Self,
+            usize,
+            ReplySummary,
+            Result<Vec<u8>, RequestFailure>,
+        ) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let (transport, limits, runtime) = (self.transport.clone(), self.limits, self.runtime.clone());
+        let many = requests.len() >= MANY_DAEMONS;
+        let progress =
+            many.then(|| bar(self.out.diag(), Unit::Items, Some(requests.len() as u64), "daemons"));
+        let mut interrupts = self.interrupts.take();
+        let exchanges = fanout::query_all(&transport, requests, limits, |exchange| {
+            let index = exchange.index;
+            let (answer, body) = split_exchange(exchange);
+            let report = || {
                 if let Some(address) = &answer.address {
                     let detail = format!("reply from {address} after {} ms", answer.elapsed_ms);
                     self.out.diag().info(&answer.host, detail);
                 }
-                handle(self, answer, body)?;
+                handle(self, index, answer, body)?;
                 // The next daemon may take as long as the timeout: show this result now.
                 Ok(self.out.flush()?)
-            }));
-        // A name resolution can block in the C library beyond the deadline: do not wait for its thread.
-        runtime.shutdown_background();
+            };
+            match &progress {
+                None => report(),
+                Some(progress) => {
+                    progress.inc(1);
+                    progress.suspend(report)
+                }
+            }
+        });
+        let result = runtime.block_on(until_interrupted(interrupts.as_mut(), exchanges));
+        self.interrupts = interrupts;
+        if let Some(progress) = progress {
+            progress.finish_and_clear();
+        }
         result
     }
 
@@ -98,7 +204,7 @@ impl<'a> DaemonSession<'a> {
             RequestOutcome::Declined => self.summary.declined += 1,
             RequestOutcome::Failed => {
                 self.summary.failed += 1;
-                let daemon = DaemonAddress { host: answer.host.clone(), port: answer.port };
+                let daemon = DaemonAddress { host: answer.host.clone(), port: answer.port, ip: None };
                 self.out.error(daemon, answer.reason.as_deref().unwrap_or("failed"));
                 self.print_hints(answer);
             }
@@ -120,7 +226,7 @@ impl<'a> DaemonSession<'a> {
         Ok(writeln!(self.out.text(), "{}: {}", Safe(&answer.host), Safe(text))?)
     }
 
-    /// Writes the summary record, and returns the exit status.
+    /// Writes the summary, and returns the exit status.
     ///
     /// # Errors
     /// Standard output cannot be written.
@@ -128,8 +234,55 @@ impl<'a> DaemonSession<'a> {
         self.summary.errors = self.out.diag().errors();
         if self.writes_records {
             self.out.record(&self.summary)?;
+        } else if self.daemons.len() >= MANY_DAEMONS {
+            let Summary { hosts, done, declined, failed, .. } = self.summary;
+            let text = format!("{hosts} daemons: {done} done, {declined} declined, {failed} failed");
+            self.out.diag().notice("summary", text);
         }
-        Ok(if self.summary.declined + self.summary.degraded == 0 { Exit::Ok } else { Exit::No })
+        let unfit = self.summary.declined + self.summary.degraded + self.summary.limited;
+        Ok(if unfit == 0 { Exit::Ok } else { Exit::No })
+    }
+}
+
+/// Runs a future until it ends or a signal comes.
+async fn until_interrupted(
+    interrupts: Option<&mut Interrupts>,
+    future: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    let Some(interrupts) = interrupts else { return future.await };
+    tokio::select! {
+        result = future => result,
+        () = interrupts.wait() => Err(Interrupted.into()),
+    }
+}
+
+/// Replaces each daemon by one for each address of its host. One whose name cannot be resolved stays, and fails later.
+async fn resolve_all(daemons: Vec<DaemonAddress>, parallel: usize, timeout: Duration) -> Vec<DaemonAddress> {
+    let mut resolved: Vec<Vec<DaemonAddress>> = vec![Vec::new(); daemons.len()];
+    let mut waiting = daemons.into_iter().enumerate();
+    let mut running = JoinSet::new();
+    loop {
+        while running.len() < parallel.max(1) {
+            let Some((index, daemon)) = waiting.next() else { break };
+            running.spawn(async move {
+                let lookup = tokio::net::lookup_host((daemon.host.clone(), daemon.port));
+                let found = tokio::time::timeout(timeout, lookup).await;
+                let mut addresses: Vec<_> = found.ok().and_then(Result::ok).into_iter().flatten().collect();
+                addresses.sort();
+                addresses.dedup();
+                let own = |ip| DaemonAddress { ip, ..daemon.clone() };
+                if daemon.ip.is_some() || addresses.is_empty() {
+                    return (index, vec![own(daemon.ip)]);
+                }
+                (index, addresses.iter().map(|address| own(Some(address.ip()))).collect())
+            });
+        }
+        match running.join_next().await {
+            None => return resolved.into_iter().flatten().collect(),
+            Some(Ok((index, of_host))) => resolved[index] = of_host,
+            // A lookup neither panics nor is aborted.
+            Some(Err(_)) => {}
+        }
     }
 }
 
@@ -149,6 +302,10 @@ fn split_exchange(exchange: DaemonExchange) -> (ReplySummary, Result<Vec<u8>, Re
             answer.address = Some(reply.address.to_string());
             (answer, Ok(reply.body))
         }
-        Err(error) => (answer, Err(RequestFailure::from_error(error.to_string(), error.suggest_fix()))),
+        Err(error) => {
+            let address = exchange.daemon.ip.map(|ip| std::net::SocketAddr::new(ip, answer.port));
+            answer.address = address.map(|address| address.to_string());
+            (answer, Err(RequestFailure::from_error(error.to_string(), error.suggest_fix())))
+        }
     }
 }

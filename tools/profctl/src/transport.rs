@@ -50,6 +50,19 @@ pub(crate) struct DaemonReply {
     pub(crate) body: Vec<u8>,
 }
 
+/// A connection, with or without TLS.
+pub(crate) trait DaemonStream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> DaemonStream for T {}
+
+/// An open connection to a daemon.
+pub(crate) struct DaemonConnection {
+    stream: Box<dyn DaemonStream>,
+    address: SocketAddr,
+    deadline: ExchangeDeadline,
+    is_tls: bool,
+}
+
 impl Transport {
     /// Sends a request in one frame, and returns the body of the frame that the daemon replies with.
     ///
@@ -60,12 +73,22 @@ impl Transport {
         daemon: &DaemonAddress,
         body: &[u8],
     ) -> Result<DaemonReply, ExchangeError> {
+        let mut connection = self.connect(daemon).await?;
+        let body = connection.exchange(body).await?;
+        connection.close().await;
+        Ok(DaemonReply { address: connection.address, body })
+    }
+
+    /// Connects to a daemon. The time limit holds for the connection and everything that is exchanged on it.
+    ///
+    /// # Errors
+    /// See [`ExchangeError`].
+    pub(crate) async fn connect(&self, daemon: &DaemonAddress) -> Result<DaemonConnection, ExchangeError> {
         let deadline = ExchangeDeadline { at: Instant::now() + self.timeout, timeout: self.timeout };
-        let request = frame::encode(body).map_err(ExchangeError::Frame)?;
         let stream = connect_to_daemon(daemon, &deadline).await?;
         let address = stream.peer_addr().map_err(|e| ExchangeError::Io(ExchangeStage::Connect, e))?;
-        let body = match &self.security {
-            ConnectionSecurity::Plain => exchange_frames(stream, &request, &deadline, false).await?,
+        let (stream, is_tls): (Box<dyn DaemonStream>, bool) = match &self.security {
+            ConnectionSecurity::Plain => (Box::new(stream), false),
             ConnectionSecurity::Tls { connector, server_name } => {
                 let name = match server_name {
                     Some(name) => name.clone(),
@@ -76,11 +99,26 @@ impl Transport {
                 let received = stream.received();
                 let handshake = deadline.run_stage(ExchangeStage::Handshake, connector.connect(name, stream));
                 let closed = |e: ExchangeError| e.explain_closed_handshake(received.load(Ordering::Relaxed));
-                let stream = handshake.await.map_err(closed)?;
-                exchange_frames(stream, &request, &deadline, true).await?
+                (Box::new(handshake.await.map_err(closed)?), true)
             }
         };
-        Ok(DaemonReply { address, body })
+        Ok(DaemonConnection { stream, address, deadline, is_tls })
+    }
+}
+
+impl DaemonConnection {
+    /// Sends the body of a request, and returns that of the reply. Existing daemons answer one request and close.
+    ///
+    /// # Errors
+    /// See [`ExchangeError`].
+    pub(crate) async fn exchange(&mut self, body: &[u8]) -> Result<Vec<u8>, ExchangeError> {
+        let request = frame::encode(body).map_err(ExchangeError::Frame)?;
+        exchange_frames(&mut self.stream, &request, &self.deadline, self.is_tls).await
+    }
+
+    /// Closes the connection, and waits a short time until that has been sent.
+    pub(crate) async fn close(&mut self) {
+        let _ = timeout(SHUTDOWN_TIMEOUT, self.stream.shutdown()).await;
     }
 }
 
@@ -110,9 +148,16 @@ async fn connect_to_daemon(
     daemon: &DaemonAddress,
     deadline: &ExchangeDeadline,
 ) -> Result<TcpStream, ExchangeError> {
-    let lookup = tokio::net::lookup_host((daemon.host.as_str(), daemon.port));
-    let mut addresses: Vec<SocketAddr> = deadline.run_stage(ExchangeStage::Resolve, lookup).await?.collect();
-    addresses.dedup();
+    let addresses = match daemon.ip {
+        Some(ip) => vec![SocketAddr::new(ip, daemon.port)],
+        None => {
+            let lookup = tokio::net::lookup_host((daemon.host.as_str(), daemon.port));
+            let found = deadline.run_stage(ExchangeStage::Resolve, lookup).await?;
+            let mut addresses: Vec<SocketAddr> = found.collect();
+            addresses.dedup();
+            addresses
+        }
+    };
     let mut failure = ExchangeError::NoAddress;
     for (i, address) in addresses.iter().enumerate() {
         let left = deadline.at.saturating_duration_since(Instant::now());
@@ -132,7 +177,7 @@ async fn connect_to_daemon(
 
 /// Sends the request frame, and receives the reply frame.
 async fn exchange_frames<S: AsyncRead + AsyncWrite + Unpin>(
-    mut stream: S,
+    stream: &mut S,
     request: &[u8],
     deadline: &ExchangeDeadline,
     tls: bool,
@@ -143,14 +188,12 @@ async fn exchange_frames<S: AsyncRead + AsyncWrite + Unpin>(
     };
     // A daemon can reply with an error before it has read the whole request: read even when sending failed.
     let written = deadline.run_stage(ExchangeStage::Write, write).await;
-    let reply = match (read_frame(&mut stream, deadline, tls).await, written) {
-        (Ok(reply), _) => reply,
+    match (read_frame(stream, deadline, tls).await, written) {
+        (Ok(reply), _) => Ok(reply),
         // In TLS 1.3 the server verifies the client certificate after the client has completed its handshake (RFC 8446,
         // section 2): its alert arrives here, and explains more than the broken pipe.
-        (Err(e @ ExchangeError::Tls(_)), _) | (Err(e), Ok(())) | (Err(_), Err(e)) => return Err(e),
-    };
-    let _ = timeout(SHUTDOWN_TIMEOUT, stream.shutdown()).await;
-    Ok(reply)
+        (Err(e @ ExchangeError::Tls(_)), _) | (Err(e), Ok(())) | (Err(_), Err(e)) => Err(e),
+    }
 }
 
 /// Receives one frame. The buffer grows with the bytes received, not with the length in the prefix.

@@ -126,6 +126,7 @@ impl Sequence {
             job_id,
             pids,
             process_limit: u32::from(a >> 5),
+            selection: None,
             user: None,
             expand: false,
             extended: true,
@@ -138,7 +139,7 @@ impl Sequence {
         let facts = PidFacts {
             confirmed: claims.map(|claim| (claim, level)).collect(),
             host_owners: if a & 16 == 0 { BTreeMap::new() } else { [(1, 0)].into() },
-            roles: BTreeMap::new(),
+            ..PidFacts::default()
         };
         let config = Config::parse("A=1").unwrap_or_default();
         let command = TraceCommand {

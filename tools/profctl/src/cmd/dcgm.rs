@@ -80,7 +80,9 @@ fn dcgm_record(answer: record::ReplySummary, function: RequestedFunction) -> rec
         unknown_pids: Vec::new(),
         ambiguous_pids: Vec::new(),
         rejected: Vec::new(),
+        unknown_ranks: Vec::new(),
         beyond_limit: Vec::new(),
+        limited: None,
         jobs: None,
     }
 }

@@ -9,13 +9,19 @@ use common::rpc::config::{Config, ConfigError, check_placeholders};
 
 use super::absolute_output_path;
 use crate::function::RequestedFunction;
-use crate::on_demand::OnDemandCommand;
-use crate::option_value::{CommaList, parse_pids};
-use crate::process_filter::ProcessFilter;
-use crate::wait::{TraceOutput, WaitArgs, kineto, time_since_epoch, time_until_recording_ends};
+use crate::on_demand::{OnDemandCommand, OnDemandPlan};
+use crate::option_value::parse_config_pair;
+use crate::process_filter::TracedProcessArgs;
+use crate::sync_start::SyncArgs;
+use crate::wait::{TraceOutput, WaitArgs, kineto, time_until_recording_ends};
+use crate::wall_clock::time_since_epoch;
 
 /// The oldest start time that libkineto accepts (pytorch/kineto 114171d, `libkineto/src/Config.cpp`, `kMaxRequestAge`).
 const MAX_START_AGE: Duration = Duration::from_secs(10);
+
+/// The duration of a trace, if none is given: that of the existing client, and of libkineto (pytorch/kineto 0062cff,
+/// `libkineto/src/Config.cpp`, `kDefaultActivitiesProfileDurationMSecs`).
+const DEFAULT_DURATION_MS: u64 = 500;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,8 +34,11 @@ Examples:
   Trace two processes for 2 seconds, with Python call stacks:
     profctl gputrace --pids 4242,4243 --duration-ms 2000 --with-stacks --log-file /tmp/trace.json
 
-  Trace 8 processes of a Slurm job:
-    profctl gputrace --job-id $SLURM_JOB_ID --process-limit 8 --iterations 3 --log-file /tmp/trace.json";
+  Trace ranks 0 and 8 of a Slurm job, whichever hosts they run on:
+    profctl --slurm $SLURM_JOB_ID gputrace --rank 0,8 --iterations 3 --log-file /data/prof/rank%r.json --wait
+
+  Start at the same time on all hosts, as exactly as their clocks are known:
+    profctl --hosts 'node[001-128]' gputrace --synchronized --process-limit 8 --log-file /tmp/%h.json";
 
 /// Request a trace from PyTorch processes
 ///
@@ -42,25 +51,21 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct GpuTraceArgs {
-    /// Job id of the processes: their SLURM_JOB_ID, or 0 outside Slurm
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..), value_name = "ID")]
-    job_id: i64,
-    /// Pids of the processes, separated by commas; 0 selects all processes of the job
-    #[arg(long, default_value = "0", value_parser = parse_pids, value_name = "LIST")]
-    pids: CommaList<i32>,
-    /// Select only processes of this user of the daemon's host, by name or uid; from profd only [default: all users]
-    #[arg(long, value_name = "USER")]
-    user: Option<String>,
-    /// Duration of the trace, in milliseconds or with a unit, such as 5s; ignored with --iterations
-    #[arg(long, default_value_t = 500, value_parser = parse_whole_milliseconds, value_name = "MS")]
-    duration_ms: u64,
+    #[command(flatten)]
+    processes: TracedProcessArgs,
+    /// Duration of the trace, in milliseconds or with a unit, such as 5s [default: 500]
+    ///
+    /// With --iterations it is for processes that do not count iterations, because they have no optimizer of PyTorch or
+    /// have not reached its first step.
+    #[arg(long, value_parser = parse_whole_milliseconds, value_name = "MS")]
+    duration_ms: Option<u64>,
     /// Number of training iterations to trace; 0 or less: trace for --duration-ms instead
     #[arg(long, default_value_t = -1, allow_negative_numbers = true, value_name = "N")]
     iterations: i64,
     /// Trace file; each process inserts _PID before .json
     ///
     /// `%h` in it is replaced by the name of the host, `%H` by the process's pid on the host, `%p` by its own pid (the
-    /// two differ in a container), `%j` by the job id, and `%%` by a percent sign. Use %h where several hosts write to
+    /// two differ in a container), `%j` by the job id, `%r` by the rank, and `%%` by a percent sign. Use %h where several hosts write to
     /// one directory. Processes of one host never get the same file: where they have the same pid, the pid on the host
     /// is inserted too.
     #[arg(long, value_name = "FILE")]
@@ -71,11 +76,10 @@ pub(crate) struct GpuTraceArgs {
     #[arg(long, default_value_t = 0, value_name = "MS")]
     profile_start_time: u64,
     /// With --iterations, start at the next iteration that is a multiple of N
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    ///
+    /// Ranks that are few iterations apart then trace the same ones.
+    #[arg(long, visible_alias = "align-step", default_value_t = 1, value_name = "N")]
     profile_start_iteration_roundup: u64,
-    /// Maximum number of processes to trace
-    #[arg(long, default_value_t = 3, value_name = "N")]
-    process_limit: u32,
     /// Record the shapes and types of operator inputs
     #[arg(long)]
     record_shapes: bool,
@@ -91,6 +95,11 @@ pub(crate) struct GpuTraceArgs {
     /// Record the module hierarchy of operators
     #[arg(long)]
     with_modules: bool,
+    /// Add KEY=VALUE to the config, for settings of the profiler that have no option here; may be repeated
+    #[arg(long, value_parser = parse_config_pair, value_name = "KEY=VALUE")]
+    config: Vec<(String, String)>,
+    #[command(flatten)]
+    sync: SyncArgs,
     /// Ignored, for compatibility: the exit status is always 1 when no process matches
     #[arg(long)]
     fail_on_no_process: bool,
@@ -107,19 +116,18 @@ impl GpuTraceArgs {
         let log_file = absolute_output_path(&self.log_file, out)?;
         check_placeholders(&log_file).map_err(|reason| anyhow::anyhow!("--log-file: {reason}"))?;
         self.warn_about_silent_limits(&log_file, out);
-        let filter = ProcessFilter {
-            job_id: self.job_id,
-            pids: self.pids.0.clone(),
-            user: self.user.clone(),
-            process_limit: self.process_limit,
-        };
-        OnDemandCommand::new(
-            RequestedFunction::GpuTrace,
-            self.build_config(&log_file)?,
-            filter,
-            TraceOutput::Kineto { log_file },
-            self.wait.wait_plan(self.recording_time()),
-        )
+        let start = self.sync.plan(self.iterations > 0, self.profile_start_time)?;
+        let time_to_start = start.time_to_start();
+        OnDemandCommand::new(OnDemandPlan {
+            function: RequestedFunction::GpuTrace,
+            config: self.build_config(&log_file)?,
+            filter: self.processes.filter(),
+            output: TraceOutput::Kineto { log_file },
+            wait: self
+                .wait
+                .wait_plan(self.recording_time().map(|time| time.saturating_add(time_to_start)))?,
+            start,
+        })
     }
 
     fn build_config(&self, log_file: &str) -> Result<Config, ConfigError> {
@@ -129,21 +137,31 @@ impl GpuTraceArgs {
             c.push("PROFILE_START_ITERATION", 0)?;
             c.push("PROFILE_START_ITERATION_ROUNDUP", self.profile_start_iteration_roundup)?;
             c.push("ACTIVITIES_ITERATIONS", self.iterations)?;
+            // libkineto takes it where it counts no iterations (pytorch/kineto 0062cff, `libkineto/src/Config.cpp`).
+            if let Some(duration_ms) = self.duration_ms {
+                c.push("ACTIVITIES_DURATION_MSECS", duration_ms)?;
+            }
         } else {
             c.push("PROFILE_START_TIME", self.profile_start_time)?;
-            c.push("ACTIVITIES_DURATION_MSECS", self.duration_ms)?;
+            c.push("ACTIVITIES_DURATION_MSECS", self.duration_or_default())?;
         }
         c.push("PROFILE_REPORT_INPUT_SHAPES", self.record_shapes)?;
         c.push("PROFILE_PROFILE_MEMORY", self.profile_memory)?;
         c.push("PROFILE_WITH_STACK", self.with_stacks)?;
         c.push("PROFILE_WITH_FLOPS", self.with_flops)?;
         c.push("PROFILE_WITH_MODULES", self.with_modules)?;
+        self.config.iter().try_for_each(|(key, value)| c.push(key, value))?;
         Ok(c)
+    }
+
+    fn duration_or_default(&self) -> u64 {
+        self.duration_ms.unwrap_or(DEFAULT_DURATION_MS)
     }
 
     /// Returns the time until the recording ends, if it is known.
     fn recording_time(&self) -> Option<Duration> {
-        (self.iterations <= 0).then(|| time_until_recording_ends(self.profile_start_time, self.duration_ms))
+        (self.iterations <= 0)
+            .then(|| time_until_recording_ends(self.profile_start_time, self.duration_or_default()))
     }
 
     /// Warns of requests that libkineto changes or rejects without a reply to the client.
@@ -158,9 +176,12 @@ impl GpuTraceArgs {
         {
             out.warn("--profile-start-time", "libkineto rejects a start time more than 10 s in the past");
         }
-        // Observed with the libkineto of PyTorch 2.15; 500 ms is `kDefaultActivitiesProfileDurationMSecs`.
+        // Observed with the libkineto of PyTorch 2.15.
         if self.iterations > 0 {
-            out.warn("--iterations", "a process before its first optimizer step traces 500 ms instead");
+            let duration_ms = self.duration_or_default();
+            let warning =
+                format!("a process before its first optimizer step traces {duration_ms} ms instead");
+            out.warn("--iterations", warning);
         }
     }
 }
@@ -209,10 +230,26 @@ mod tests {
     }
 
     #[test]
+    fn a_duration_beside_iterations_is_for_processes_that_count_none() {
+        let text = text(&["--log-file", "/tmp/t.json", "--iterations", "5", "--duration-ms", "2s"]);
+        assert!(text.contains("\nACTIVITIES_ITERATIONS=5\nACTIVITIES_DURATION_MSECS=2000\n"), "{text}");
+    }
+
+    #[test]
+    fn keys_without_an_option_are_added_and_none_is_replaced() {
+        let parse = |pair: &str| parse_args::<GpuTraceArgs>(&["--log-file", "/tmp/t.json", "--config", pair]);
+        let config = parse("ACTIVITIES_WARMUP_PERIOD_SECS=1").build_config("/tmp/t.json").unwrap();
+        assert!(config.to_string().ends_with("\nACTIVITIES_WARMUP_PERIOD_SECS=1"));
+        let twice = parse("PROFILE_WITH_STACK=true").build_config("/tmp/t.json").unwrap_err();
+        assert_eq!(twice, ConfigError::Twice("PROFILE_WITH_STACK".into()));
+    }
+
+    #[test]
     fn defaults_are_those_of_the_existing_client() {
         let c: GpuTraceArgs = parse_args(&["--log-file", "x"]);
-        assert_eq!((c.job_id, c.pids.0, c.process_limit), (0, vec![0], 3));
-        assert_eq!((c.duration_ms, c.iterations, c.profile_start_time), (500, -1, 0));
+        let filter = c.processes.filter();
+        assert_eq!((filter.job_id, filter.pids, filter.process_limit), (0, vec![0], 3));
+        assert_eq!((c.duration_or_default(), c.iterations, c.profile_start_time), (500, -1, 0));
         assert_eq!(c.profile_start_iteration_roundup, 1);
     }
 }

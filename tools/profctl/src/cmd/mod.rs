@@ -3,11 +3,14 @@
 pub(crate) mod audit;
 pub(crate) mod dcgm;
 pub(crate) mod gputrace;
+pub(crate) mod monitor;
 pub(crate) mod npu_monitor;
 pub(crate) mod nputrace;
+pub(crate) mod schedule;
 pub(crate) mod status;
 mod status_views;
 pub(crate) mod version;
+pub(crate) mod watch;
 
 use std::path::Path;
 
@@ -48,12 +51,12 @@ fn absolute_output_path(text: &str, out: &Out) -> anyhow::Result<String> {
 
 /// Parses the options of a subcommand.
 #[cfg(test)]
-fn parse_args<A: clap::Args>(args: &[&str]) -> A {
+pub(crate) fn parse_args<A: clap::Args>(args: &[&str]) -> A {
     try_parse_args(args).unwrap_or_else(|e| panic!("{e}"))
 }
 
 #[cfg(test)]
-fn try_parse_args<A: clap::Args>(args: &[&str]) -> Result<A, clap::Error> {
+pub(crate) fn try_parse_args<A: clap::Args>(args: &[&str]) -> Result<A, clap::Error> {
     let command = A::augment_args(clap::Command::new("test").no_binary_name(true));
     A::from_arg_matches(&command.try_get_matches_from(args)?)
 }

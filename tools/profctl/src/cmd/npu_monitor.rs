@@ -1,5 +1,7 @@
 //! `profctl npu-monitor`: start and stop continuous monitoring of Ascend devices.
 
+use std::time::Duration;
+
 use clap::Args;
 use common::duration::parse_whole_seconds;
 use common::out::Out;
@@ -7,12 +9,13 @@ use common::rpc::config::{Config, ConfigError};
 
 use super::absolute_output_path;
 use crate::function::RequestedFunction;
-use crate::on_demand::OnDemandCommand;
+use crate::on_demand::{OnDemandCommand, OnDemandPlan};
 use crate::option_value::{
-    ActivityKind, CommaList, MonitorExport, comma_list, parse_rotate_files, parse_rotate_lines,
-    parse_seconds, parse_short_text,
+    ActivityKind, CommaList, MonitorExport, comma_list, parse_config_pair, parse_rotate_files,
+    parse_rotate_lines, parse_seconds, parse_short_text,
 };
-use crate::process_filter::ProcessFilter;
+use crate::process_filter::SelectionArgs;
+use crate::sync_start::StartPlan;
 use crate::wait::TraceOutput;
 
 const EXAMPLES: &str = "\
@@ -31,10 +34,10 @@ Examples:
 ///
 /// The request is for the processes of job 0. npu-monitor and nputrace share the profiling hardware: while one is
 /// running, requests for the other are declined.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct NpuMonitorArgs {
-    /// Start monitoring, or change its options while it is running
+    /// Start monitoring; without it and --npu-monitor-stop, the options of running monitoring are changed
     #[arg(long)]
     npu_monitor_start: bool,
     /// Stop monitoring
@@ -73,9 +76,14 @@ pub(crate) struct NpuMonitorArgs {
     /// The form is `KIND:NAME[,NAME]...[;KIND:NAME...]`. Example: Kernel:MatMul,Add;Communication:AllReduce
     #[arg(long, value_parser = parse_short_text, default_value = "", hide_default_value = true, value_name = "FILTER")]
     filter: String,
-    /// Select only processes of this user of the daemon's host, by name or uid; from profd only [default: all users]
-    #[arg(long, value_name = "USER")]
-    user: Option<String>,
+    /// Maximum number of processes to monitor on each host [default: all]
+    #[arg(long, value_name = "N")]
+    process_limit: Option<u32>,
+    /// Add KEY=VALUE to the config, for settings of the profiler that have no option here; may be repeated
+    #[arg(long, value_parser = parse_config_pair, value_name = "KEY=VALUE")]
+    config: Vec<(String, String)>,
+    #[command(flatten)]
+    processes: SelectionArgs,
 }
 
 impl NpuMonitorArgs {
@@ -84,31 +92,53 @@ impl NpuMonitorArgs {
     /// # Errors
     /// The path or the filter is not usable.
     pub(crate) fn build_command(&self, out: &Out) -> anyhow::Result<OnDemandCommand> {
-        match (self.npu_monitor_start, self.npu_monitor_stop) {
-            (false, false) => out.warn(
-                "npu-monitor",
-                "neither --npu-monitor-start nor --npu-monitor-stop is given: the request changes nothing",
-            ),
-            (true, true) => {
-                out.warn(
-                    "npu-monitor",
-                    "both --npu-monitor-start and --npu-monitor-stop are given: the result depends on the process",
-                );
-            }
-            _ => {}
+        // Neither is a documented use: it changes the options of monitoring that is running.
+        if self.npu_monitor_start && self.npu_monitor_stop {
+            let warning = "both --npu-monitor-start and --npu-monitor-stop are given: the result depends on the process";
+            out.warn("npu-monitor", warning);
         }
         let dir = match self.log_file.as_str() {
             "" => String::new(),
             dir => absolute_output_path(dir, out)?,
         };
-        let filter = ProcessFilter { job_id: 0, pids: vec![0], user: self.user.clone(), process_limit: 3 };
-        OnDemandCommand::new(
-            RequestedFunction::NpuMonitor,
-            self.build_config(&dir)?,
-            filter,
-            TraceOutput::None,
-            None,
-        )
+        OnDemandCommand::new(OnDemandPlan {
+            function: RequestedFunction::NpuMonitor,
+            config: self.build_config(&dir)?,
+            filter: self.processes.monitor_filter(self.process_limit),
+            output: TraceOutput::None,
+            wait: None,
+            start: StartPlan::AsAsked,
+        })
+    }
+
+    /// Options that start monitoring with metrics to the daemon.
+    pub(crate) fn for_metrics(
+        report_interval_s: u32,
+        duration: Duration,
+        kinds: CommaList<ActivityKind>,
+        processes: SelectionArgs,
+        process_limit: Option<u32>,
+    ) -> Self {
+        Self {
+            npu_monitor_start: true,
+            npu_monitor_stop: false,
+            report_interval_s,
+            duration: duration.as_secs_f32(),
+            mspti_activity_kind: kinds,
+            log_file: String::new(),
+            export_type: MonitorExport::Db,
+            json_rotate_log_lines: String::new(),
+            json_rotate_log_files: String::new(),
+            filter: String::new(),
+            process_limit,
+            config: Vec::new(),
+            processes,
+        }
+    }
+
+    /// The same options, to stop.
+    pub(crate) fn to_stop(&self) -> Self {
+        Self { npu_monitor_start: false, npu_monitor_stop: true, ..self.clone() }
     }
 
     fn build_config(&self, dir: &str) -> Result<Config, ConfigError> {
@@ -123,6 +153,7 @@ impl NpuMonitorArgs {
         c.push("JSONL_ROTATE_LOG_LINES", &self.json_rotate_log_lines)?;
         c.push("JSONL_ROTATE_LOG_FILES", &self.json_rotate_log_files)?;
         c.push("NPU_MONITOR_FILTER", &self.filter)?;
+        self.config.iter().try_for_each(|(key, value)| c.push(key, value))?;
         Ok(c)
     }
 }

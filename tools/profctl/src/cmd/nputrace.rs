@@ -9,13 +9,17 @@ use common::rpc::config::{Config, ConfigError};
 
 use super::absolute_output_path;
 use crate::function::RequestedFunction;
-use crate::on_demand::OnDemandCommand;
+use crate::on_demand::{OnDemandCommand, OnDemandPlan};
 use crate::option_value::{
     Activities, AicMetrics, Bool, CommaList, HostSys, ProfilerLevel, TraceExport, comma_list_or_none,
-    parse_milliseconds, parse_pids, parse_ranks, parse_short_text,
+    parse_config_pair, parse_milliseconds, parse_ranks, parse_short_text,
 };
-use crate::process_filter::ProcessFilter;
+use crate::process_filter::TracedProcessArgs;
+use crate::sync_start::StartPlan;
 use crate::wait::{TraceOutput, WaitArgs, time_until_recording_ends};
+
+/// The duration of a trace, if none is given: that of the existing client (msMonitor b942bf5).
+const DEFAULT_DURATION_MS: u64 = 500;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,18 +41,13 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct NpuTraceArgs {
-    /// Job id of the processes; processes of msMonitor always have job id 0
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..), value_name = "ID")]
-    job_id: i64,
-    /// Pids of the processes, separated by commas; 0 selects all processes of the job
-    #[arg(long, default_value = "0", value_parser = parse_pids, value_name = "LIST")]
-    pids: CommaList<i32>,
-    /// Select only processes of this user of the daemon's host, by name or uid; from profd only [default: all users]
-    #[arg(long, value_name = "USER")]
-    user: Option<String>,
-    /// Duration of the trace, in milliseconds or with a unit, such as 5s; ignored with --iterations
-    #[arg(long, default_value_t = 500, value_parser = parse_whole_milliseconds, value_name = "MS")]
-    duration_ms: u64,
+    #[command(flatten)]
+    processes: TracedProcessArgs,
+    /// Duration of the trace, in milliseconds or with a unit, such as 5s [default: 500]
+    ///
+    /// With --iterations it is sent too, for profilers that count no steps.
+    #[arg(long, value_parser = parse_whole_milliseconds, value_name = "MS")]
+    duration_ms: Option<u64>,
     /// Number of training steps to trace, at least 1
     #[arg(
         long,
@@ -69,14 +68,19 @@ pub(crate) struct NpuTraceArgs {
         long,
         value_parser = clap::value_parser!(i64).range(-1..),
         allow_negative_numbers = true,
-        required_unless_present = "duration_ms",
+        required_unless_present_any = ["duration_ms", "align_step"],
         requires = "iterations",
         value_name = "STEP"
     )]
     start_step: Option<i64>,
-    /// Maximum number of processes to trace
-    #[arg(long, default_value_t = 3, value_name = "N")]
-    process_limit: u32,
+    /// Start at one step on all hosts: the first one that no process has reached when it has fetched the request
+    ///
+    /// The daemons are asked for the steps of their processes, twice, to see how fast they go.
+    #[arg(long, conflicts_with = "start_step", requires = "iterations")]
+    align_step: bool,
+    /// Add KEY=VALUE to the config, for settings of the profiler that have no option here; may be repeated
+    #[arg(long, value_parser = parse_config_pair, value_name = "KEY=VALUE")]
+    config: Vec<(String, String)>,
     /// Record the shapes and types of operator inputs
     #[arg(long)]
     record_shapes: bool,
@@ -155,24 +159,19 @@ impl NpuTraceArgs {
     pub(crate) fn build_command(&self, out: &Out) -> anyhow::Result<OnDemandCommand> {
         let dir = absolute_output_path(&self.log_file, out)?;
         let config = self.build_config(&dir)?;
-        let filter = ProcessFilter {
-            job_id: self.job_id,
-            pids: self.pids.0.clone(),
-            user: self.user.clone(),
-            process_limit: self.process_limit,
-        };
         let output = TraceOutput::Ascend {
             dir,
             analyzed: self.analyse,
             ranks: self.rank_list.as_ref().map(|l| l.0.len()),
         };
-        OnDemandCommand::new(
-            RequestedFunction::NpuTrace,
+        OnDemandCommand::new(OnDemandPlan {
+            function: RequestedFunction::NpuTrace,
             config,
-            filter,
+            filter: self.processes.filter(),
             output,
-            self.wait.wait_plan(self.recording_time()),
-        )
+            wait: self.wait.wait_plan(self.recording_time())?,
+            start: if self.align_step { StartPlan::AlignedStep } else { StartPlan::AsAsked },
+        })
     }
 
     fn build_config(&self, dir: &str) -> Result<Config, ConfigError> {
@@ -183,15 +182,23 @@ impl NpuTraceArgs {
                 c.push("PROFILE_START_ITERATION", 0)?;
                 c.push("PROFILE_START_STEP", self.start_step.unwrap_or(-1))?;
                 c.push("ACTIVITIES_ITERATIONS", iterations)?;
+                if let Some(duration_ms) = self.duration_ms {
+                    c.push("ACTIVITIES_DURATION_MSECS", duration_ms)?;
+                }
             }
             None => {
                 c.push("PROFILE_START_TIME", self.profile_start_time)?;
-                c.push("ACTIVITIES_DURATION_MSECS", self.duration_ms)?;
+                c.push("ACTIVITIES_DURATION_MSECS", self.duration_or_default())?;
             }
         }
         self.push_recording_keys(&mut c)?;
         self.push_export_and_filter_keys(&mut c)?;
+        self.config.iter().try_for_each(|(key, value)| c.push(key, value))?;
         Ok(c)
+    }
+
+    fn duration_or_default(&self) -> u64 {
+        self.duration_ms.unwrap_or(DEFAULT_DURATION_MS)
     }
 
     /// Adds what is recorded. The keys have the order in which msMonitor's client (b942bf5) sends them.
@@ -229,7 +236,7 @@ impl NpuTraceArgs {
     fn recording_time(&self) -> Option<Duration> {
         self.iterations
             .is_none()
-            .then(|| time_until_recording_ends(self.profile_start_time, self.duration_ms))
+            .then(|| time_until_recording_ends(self.profile_start_time, self.duration_or_default()))
     }
 }
 
@@ -325,7 +332,9 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_existing_client() {
         let c: NpuTraceArgs = parse_args(&["--log-file", "x", "--start-step", "-1", "--iterations", "1"]);
-        assert_eq!((c.job_id, c.pids.0, c.process_limit, c.duration_ms), (0, vec![0], 3, 500));
+        let filter = c.processes.filter();
+        assert_eq!((filter.job_id, filter.pids, filter.process_limit), (0, vec![0], 3));
+        assert_eq!(c.duration_or_default(), 500);
         assert_eq!(c.profile_start_time, 0);
     }
 }

@@ -86,7 +86,7 @@ impl StatusArgs {
     }
 }
 
-pub(super) fn function_state_name(state: FunctionState) -> &'static str {
+pub(crate) fn function_state_name(state: FunctionState) -> &'static str {
     match state {
         FunctionState::Uninitialized => "Uninitialized",
         FunctionState::Idle => "Idle",
@@ -100,7 +100,7 @@ pub(super) fn known_step(step: Option<i64>) -> Option<i64> {
     step.filter(|s| *s >= 0)
 }
 
-fn status_record(answer: record::ReplySummary, reply: StatusReply) -> record::Status {
+pub(crate) fn status_record(answer: record::ReplySummary, reply: StatusReply) -> record::Status {
     let detail = reply.detail;
     record::Status {
         answer,
@@ -199,7 +199,7 @@ fn format_health(reply: &StatusReply) -> Vec<String> {
 }
 
 /// Formats the state of the daemon in one line.
-fn format_headline(reply: &StatusReply) -> String {
+pub(crate) fn format_headline(reply: &StatusReply) -> String {
     let mut parts = vec!["alive".to_owned()];
     let state =
         |name: &str, s: Option<FunctionState>| s.map(|s| format!("{name} {}", function_state_name(s)));

@@ -81,7 +81,7 @@ fn quotes_and_backslashes_arrive_as_they_are() {
     assert!(request["config"].as_str().unwrap().ends_with(&format!("\nNPU_MONITOR_FILTER={filter}")));
     assert_eq!(
         (&request["job_id"], &request["pids"], &request["process_limit"]),
-        (&json!(0), &json!([0]), &json!(3))
+        (&json!(0), &json!([0]), &json!(2_147_483_647))
     );
 }
 

@@ -9,9 +9,12 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use super::document::{JsonDocument, scan_document};
-use super::finder::{CompleteTrace, ExpectedTrace, TraceFinder, TraceState, describe_foreign_owner};
+use super::document::{DocumentReader, JsonDocument};
+use super::finder::{
+    CompleteTrace, ExpectedTrace, MAX_ENTRIES, TraceFinder, TraceState, describe_foreign_owner,
+};
 
 /// The suffixes of the directories: PyTorch, MindSpore.
 const SUFFIXES: [&str; 2] = ["_ascend_pt", "_ascend_ms"];
@@ -65,7 +68,7 @@ impl AscendTraceFinder {
     }
 
     /// Returns why a trace is not complete.
-    fn find_missing_part(&self, trace: &Path) -> Option<&'static str> {
+    fn find_missing_part(&self, trace: &Path, stop: Instant) -> Option<&'static str> {
         if self.analyzed {
             let is_analyzed = |dir: &Path| dir.join("analyse.done").is_file();
             let complete = is_analyzed(&trace.join(ANALYSIS_DIR)) || is_analyzed(trace);
@@ -77,7 +80,8 @@ impl AscendTraceFinder {
         };
         let is_complete = |n: OsString| {
             let file = common::fsat::open_regular(&trace.join(n)).ok();
-            file.is_some_and(|(mut f, _)| matches!(scan_document(&mut f), Ok(JsonDocument::Complete { .. })))
+            let document = file.map(|(file, _)| DocumentReader::new(file).read_on(stop));
+            matches!(document, Some(Ok(Some(JsonDocument::Complete { .. }))))
         };
         let complete = list_names(trace).filter(is_info).any(is_complete);
         (!complete).then_some("recording has not ended: no profiler_info*.json yet")
@@ -85,16 +89,16 @@ impl AscendTraceFinder {
 }
 
 fn list_names(dir: &Path) -> impl Iterator<Item = OsString> {
-    std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.file_name())
+    std::fs::read_dir(dir).into_iter().flatten().flatten().take(MAX_ENTRIES).map(|e| e.file_name())
 }
 
 impl TraceFinder for AscendTraceFinder {
-    fn check_trace(&mut self, expected: &ExpectedTrace) -> TraceState {
+    fn check_trace(&mut self, expected: &ExpectedTrace, stop: Instant) -> TraceState {
         let Some(trace) = self.find_newest_dir(expected.pid) else {
             let path = PathBuf::from(trace_dir_pattern(&self.dir.to_string_lossy(), expected.pid));
             return TraceState::Waiting { path, reason: "no such directory".to_owned() };
         };
-        if let Some(reason) = self.find_missing_part(&trace) {
+        if let Some(reason) = self.find_missing_part(&trace, stop) {
             for dir in [trace.clone(), trace.join(ANALYSIS_DIR)] {
                 if !self.incomplete_dirs.contains(&dir) {
                     self.incomplete_dirs.push(dir);
@@ -109,7 +113,7 @@ impl TraceFinder for AscendTraceFinder {
         let remark =
             owner.and_then(describe_foreign_owner).map(|owner| format!("{} {owner}", trace.display()));
         // These profilers write no request id.
-        TraceState::Complete(CompleteTrace { path: trace, size_bytes: None, trace_id: None, remark })
+        TraceState::Complete(CompleteTrace { path: trace, remark, ..CompleteTrace::default() })
     }
 
     fn watched_directories(&self) -> Vec<PathBuf> {

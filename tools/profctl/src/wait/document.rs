@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::time::Instant;
 
 /// Maximum length of the tail that is searched for the last character, in bytes.
 const TAIL_BYTES: u64 = 4096;
@@ -22,30 +23,64 @@ pub(crate) enum JsonDocument {
     NotJson,
 }
 
-/// Reads a file to its end.
-///
-/// # Errors
-/// The file cannot be read.
-pub(crate) fn scan_document(file: &mut File) -> io::Result<JsonDocument> {
-    if !ends_with_bracket(file)? {
-        return Ok(JsonDocument::Truncated);
+/// A file that is read in parts, so that a file of any size holds nothing up.
+#[derive(Debug)]
+pub(crate) struct DocumentReader {
+    file: File,
+    scan: DocumentScan,
+    /// The last character has been looked at.
+    has_begun: bool,
+    read_bytes: u64,
+}
+
+impl DocumentReader {
+    pub(crate) fn new(file: File) -> Self {
+        Self { file, scan: DocumentScan::default(), has_begun: false, read_bytes: 0 }
     }
-    file.seek(SeekFrom::Start(0))?;
-    let mut scan = DocumentScan::default();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            n => scan.scan_bytes(&buffer[..n]),
+
+    /// Reads on, at least a block. Returns `None` if there is more to read after `stop`.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn read_on(&mut self, stop: Instant) -> io::Result<Option<JsonDocument>> {
+        if !self.has_begun {
+            if !ends_with_bracket(&mut self.file)? {
+                return Ok(Some(JsonDocument::Truncated));
+            }
+            self.file.seek(SeekFrom::Start(0))?;
+            self.has_begun = true;
         }
-        if scan.broken {
-            return Ok(JsonDocument::NotJson);
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match self.file.read(&mut buffer)? {
+                0 => break,
+                n => {
+                    self.read_bytes += n as u64;
+                    self.scan.scan_bytes(&buffer[..n]);
+                }
+            }
+            if self.scan.broken {
+                return Ok(Some(JsonDocument::NotJson));
+            }
+            if Instant::now() >= stop {
+                return Ok(None);
+            }
         }
+        Ok(Some(match self.scan.closed {
+            true => JsonDocument::Complete { trace_id: self.scan.trace_id.take() },
+            false => JsonDocument::Truncated,
+        }))
     }
-    Ok(match scan.closed {
-        true => JsonDocument::Complete { trace_id: scan.trace_id },
-        false => JsonDocument::Truncated,
-    })
+
+    /// Returns the number of bytes that have been read.
+    pub(crate) fn read_bytes(&self) -> u64 {
+        self.read_bytes
+    }
+
+    /// Returns the file.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
 }
 
 /// Whether the last character, white space aside, is a closing bracket. Cheap, and rarely true of a file that is still
@@ -59,7 +94,7 @@ fn ends_with_bracket(file: &mut File) -> io::Result<bool> {
 }
 
 /// The state of a pass through a document.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct DocumentScan {
     depth: u64,
     in_string: bool,
@@ -77,9 +112,13 @@ struct DocumentScan {
 impl DocumentScan {
     fn scan_bytes(&mut self, mut bytes: &[u8]) {
         while let Some((&byte, rest)) = bytes.split_first() {
+            if self.broken {
+                return;
+            }
             if self.in_string && !self.escaped && self.depth > 1 {
-                // Most of a trace is in strings below the root, where only `"` and `\` matter: skip to the next one.
-                let skip = bytes.iter().position(|b| matches!(b, b'"' | b'\\')).unwrap_or(bytes.len());
+                // Most of a trace is in strings below the root, where only `"` and `\` matter: skip to the next one. A
+                // NUL is in no document (RFC 8259, section 7), but in the holes of a sparse file.
+                let skip = bytes.iter().position(|b| matches!(b, b'"' | b'\\' | 0)).unwrap_or(bytes.len());
                 if skip > 0 {
                     bytes = &bytes[skip..];
                     continue;
@@ -91,6 +130,10 @@ impl DocumentScan {
     }
 
     fn scan_byte(&mut self, byte: u8) {
+        if byte == 0 {
+            self.broken = true;
+            return;
+        }
         if self.in_string {
             self.in_string = self.escaped || byte != b'"';
             self.escaped = !self.escaped && byte == b'\\';
@@ -151,7 +194,12 @@ mod tests {
     fn document(text: &str) -> JsonDocument {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        scan_document(&mut file).unwrap()
+        read_to_end(file)
+    }
+
+    fn read_to_end(file: File) -> JsonDocument {
+        let later = Instant::now() + std::time::Duration::from_secs(60);
+        DocumentReader::new(file).read_on(later).unwrap().unwrap()
     }
 
     fn complete(id: Option<&str>) -> JsonDocument {
@@ -191,5 +239,36 @@ mod tests {
         let long =
             format!(r#"{{"a":["{}\\","{}\""],"trace_id":"9"}}"#, "x".repeat(65_525), "y".repeat(65_536));
         assert_eq!(document(&long), complete(Some("9")));
+    }
+
+    #[test]
+    fn a_document_is_read_in_parts() {
+        let mut file = tempfile::tempfile().unwrap();
+        let text = format!("{{\"a\":\"{}\",\"trace_id\":\"7\"}}", "x".repeat(1 << 20));
+        file.write_all(text.as_bytes()).unwrap();
+        let mut reader = DocumentReader::new(file);
+        let mut parts = 1;
+        let document = loop {
+            match reader.read_on(Instant::now()).unwrap() {
+                Some(document) => break document,
+                None => parts += 1,
+            }
+        };
+        assert_eq!(document, complete(Some("7")));
+        assert!(parts > 10 && reader.read_bytes() == text.len() as u64, "{parts}");
+    }
+
+    /// 200 GiB that take no place: read to its end, it would take minutes.
+    #[test]
+    fn a_sparse_file_is_recognized_at_once() {
+        for (begin, end) in [("{\"a\":\"", "\"}"), ("{", "}"), ("", "}"), ("{\"a\":[[\"", "\"]]}")] {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(begin.as_bytes()).unwrap();
+            file.seek(SeekFrom::Start(200 << 30)).unwrap();
+            file.write_all(end.as_bytes()).unwrap();
+            let start = Instant::now();
+            assert_eq!(read_to_end(file), JsonDocument::NotJson, "{begin}");
+            assert!(start.elapsed() < std::time::Duration::from_secs(5));
+        }
     }
 }

@@ -19,8 +19,10 @@ use std::time::{Duration, Instant};
 use common::fsat::open_regular;
 use common::rpc::config::trace_path;
 
-use super::document::{JsonDocument, scan_document};
-use super::finder::{CompleteTrace, ExpectedTrace, TraceFinder, TraceState, describe_foreign_owner};
+use super::document::{DocumentReader, JsonDocument};
+use super::finder::{
+    CompleteTrace, ExpectedTrace, MAX_ENTRIES, TraceFinder, TraceState, describe_foreign_owner,
+};
 
 /// How long a file must be unchanged before its content is checked.
 pub(super) const SETTLE_TIME: Duration = Duration::from_millis(150);
@@ -44,6 +46,11 @@ pub(crate) fn find_path_problem(log_file: &str) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// Returns the file that libkineto writes instead of one at a path that it does not allow.
+pub(super) fn default_trace_path(pid: i64) -> String {
+    format!("{DEFAULT_TRACE_DIR}{FALLBACK_PREFIX}{pid}.json")
 }
 
 /// Identifies a file and its content without reading it: it differs after every change.
@@ -71,6 +78,8 @@ impl FileVersion {
 struct SeenFile {
     version: FileVersion,
     first_seen: Instant,
+    /// The file while it is being read.
+    reader: Option<DocumentReader>,
     /// Its content, or why it is not a trace. Read once per version, for all processes whose trace it may be.
     content: Option<Result<TraceContent, String>>,
 }
@@ -87,8 +96,8 @@ struct TraceContent {
 enum CandidateState {
     /// The file does not exist.
     Absent,
-    /// The file has changed just now.
-    Unsettled,
+    /// The file has changed just now, or has not been read to its end.
+    Unsettled(String),
     /// It is the expected trace.
     Complete(CompleteTrace),
     /// It may be the expected trace.
@@ -119,7 +128,7 @@ impl KinetoTraceFinder {
             (Path::new(&example).parent().unwrap_or(Path::new("/")), shared_name_prefix(&log_file)),
             (&fallback_dir, FALLBACK_PREFIX.to_owned()),
         ] {
-            for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            for entry in std::fs::read_dir(directory).into_iter().flatten().flatten().take(MAX_ENTRIES) {
                 if !entry.file_name().to_string_lossy().starts_with(&prefix) {
                     continue;
                 }
@@ -155,32 +164,35 @@ impl KinetoTraceFinder {
     }
 
     /// Checks the file at one path.
-    fn check_candidate(&mut self, path: &Path, expected: &ExpectedTrace) -> CandidateState {
+    fn check_candidate(&mut self, path: &Path, expected: &ExpectedTrace, stop: Instant) -> CandidateState {
         let Ok(meta) = std::fs::symlink_metadata(path) else { return CandidateState::Absent };
         let version = FileVersion::from_metadata(&meta);
         if self.preexisting.get(path) == Some(&version) {
             return CandidateState::Rejected("only the file of an earlier request exists".to_owned());
         }
+        let being_written = || CandidateState::Unsettled("still being written".to_owned());
         // A file is read once it has not changed for some time, and then only once.
-        match self.seen.get(path).filter(|seen| seen.version == version) {
-            None => {
-                let seen = SeenFile { version, first_seen: Instant::now(), content: None };
-                self.seen.insert(path.to_owned(), seen);
-                return CandidateState::Unsettled;
-            }
-            Some(SeenFile { content: Some(content), .. }) => {
-                return self.match_content(path, version, content.clone(), expected);
-            }
-            Some(seen) if seen.first_seen.elapsed() < SETTLE_TIME => return CandidateState::Unsettled,
-            Some(_) => {}
-        }
-        let content = match read_settled_file(path, version) {
-            Ok(content) => content,
-            Err(e) => return CandidateState::Rejected(e.to_string()),
+        let Some(seen) = self.seen.get_mut(path).filter(|seen| seen.version == version) else {
+            let seen = SeenFile { version, first_seen: Instant::now(), reader: None, content: None };
+            self.seen.insert(path.to_owned(), seen);
+            return being_written();
         };
-        if let Some(seen) = self.seen.get_mut(path) {
-            seen.content = Some(content.clone());
+        if seen.content.is_none() && seen.first_seen.elapsed() < SETTLE_TIME {
+            return being_written();
         }
+        let content = match &seen.content {
+            Some(content) => content.clone(),
+            None => match seen.read_on(path, stop) {
+                Ok(Some(content)) => content,
+                Ok(None) => {
+                    let read = seen.reader.as_ref().map_or(0, DocumentReader::read_bytes);
+                    let reason =
+                        format!("only {read} of its {} bytes could be read in the time", version.size);
+                    return CandidateState::Unsettled(reason);
+                }
+                Err(e) => return CandidateState::Rejected(e.to_string()),
+            },
+        };
         self.match_content(path, version, content, expected)
     }
 
@@ -197,26 +209,45 @@ impl KinetoTraceFinder {
         };
         let (path, remark) = (path.to_owned(), self.describe_fallback(path));
         match_trace(
-            CompleteTrace { path, size_bytes: Some(version.size), trace_id, remark },
+            CompleteTrace {
+                path,
+                size_bytes: Some(version.size),
+                trace_id,
+                remark,
+                ..CompleteTrace::default()
+            },
             describe_foreign_owner(owner),
             expected,
         )
     }
 }
 
-/// Reads a file that has stopped changing. Returns its content, or why it is not a trace.
-fn read_settled_file(path: &Path, version: FileVersion) -> std::io::Result<Result<TraceContent, String>> {
-    let (mut file, _) = open_regular(path)?;
-    let document = scan_document(&mut file)?;
-    let now = file.metadata()?;
-    Ok(match document {
-        _ if FileVersion::from_metadata(&now) != version => Err("still being written".to_owned()),
-        JsonDocument::Truncated => Err(format!("truncated JSON document of {} bytes", version.size)),
-        JsonDocument::NotJson => Err("not a JSON document".to_owned()),
-        JsonDocument::Complete { trace_id } => {
-            Ok(TraceContent { trace_id: trace_id.filter(|id| !id.is_empty()), owner: now.uid() })
+impl SeenFile {
+    /// Reads on in a file that has stopped changing. Returns its content, or why it is not a trace; `None` if there is more
+    /// to read after `stop`.
+    fn read_on(
+        &mut self,
+        path: &Path,
+        stop: Instant,
+    ) -> std::io::Result<Option<Result<TraceContent, String>>> {
+        if self.reader.is_none() {
+            self.reader = Some(DocumentReader::new(open_regular(path)?.0));
         }
-    })
+        let Some(reader) = &mut self.reader else { return Ok(None) };
+        let Some(document) = reader.read_on(stop)? else { return Ok(None) };
+        let now = reader.file().metadata()?;
+        let content = match document {
+            _ if FileVersion::from_metadata(&now) != self.version => Err("still being written".to_owned()),
+            JsonDocument::Truncated => Err(format!("truncated JSON document of {} bytes", self.version.size)),
+            JsonDocument::NotJson => Err("not a JSON document".to_owned()),
+            JsonDocument::Complete { trace_id } => {
+                Ok(TraceContent { trace_id: trace_id.filter(|id| !id.is_empty()), owner: now.uid() })
+            }
+        };
+        self.reader = None;
+        self.content = Some(content.clone());
+        Ok(Some(content))
+    }
 }
 
 /// Decides whether a complete trace is the expected one. `foreign_owner` describes its owner, if that is neither this
@@ -266,28 +297,27 @@ fn shared_name_prefix(log_file: &str) -> String {
 }
 
 impl TraceFinder for KinetoTraceFinder {
-    fn check_trace(&mut self, expected: &ExpectedTrace) -> TraceState {
-        let mut best: Option<(PathBuf, Option<String>)> = None;
+    fn check_trace(&mut self, expected: &ExpectedTrace, stop: Instant) -> TraceState {
+        let mut best = None;
+        let mut unsettled = None;
         let mut doubtful = None;
         let paths = self.candidate_paths(expected);
         for path in &paths {
-            match self.check_candidate(path, expected) {
+            match self.check_candidate(path, expected, stop) {
                 CandidateState::Absent => {}
                 CandidateState::Complete(trace) => return TraceState::Complete(trace),
                 CandidateState::Doubtful(trace) => doubtful = doubtful.or(Some(trace)),
-                CandidateState::Unsettled => best = Some((path.clone(), None)),
-                CandidateState::Rejected(reason) => {
-                    best = best.or_else(|| Some((path.clone(), Some(reason))));
-                }
+                CandidateState::Unsettled(reason) => unsettled = Some((path.clone(), reason)),
+                CandidateState::Rejected(reason) => best = best.or_else(|| Some((path.clone(), reason))),
             }
         }
         if let Some(trace) = doubtful {
             return TraceState::Doubtful(trace);
         }
-        match best {
-            Some((path, None)) => TraceState::Unsettled { path },
-            Some((path, Some(reason))) => TraceState::Waiting { path, reason },
-            None => TraceState::Waiting { path: paths[0].clone(), reason: "no such file".to_owned() },
+        match (unsettled, best) {
+            (Some((path, reason)), _) => TraceState::Unsettled { path, reason },
+            (None, Some((path, reason))) => TraceState::Waiting { path, reason },
+            (None, None) => TraceState::Waiting { path: paths[0].clone(), reason: "no such file".to_owned() },
         }
     }
 
@@ -315,10 +345,8 @@ mod tests {
     fn the_owner_and_the_trace_id_decide_together() {
         let match_of = |expected_id: Option<&str>, id: Option<&str>, uid: u32| {
             let owned = |id: Option<&str>| id.map(str::to_owned);
-            let expected =
-                ExpectedTrace { host: "h".into(), pid: 7, trace_id: owned(expected_id), log_file: None };
-            let trace =
-                CompleteTrace { path: "/t".into(), size_bytes: None, trace_id: owned(id), remark: None };
+            let expected = ExpectedTrace { pid: 7, trace_id: owned(expected_id), ..ExpectedTrace::default() };
+            let trace = CompleteTrace { path: "/t".into(), trace_id: owned(id), ..CompleteTrace::default() };
             match match_trace(trace, describe_foreign_owner(uid), &expected) {
                 CandidateState::Complete(t) => ("trace", t.remark.unwrap_or_default()),
                 CandidateState::Doubtful(t) => ("doubtful", t.remark.unwrap_or_default()),

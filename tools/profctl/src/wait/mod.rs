@@ -1,14 +1,20 @@
 //! Waiting for traces: which files exist before the request, which appear afterwards, and when they are complete.
 //!
 //! The processes write the traces on this machine or into a directory that it shares; here they are only read. inotify
-//! notifies of changes; polling covers file systems without notifications, such as NFS.
+//! notifies of changes; polling covers file systems without notifications, such as NFS. Meanwhile the daemons are asked
+//! whether a trace can still appear ([`inquiry`]). Traces on the disks of other hosts are copied from there
+//! ([`collect`]).
 
 mod args;
 mod ascend;
+mod collect;
 mod document;
 mod finder;
+mod inquiry;
 pub(crate) mod kineto;
 mod output;
+mod pending;
+mod skew;
 mod watch;
 
 use std::path::PathBuf;
@@ -19,25 +25,24 @@ use common::record::RecordPath;
 use common::record::profctl::{TraceFile, TraceMissing};
 use common::text::Safe;
 
-pub(crate) use args::{WaitArgs, WaitPlan, time_since_epoch, time_until_recording_ends};
+pub(crate) use args::{WaitArgs, WaitPlan, time_until_recording_ends};
 pub(crate) use finder::ExpectedTrace;
 pub(crate) use output::TraceOutput;
 
 use crate::duration_text::format_duration;
 use crate::session::DaemonSession;
+use crate::sync_start::SyncedStart;
 use ascend::AscendTraceFinder;
-use finder::{CompleteTrace, TraceFinder, TraceState};
-use kineto::{KinetoTraceFinder, SETTLE_TIME};
-use watch::DirectoryWatch;
-
-/// How often to check without a notification.
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
-
-/// A trace that did not appear in time.
-type MissingTrace = (ExpectedTrace, PathBuf, String);
+use collect::{RemoteCopies, copy_shared};
+use finder::{CompleteTrace, TraceFinder};
+use inquiry::ConfigInquiry;
+use kineto::KinetoTraceFinder;
+use pending::{MissingTrace, poll_until_complete};
+use skew::StartTimes;
 
 /// A wait for traces. Created before the request is sent.
 pub(crate) struct TraceWait {
+    output: TraceOutput,
     finder: Option<Box<dyn TraceFinder>>,
     plan: WaitPlan,
     start: Instant,
@@ -46,17 +51,19 @@ pub(crate) struct TraceWait {
 impl TraceWait {
     /// Lists the files that exist before the request.
     pub(crate) fn new(output: TraceOutput, plan: WaitPlan, start: Instant) -> Self {
-        let finder: Option<Box<dyn TraceFinder>> = match output {
+        let finder: Option<Box<dyn TraceFinder>> = match &output {
+            _ if !plan.is_local() => None,
             TraceOutput::None => None,
-            TraceOutput::Kineto { log_file } => Some(Box::new(KinetoTraceFinder::new(log_file))),
+            TraceOutput::Kineto { log_file } => Some(Box::new(KinetoTraceFinder::new(log_file.clone()))),
             TraceOutput::Ascend { dir, analyzed, ranks } => {
-                Some(Box::new(AscendTraceFinder::new(&dir, analyzed, ranks)))
+                Some(Box::new(AscendTraceFinder::new(dir, *analyzed, *ranks)))
             }
         };
-        Self { finder, plan, start }
+        Self { output, finder, plan, start }
     }
 
-    /// Waits for all expected traces, and reports each complete or missing one.
+    /// Waits for all expected traces, and reports each complete or missing one. `synced` is the synchronized start, to
+    /// which the begins of the traces are compared.
     ///
     /// # Errors
     /// Standard output cannot be written.
@@ -64,45 +71,62 @@ impl TraceWait {
         &mut self,
         session: &mut DaemonSession<'_>,
         expected: Vec<ExpectedTrace>,
+        synced: Option<&SyncedStart>,
     ) -> anyhow::Result<()> {
-        let Some(finder) = &mut self.finder else { return Ok(()) };
-        let needed = finder.needed_count(expected.len());
+        let needed = self.finder.as_ref().map_or(expected.len(), |f| f.needed_count(expected.len()));
         let progress = bar(session.out.diag(), Unit::Items, Some(needed as u64), "traces");
         progress.enable_steady_tick(Duration::from_millis(200));
-        let start = self.start;
+        let (transport, parallel) = session.transport();
+        let inquiry = ConfigInquiry::start(transport, parallel, &expected);
+        let mut starts = synced.map(StartTimes::new);
+        let (start, plan) = (self.start, &self.plan);
+        let mut reporter = TraceReporter { session, plan, start, starts: starts.as_mut() };
         let found = |expected: &ExpectedTrace, trace: CompleteTrace| {
+            inquiry.settle(expected);
             progress.inc(1);
-            progress.suspend(|| report_complete_trace(session, expected, trace, start))
+            progress.suspend(|| reporter.report_complete(expected, trace))
         };
-        let missing = poll_until_complete(finder.as_mut(), expected, needed, self.plan.timeout, found)?;
+        let verdicts = || inquiry.take_verdicts().collect();
+        let missing = match (&mut self.finder, &plan.collect) {
+            (Some(finder), _) => {
+                poll_until_complete(finder.as_mut(), expected, needed, plan.timeout, verdicts, found)?
+            }
+            (None, Some(collect)) => {
+                let copies = RemoteCopies::start(collect, &self.output, expected, plan.timeout);
+                copies.wait_for_all(verdicts, found)?
+            }
+            (None, None) => Vec::new(),
+        };
         progress.finish_and_clear();
+        let timed_out = missing.iter().any(|trace| !trace.is_final);
         for trace in missing {
-            self.report_missing_trace(session, trace)?;
+            self.report_missing(session, trace)?;
         }
-        if session.summary_mut().traces_missing > 0 {
+        if timed_out {
             session.out.diag().help(
                 "see the log of the process for whether it recorded; check that it writes to a directory that this \
                  machine shares; or increase --wait-timeout",
             );
         }
-        Ok(())
+        starts.map_or(Ok(()), |starts| starts.report(session))
     }
 
-    fn report_missing_trace(
-        &self,
-        session: &mut DaemonSession<'_>,
-        (expected, path, reason): MissingTrace,
-    ) -> anyhow::Result<()> {
+    fn report_missing(&self, session: &mut DaemonSession<'_>, trace: MissingTrace) -> anyhow::Result<()> {
+        let MissingTrace { expected, path, reason, is_final } = trace;
         session.summary_mut().traces_missing += 1;
-        let limit = format_duration(self.plan.timeout);
-        session.out.error(
-            format_args!("{}: pid {}", expected.host, expected.pid),
-            format_args!("no complete trace after {limit}: {}: {reason}", path.display()),
-        );
+        let place = path.display();
+        let text = match is_final {
+            true => format!("no complete trace: {reason}: {place}"),
+            false => {
+                format!("no complete trace after {}: {place}: {reason}", format_duration(self.plan.timeout))
+            }
+        };
+        session.out.error(format_args!("{}: pid {}", expected.host, expected.pid), text);
         if session.writes_records() {
             session.out.record(&TraceMissing {
                 host: expected.host,
                 pid: expected.pid,
+                rank: expected.rank,
                 path: RecordPath::from(&*path),
                 reason,
                 waited_ms: elapsed_ms(self.start),
@@ -112,82 +136,52 @@ impl TraceWait {
     }
 }
 
-/// Checks the traces until `needed` of them are complete or the time is over. Returns the missing ones.
-///
-/// # Errors
-/// The first error of `found`.
-fn poll_until_complete(
-    finder: &mut dyn TraceFinder,
-    mut pending: Vec<ExpectedTrace>,
-    needed: usize,
-    timeout: Duration,
-    mut found: impl FnMut(&ExpectedTrace, CompleteTrace) -> anyhow::Result<()>,
-) -> anyhow::Result<Vec<MissingTrace>> {
-    let deadline = Instant::now() + timeout;
-    let not_needed = pending.len() - needed.min(pending.len());
-    let mut watch = DirectoryWatch::new();
-    loop {
-        // Watch before checking: a file that appears in between is then notified of.
-        watch.add_directories(&finder.watched_directories());
-        let mut unsettled = false;
-        let mut missing = Vec::new();
-        let mut doubtful = Vec::new();
-        for expected in std::mem::take(&mut pending) {
-            match finder.check_trace(&expected) {
-                TraceState::Complete(trace) => found(&expected, trace)?,
-                TraceState::Doubtful(trace) => doubtful.push((expected, trace)),
-                TraceState::Unsettled { path } => {
-                    unsettled = true;
-                    missing.push((expected, path, "still being written".to_owned()));
-                }
-                TraceState::Waiting { path, reason } => missing.push((expected, path, reason)),
-            }
-        }
-        let left = deadline.saturating_duration_since(Instant::now());
-        // At the deadline a doubtful trace is better than none.
-        if left.is_zero() {
-            for (expected, trace) in doubtful.drain(..) {
-                found(&expected, trace)?;
-            }
-        }
-        if missing.len() + doubtful.len() <= not_needed {
-            return Ok(Vec::new());
-        }
-        if left.is_zero() {
-            return Ok(missing);
-        }
-        let doubtful = doubtful.into_iter().map(|(expected, _)| expected);
-        pending = missing.into_iter().map(|(expected, ..)| expected).chain(doubtful).collect();
-        watch.wait_for_change(left.min(if unsettled { SETTLE_TIME } else { POLL_INTERVAL }));
-    }
+/// Writes the results about complete traces.
+struct TraceReporter<'a, 'b, 'c> {
+    session: &'a mut DaemonSession<'b>,
+    plan: &'c WaitPlan,
+    start: Instant,
+    /// The begins of the traces of a synchronized start.
+    starts: Option<&'a mut StartTimes>,
 }
 
-/// Writes the result about a complete trace.
-fn report_complete_trace(
-    session: &mut DaemonSession<'_>,
-    expected: &ExpectedTrace,
-    trace: CompleteTrace,
-    start: Instant,
-) -> anyhow::Result<()> {
-    session.summary_mut().traces_complete += 1;
-    if let Some(remark) = &trace.remark {
-        session.out.warn(format_args!("{}: pid {}", expected.host, expected.pid), remark);
+impl TraceReporter<'_, '_, '_> {
+    fn report_complete(&mut self, expected: &ExpectedTrace, mut trace: CompleteTrace) -> anyhow::Result<()> {
+        let subject = format!("{}: pid {}", expected.host, expected.pid);
+        if let Some(remark) = &trace.remark {
+            self.session.out.warn(&subject, remark);
+        }
+        if let Some(collect) = self.plan.collect.as_ref().filter(|collect| collect.is_shared()) {
+            match copy_shared(&collect.dir, &expected.host, &trace) {
+                Ok(copied) => trace = copied,
+                // The trace is there all the same, and is reported where it is.
+                Err(e) => self.session.out.error(&subject, format_args!("not collected: {e:#}")),
+            }
+        }
+        if let Some(starts) = &mut self.starts {
+            starts.add(expected.place, &trace.path);
+        }
+        self.session.summary_mut().traces_complete += 1;
+        let path = RecordPath::from(&*trace.path);
+        let (session, waited_ms) = (&mut self.session, elapsed_ms(self.start));
+        if session.writes_records() {
+            session.out.record(&TraceFile {
+                host: expected.host.clone(),
+                pid: expected.pid,
+                rank: expected.rank,
+                path,
+                trace_id: trace.trace_id,
+                size_bytes: trace.size_bytes,
+                sha256: trace.sha256,
+                source: trace.source,
+                complete: true,
+                waited_ms,
+            })?;
+        } else {
+            writeln!(session.out.text(), "{}", Safe(&path.path))?;
+        }
+        Ok(session.out.flush()?)
     }
-    let path = RecordPath::from(&*trace.path);
-    if session.writes_records() {
-        session.out.record(&TraceFile {
-            host: expected.host.clone(),
-            pid: expected.pid,
-            path,
-            trace_id: trace.trace_id,
-            size_bytes: trace.size_bytes,
-            complete: true,
-            waited_ms: elapsed_ms(start),
-        })?;
-    } else {
-        writeln!(session.out.text(), "{}", Safe(&path.path))?;
-    }
-    Ok(session.out.flush()?)
 }
 
 fn elapsed_ms(start: Instant) -> u64 {

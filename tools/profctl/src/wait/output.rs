@@ -33,6 +33,24 @@ impl TraceOutput {
         }
     }
 
+    /// Changes the path so that each run of a repeated command has its own, and returns it: a number before `.json`, or a
+    /// directory.
+    pub(crate) fn separate_run(&mut self, run: u64) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::Kineto { log_file } => {
+                let at = log_file.find(".pt.trace.json").or_else(|| log_file.find(".json"));
+                let at = at.unwrap_or(log_file.len());
+                log_file.insert_str(at, &format!("_run{run}"));
+                Some(log_file.clone())
+            }
+            Self::Ascend { dir, .. } => {
+                *dir = format!("{}/run{run}", dir.trim_end_matches('/'));
+                Some(dir.clone())
+            }
+        }
+    }
+
     /// Returns whether the path has parts that the daemon replaces for each process.
     pub(crate) fn has_placeholders(&self) -> bool {
         matches!(self, Self::Kineto { log_file } if log_file.contains('%'))
@@ -57,5 +75,26 @@ impl TraceOutput {
         let parent = Path::new(log_file).parent().filter(|p| !p.as_os_str().is_empty())?;
         let is_known = !parent.to_string_lossy().contains('%');
         (is_known && !parent.is_dir()).then(|| parent.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_have_paths_of_their_own() {
+        let kineto = |path: &str| {
+            let mut output = TraceOutput::Kineto { log_file: path.to_owned() };
+            let path = output.separate_run(7).unwrap();
+            assert_eq!(output.trace_path_of(None, 1), Some(trace_path(&path, 1)));
+            path
+        };
+        assert_eq!(kineto("/tmp/t.json"), "/tmp/t_run7.json");
+        assert_eq!(kineto("/tmp/t.pt.trace.json"), "/tmp/t_run7.pt.trace.json");
+        assert_eq!(kineto("/tmp/t"), "/tmp/t_run7");
+        let mut ascend = TraceOutput::Ascend { dir: "/data/".into(), analyzed: false, ranks: None };
+        assert_eq!(ascend.separate_run(1).as_deref(), Some("/data/run1"));
+        assert_eq!(TraceOutput::None.separate_run(1), None);
     }
 }

@@ -9,6 +9,8 @@ use std::thread;
 
 use super::args::DEFAULT_TIMEOUT;
 use super::ascend::AscendTraceFinder;
+use super::collect::CollectArgs;
+use super::inquiry::{RequestKey, Verdict};
 use super::kineto::KinetoTraceFinder;
 use super::*;
 
@@ -16,7 +18,12 @@ const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(700);
 
 fn expected(pid: i64, trace_id: Option<&str>) -> ExpectedTrace {
-    ExpectedTrace { host: "localhost".into(), pid, trace_id: trace_id.map(str::to_owned), log_file: None }
+    ExpectedTrace {
+        host: "localhost".into(),
+        pid,
+        trace_id: trace_id.map(str::to_owned),
+        ..ExpectedTrace::default()
+    }
 }
 
 /// Waits; the complete traces in order, and what is missing.
@@ -25,13 +32,24 @@ fn wait(
     pending: Vec<ExpectedTrace>,
     timeout: Duration,
 ) -> (Vec<CompleteTrace>, Vec<(i64, String)>) {
+    let (complete, missing) = wait_with_verdicts(traces, pending, timeout, Vec::new);
+    (complete, missing.into_iter().map(|m| (m.expected.pid, m.reason)).collect())
+}
+
+/// As [`wait`], with what the daemons say.
+fn wait_with_verdicts(
+    traces: &mut dyn TraceFinder,
+    pending: Vec<ExpectedTrace>,
+    timeout: Duration,
+    verdicts: impl FnMut() -> Vec<(RequestKey, Verdict)>,
+) -> (Vec<CompleteTrace>, Vec<MissingTrace>) {
     let mut complete = Vec::new();
     let needed = traces.needed_count(pending.len());
-    let missing = poll_until_complete(traces, pending, needed, timeout, |_, trace| {
+    let missing = poll_until_complete(traces, pending, needed, timeout, verdicts, |_, trace| {
         complete.push(trace);
         Ok(())
     });
-    (complete, missing.unwrap().into_iter().map(|(e, _, reason)| (e.pid, reason)).collect())
+    (complete, missing.unwrap())
 }
 
 /// A directory for traces and one to fall back to.
@@ -327,15 +345,64 @@ fn the_same_pid_on_two_hosts_needs_two_trees() {
 
 #[test]
 fn the_default_deadline_follows_the_recording() {
-    let options = |wait, timeout| WaitArgs { wait, wait_timeout: timeout };
-    let plan = |o: WaitArgs, r| o.wait_plan(r).map(|p| p.timeout);
+    let options = |wait, timeout| WaitArgs { wait, wait_timeout: timeout, collect: CollectArgs::default() };
+    let plan = |o: WaitArgs, r| o.wait_plan(r).unwrap().map(|p| p.timeout);
     assert_eq!(plan(options(false, None), None), None);
     assert_eq!(plan(options(true, None), Some(Duration::from_secs(2))), Some(Duration::from_secs(62)));
     assert_eq!(plan(options(true, None), None), Some(DEFAULT_TIMEOUT));
     assert_eq!(plan(options(true, Some(SHORT)), None), Some(SHORT));
     assert_eq!(time_until_recording_ends(0, 500), Duration::from_millis(500));
     assert_eq!(time_until_recording_ends(1, 500), Duration::from_millis(500));
-    let soon = time_since_epoch() + Duration::from_secs(100);
+    assert!(options(false, Some(SHORT)).wait_plan(None).is_err(), "nothing to wait for");
+    let soon = crate::wall_clock::time_since_epoch() + Duration::from_secs(100);
     let later = time_until_recording_ends(u64::try_from(soon.as_millis()).unwrap(), 500);
     assert!(later > Duration::from_secs(90) && later < Duration::from_secs(101));
+}
+
+/// A planted file of another kind: readable, endless, and under the expected name.
+#[test]
+fn the_deadline_holds_whatever_lies_in_the_directory() {
+    let dirs = TestDirs::new();
+    let mut traces = dirs.kineto();
+    let plant = |pid: i64, begin: &str, fill: u8| {
+        let mut file = File::create(dirs.trace(&format!("t_{pid}.json"))).unwrap();
+        file.write_all(begin.as_bytes()).unwrap();
+        // More than can be read in the time of this test, at several GiB/s.
+        if fill == 0 {
+            file.set_len(200 << 30).unwrap();
+            std::os::unix::fs::FileExt::write_all_at(&file, b"\"}", (200 << 30) - 2).unwrap();
+        } else {
+            let block = vec![fill; 64 << 20];
+            file.write_all(&block).unwrap();
+            file.write_all(b"\"}").unwrap();
+        }
+    };
+    plant(1, "{\"a\":\"", 0);
+    plant(2, "{\"a\":\"", b'x');
+    let start = Instant::now();
+    let (_, missing) = wait(&mut traces, vec![expected(1, Some("5")), expected(2, Some("6"))], SHORT);
+    assert!(start.elapsed() < SHORT + Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(missing.iter().any(|(pid, reason)| *pid == 1 && reason == "not a JSON document"), "{missing:?}");
+}
+
+#[test]
+fn a_process_that_has_ended_ends_the_wait_with_the_reason() {
+    let dirs = TestDirs::new();
+    let mut traces = dirs.kineto();
+    fs::write(dirs.trace("t_2.json"), document("22")).unwrap();
+    let mut said = false;
+    let verdicts = || {
+        let verdict = |id: &str| {
+            let verdict = Verdict { reason: "the process ended".into(), grace: Duration::ZERO };
+            ((0, id.to_owned()), verdict)
+        };
+        if std::mem::replace(&mut said, true) { Vec::new() } else { vec![verdict("11"), verdict("22")] }
+    };
+    let start = Instant::now();
+    let pending = vec![expected(1, Some("11")), expected(2, Some("22"))];
+    let (complete, missing) = wait_with_verdicts(&mut traces, pending, LONG, verdicts);
+    assert!(start.elapsed() < LONG / 2);
+    assert_eq!(complete.len(), 1, "written before the process ended");
+    assert_eq!((missing[0].expected.pid, missing[0].is_final), (1, true));
+    assert_eq!(missing[0].reason, "the process ended");
 }

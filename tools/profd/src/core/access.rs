@@ -76,7 +76,12 @@ impl Permission {
     /// Returns the permissions that a request needs, all of them.
     pub(crate) fn needed_for(request: &Request) -> &'static [Self] {
         match request {
-            Request::Version | Request::Status { .. } | Request::Processes(_) | Request::Health => {
+            Request::Version
+            | Request::Status { .. }
+            | Request::Processes(_)
+            | Request::Health
+            | Request::ConfigStates { .. }
+            | Request::Clock => {
                 &[Self::Read]
             }
             Request::DcgmPause { .. } | Request::DcgmResume => &[Self::Admin],

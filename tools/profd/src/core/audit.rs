@@ -90,7 +90,10 @@ impl AuditDetail {
 
     /// Returns whether the request only reads, so that the log shows it with `--verbose` only.
     pub(crate) fn is_read(&self) -> bool {
-        matches!(self.function, "getStatus" | "getVersion" | "listProcesses" | "getHealth")
+        matches!(
+            self.function,
+            "getStatus" | "getVersion" | "listProcesses" | "getHealth" | "getConfigStates" | "getClock"
+        )
             && self.answer != AuditAnswer::Rejected
     }
 

@@ -3,6 +3,7 @@
 use common::rpc::message::{
     DcgmReply, ErrorCode, Failure, HealthReply, OnDemandReply, ProcessListReply, StatusReply, VersionReply,
 };
+use common::rpc::progress::{ClockReply, ConfigStatesReply};
 use serde::Serialize;
 
 use super::audit::{AuditDetail, AuditTarget};
@@ -24,6 +25,8 @@ pub(crate) enum RpcReply {
     Processes(Box<ProcessListReply>),
     Health(Box<HealthReply>),
     OnDemand(Box<OnDemandReply>),
+    ConfigStates(ConfigStatesReply),
+    Clock(ClockReply),
     Dcgm(DcgmReply),
     Failure(Failure),
 }

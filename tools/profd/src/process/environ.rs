@@ -91,7 +91,7 @@ fn serve_requests(queue: &Receiver<EnvironmentRequest>) {
 }
 
 /// Reads the environment of a process (proc_pid_environ(5)); empty if it cannot be read.
-pub(super) fn read_environment(host_pid: i32) -> Vec<u8> {
+fn read_environment(host_pid: i32) -> Vec<u8> {
     let mut bytes = Vec::new();
     let file = File::open(format!("/proc/{host_pid}/environ"));
     let _ = file.and_then(|file| file.take(MAX_ENVIRONMENT).read_to_end(&mut bytes));

@@ -10,10 +10,11 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-use super::environ::{EnvironmentReader, read_environment};
+use super::environ::{EnvironmentReader, MAX_ENVIRONMENT};
 use crate::core::registry::pid_match::{AncestryClaim, Claimant, PidFacts, PidScope};
 use crate::core::registry::process_facts::ProcessFacts;
 use crate::core::registry::process_role::ProcessRole;
+use crate::core::registry::process_traits::find_name;
 
 /// Maximum number of ancestors that are read: a chain that changes while it is read may have no end.
 const MAX_DEPTH: usize = 128;
@@ -96,28 +97,41 @@ impl Procfs {
         (facts, false_claims)
     }
 
-    /// Looks up the roles of the processes of a job; those that train are left out.
-    pub(crate) fn look_up_roles(&self, host_pids: &[i32]) -> BTreeMap<i32, ProcessRole> {
-        let role = |pid: &i32| {
-            let path = self.root.join(pid.to_string()).join("cmdline");
-            let mut command_line = Vec::new();
-            fs::File::open(path).ok()?.take(MAX_COMMAND_LINE).read_to_end(&mut command_line).ok()?;
-            Some((*pid, ProcessRole::of_command_line(&command_line)))
-        };
-        let known = host_pids.iter().take(MAX_READ).filter_map(role);
-        known.filter(|(_, role)| *role != ProcessRole::Trainer).collect()
+    /// Looks up the roles of the processes of a job, except of those that train; their ranks; and with `needs_names` the
+    /// names of what they run.
+    pub(crate) fn look_up_traits(&self, host_pids: &[i32], needs_names: bool, facts: &mut PidFacts) {
+        for pid in host_pids.iter().take(MAX_READ) {
+            let command_line = self.read_start_of(*pid, "cmdline", MAX_COMMAND_LINE);
+            let found = ProcessFacts::read(&command_line, &self.read_environment(*pid));
+            if found.role != ProcessRole::Trainer {
+                facts.roles.insert(*pid, found.role);
+            }
+            facts.ranks.extend(found.rank.map(|rank| (*pid, rank)));
+            let name = if needs_names { find_name(&command_line) } else { None };
+            facts.names.extend(name.map(|name| (*pid, name)));
+        }
+    }
+
+    /// Reads the environment of a process (proc_pid_environ(5)); empty if it cannot be read.
+    fn read_environment(&self, pid: i32) -> Vec<u8> {
+        match &self.environments {
+            Some(reader) => reader.read(pid),
+            None => self.read_start_of(pid, "environ", MAX_ENVIRONMENT),
+        }
+    }
+
+    /// Returns the first bytes of a file of a process; none if it cannot be read.
+    fn read_start_of(&self, pid: i32, file: &str, limit: u64) -> Vec<u8> {
+        let path = self.root.join(pid.to_string()).join(file);
+        let mut bytes = Vec::new();
+        let _ = fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+        bytes
     }
 
     /// Reads what a process is, as far as this daemon may: the environment of another user's process it may not.
     pub(crate) fn read_facts(&self, host_pid: i32) -> ProcessFacts {
-        let mut command_line = Vec::new();
-        let file = fs::File::open(self.root.join(host_pid.to_string()).join("cmdline"));
-        let _ = file.and_then(|file| file.take(MAX_COMMAND_LINE).read_to_end(&mut command_line));
-        let environment = match &self.environments {
-            Some(reader) => reader.read(host_pid),
-            None => read_environment(host_pid),
-        };
-        ProcessFacts::read(&command_line, &environment)
+        let command_line = self.read_start_of(host_pid, "cmdline", MAX_COMMAND_LINE);
+        ProcessFacts::read(&command_line, &self.read_environment(host_pid))
     }
 
     /// Returns the real user of a process, and when it started, in clock ticks since the host did: no two processes of one
@@ -280,6 +294,24 @@ mod tests {
             (Some(3), Some(1), Some("sleep"))
         );
         assert!(procfs.read_identity(pid).is_err());
+    }
+
+    #[test]
+    fn ranks_and_names_come_from_the_environment_and_the_command_line() {
+        let (dir, procfs) = fake_procfs();
+        let write = |pid: &str, file: &str, text: &str| {
+            fs::write(dir.path().join(pid).join(file), text.replace(' ', "\0")).unwrap();
+        };
+        write("200", "cmdline", "python /usr/bin/torchrun train.py");
+        write("300", "cmdline", "python /job/train.py");
+        write("300", "environ", "HOME=/ RANK=12");
+        let mut facts = PidFacts::default();
+        procfs.look_up_traits(&[200, 300, 999], true, &mut facts);
+        assert_eq!((facts.ranks, facts.roles), ([(300, 12)].into(), [(200, ProcessRole::Launcher)].into()));
+        assert_eq!(facts.names, [(200, "torchrun".to_owned()), (300, "train.py".to_owned())].into());
+        let mut facts = PidFacts::default();
+        procfs.look_up_traits(&[300], false, &mut facts);
+        assert!(facts.names.is_empty());
     }
 
     #[test]

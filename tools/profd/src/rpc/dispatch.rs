@@ -14,6 +14,7 @@ use crate::certs::measure_certificates;
 use crate::core::access::{Access, Permission};
 use crate::core::handler::health::handle_health;
 use crate::core::handler::processes::{FactsByPid, ProcessListFacts, handle_process_list};
+use crate::core::handler::progress::{handle_clock, handle_config_states};
 use crate::core::handler::status::{StatusFacts, handle_status};
 use crate::core::handler::trace::{self, TraceFacts, audit_target, check_config, handle_trace};
 use crate::core::handler::{dcgm::handle_dcgm, version::handle_version};
@@ -43,6 +44,12 @@ pub(crate) async fn answer_request(context: &RpcContext, peer: &RpcPeer, request
             Request::Status { extended } => look_up_and_handle_status(context, access, extended).await,
             Request::Processes(page) => look_up_and_list_processes(context, access, page).await,
             Request::Health => handle_health(collect_health(context)),
+            Request::ConfigStates { trace_ids } => {
+                let state = &context.state;
+                look_up(state, DaemonState::reap_dead_processes).await;
+                handle_config_states(&state.registry(), state.uptime(), &access.scope(), &trace_ids)
+            }
+            Request::Clock => handle_clock(read_wall_clock()),
             Request::OnDemand(request) => look_up_and_handle_trace(context, access, request).await,
             Request::DcgmPause { .. } | Request::DcgmResume => handle_dcgm(function),
         },
@@ -215,7 +222,8 @@ async fn look_up_and_handle_trace(
         let (mut pids, false_claims) =
             state.procfs.look_up_pids(&claimants, &requested, |uid| users.may_contain(uid));
         let job_pids = state.registry().list_job_pids(state.uptime(), lent.job_id);
-        pids.roles = state.procfs.look_up_roles(&job_pids);
+        let needs_names = lent.selection.as_ref().is_some_and(|selection| !selection.names.is_empty());
+        state.procfs.look_up_traits(&job_pids, needs_names, &mut pids);
         (pids, false_claims)
     });
     let (pids, false_claims) = lookup.await.unwrap_or_default();
@@ -258,6 +266,12 @@ fn perform_effects(state: &DaemonState, effects: Vec<Effect>) {
             Effect::CountFalseAncestors(n) => state.counters.false_ancestors.add(n),
         }
     }
+}
+
+/// Returns the time of the wall clock in nanoseconds since the Unix epoch.
+fn read_wall_clock() -> i64 {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// Returns a random id below 2^63: some readers of a trace take it for a signed number.

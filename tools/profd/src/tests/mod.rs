@@ -250,6 +250,7 @@ fn on_demand(job_id: i64, pids: &[i32]) -> Value {
         job_id,
         pids: pids.to_vec(),
         process_limit: 1000,
+        selection: None,
         user: None,
         expand: false,
         extended: true,

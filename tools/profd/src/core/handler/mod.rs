@@ -3,6 +3,7 @@
 pub(crate) mod dcgm;
 pub(crate) mod health;
 pub(crate) mod processes;
+pub(crate) mod progress;
 pub(crate) mod status;
 pub(crate) mod trace;
 pub(crate) mod version;

@@ -9,6 +9,7 @@ use crate::core::outcome::{Effect, HandlerOutcome, RpcReply};
 use crate::core::output_roots::OutputRoots;
 use crate::core::process_scope::ProcessScope;
 use crate::core::registry::pid_match::PidFacts;
+use crate::core::registry::selection::check_patterns;
 use crate::core::registry::trace_request::{RETURN_TIME, TraceCommand};
 use crate::core::registry::{Registry, Uptime};
 
@@ -60,6 +61,9 @@ pub(crate) fn check_config(
     let config = Config::parse(&request.config).map_err(|e| reject(ErrorCode::Config, e.to_string()))?;
     if config.get(TRACE_ID).is_some() {
         return Err(reject(ErrorCode::Config, format!("config key {TRACE_ID} is set by the daemon only")));
+    }
+    if let Some(selection) = &request.selection {
+        check_patterns(selection).map_err(|reason| reject(ErrorCode::Request, reason))?;
     }
     if let Some(path) = config.get(LOG_FILE).filter(|_| request.expand) {
         check_placeholders(path).map_err(|reason| reject(ErrorCode::Config, reason))?;
@@ -153,6 +157,7 @@ mod tests {
             job_id: 0,
             pids: pids.into(),
             process_limit: 3,
+            selection: None,
             user: None,
             expand: false,
             extended: false,

@@ -7,13 +7,16 @@
 //! `SCM_CREDENTIALS`), not by the pid that the message claims, and by its job: one process may hold two profilers that
 //! name different jobs. Two users who name the same job have a job each.
 
+mod config_history;
 pub(crate) mod last_request;
 pub(crate) mod pid_match;
 mod process;
 pub(crate) mod process_facts;
 pub(crate) mod process_role;
+pub(crate) mod process_traits;
 mod profiler_state;
 pub(crate) mod rejections;
+pub(crate) mod selection;
 pub(crate) mod snapshot;
 mod status;
 mod table;

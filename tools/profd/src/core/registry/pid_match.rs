@@ -46,10 +46,21 @@ pub(crate) struct PidFacts {
     pub(crate) host_owners: BTreeMap<i32, u32>,
     /// The roles of the processes of the job, by host pid, as far as they are not [`ProcessRole::Trainer`].
     pub(crate) roles: BTreeMap<i32, ProcessRole>,
+    /// The ranks of the processes of the job, by host pid, as far as they are known. A launcher and a helper have none: what
+    /// their environment says is the rank of another process.
+    pub(crate) ranks: BTreeMap<i32, i64>,
+    /// The names of what the processes of the job run, by host pid, if the request selects by name.
+    pub(crate) names: BTreeMap<i32, String>,
 }
 
 impl PidFacts {
-    fn role_of(&self, host_pid: i32) -> ProcessRole {
+    /// Returns the rank of a process, unless it is a launcher or a helper.
+    pub(super) fn rank_of(&self, host_pid: i32) -> Option<i64> {
+        let is_trainer = self.role_of(host_pid) == ProcessRole::Trainer;
+        self.ranks.get(&host_pid).filter(|_| is_trainer).copied()
+    }
+
+    pub(super) fn role_of(&self, host_pid: i32) -> ProcessRole {
         self.roles.get(&host_pid).copied().unwrap_or_default()
     }
 }
@@ -71,6 +82,10 @@ pub(super) struct MatchedProcesses {
     pub(super) ambiguous: BTreeSet<i32>,
     /// Requested pids that some process has.
     pub(super) known: BTreeSet<i32>,
+    /// Requested ranks that no process has.
+    pub(super) unknown_ranks: Vec<i64>,
+    /// Processes whose rank is not known, if ranks are requested.
+    pub(super) without_rank: u64,
 }
 
 impl Claimant {
@@ -123,6 +138,7 @@ impl Registry {
         let mut matched = MatchedProcesses::default();
         if request.all_pids() {
             matched.keys = in_scope.map(|(key, _)| *key).collect();
+            matched.select(request.selection.as_ref(), facts);
             matched.order(facts);
             return matched;
         }
@@ -135,7 +151,11 @@ impl Registry {
             .collect();
         let mut by_namespace: Vec<(i32, ProcessKey)> = Vec::new();
         for (key, process) in in_scope {
-            match find_pid(key, process, &requested, &exact, facts) {
+            let found = match request.selection {
+                Some(_) => find_own_pid(key, process, &requested),
+                None => find_pid(key, process, &requested, &exact, facts),
+            };
+            match found {
                 Some((pid, PidScope::Host)) => {
                     matched.keys.push(*key);
                     matched.known.insert(pid);
@@ -157,6 +177,7 @@ impl Registry {
             }
             matched.known.insert(pid);
         }
+        matched.select(request.selection.as_ref(), facts);
         matched.order(facts);
         matched
     }
@@ -174,6 +195,18 @@ impl MatchedProcesses {
         });
         self.keys.sort_by_key(|key| facts.role_of(key.host_pid));
     }
+}
+
+/// Finds a requested pid that a process has itself; that of the host first.
+fn find_own_pid(
+    key: &ProcessKey,
+    process: &RegisteredProcess,
+    requested: &HashSet<i32>,
+) -> Option<(i32, PidScope)> {
+    if requested.contains(&key.host_pid) {
+        return Some((key.host_pid, PidScope::Host));
+    }
+    requested.contains(&process.pid).then_some((process.pid, PidScope::Namespace))
 }
 
 /// Finds a requested pid that a process has, itself or as that of a confirmed ancestor; one of the host first.

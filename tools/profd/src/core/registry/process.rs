@@ -50,6 +50,11 @@ pub(super) struct RegisteredProcess {
     pub(super) last_message: Uptime,
     pub(super) last_poll: Option<Uptime>,
     pub(super) pending: Option<PendingConfig>,
+    /// The id of the last config that was made pending.
+    pub(super) last_trace_id: Option<u64>,
+    /// Whether the last poll asked for trace requests. libkineto asks for none while its profiler runs (pytorch/kineto
+    /// 0062cff, `libkineto/src/ConfigLoader.cpp`, `readOnDemandConfigFromDaemon`).
+    pub(super) accepts_traces: bool,
     /// The last `npuTraceStatus`.
     pub(super) trace: Option<FunctionReport>,
     /// The last `npuMonitorStatus`.
@@ -80,6 +85,8 @@ impl RegisteredProcess {
             last_message: now,
             last_poll: None,
             pending: None,
+            last_trace_id: None,
+            accepts_traces: true,
             trace: None,
             monitor: None,
             monitor_ends: None,

@@ -26,15 +26,13 @@ pub(crate) struct ProcessFacts {
     pub(crate) namespace: Option<String>,
 }
 
-/// Variables with the rank of a process, the first that is set counts: torchrun and others, Open MPI, MPICH, Slurm.
-const RANK: [&str; 4] = ["RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"];
+/// Variables with the rank of a process, the most reliable first: that of torchrun, DeepSpeed and accelerate; of MindSpore's
+/// msrun; of Open MPI; of PMIx and PMI (MPICH, Intel MPI).
+const RANK: [&str; 5] = ["RANK", "RANK_ID", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"];
 /// The same of its rank on the host.
-const LOCAL_RANK: [&str; 4] =
-    ["LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"];
+const LOCAL_RANK: [&str; 3] = ["LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID"];
 /// The same of the number of ranks.
-const WORLD_SIZE: [&str; 4] = ["WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS"];
-/// How many of those are about the process itself. srun gives its variables to a launcher, which passes them on.
-const OF_PROCESS: usize = 3;
+const WORLD_SIZE: [&str; 3] = ["WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"];
 
 /// Usual names for the name of a pod in its own environment (Kubernetes, downward API); `HOSTNAME` is the same there.
 const POD: [&str; 3] = ["POD_NAME", "MY_POD_NAME", "K8S_POD_NAME"];
@@ -46,19 +44,20 @@ impl ProcessFacts {
     pub(crate) fn read(command_line: &[u8], environment: &[u8]) -> Self {
         let role = ProcessRole::of_command_line(command_line);
         let variables = Variables(environment);
-        let ranks = |names: &'static [&'static str; 4]| {
-            // A launcher under srun has a rank of its own, which is not that of a training process.
-            let known = if role == ProcessRole::Launcher { &names[..OF_PROCESS] } else { &names[..] };
-            variables.first(known).and_then(|text| text.parse().ok()).filter(|n: &i64| *n >= 0)
+        let number = |names: &[&str], of_slurm: &str| {
+            // srun gives a launcher a rank of its own, which is not that of the processes that it starts with it
+            // (srun(1), OUTPUT ENVIRONMENT VARIABLES).
+            let slurm = || (role != ProcessRole::Launcher).then(|| variables.number(of_slurm)).flatten();
+            names.iter().find_map(|name| variables.number(name)).or_else(slurm)
         };
         let is_pod = variables.get("KUBERNETES_SERVICE_HOST").is_some();
         let pod = variables.first(&POD).or_else(|| variables.get("HOSTNAME").filter(|_| is_pod));
         Self {
             command: describe_command(command_line),
             role,
-            rank: ranks(&RANK),
-            local_rank: ranks(&LOCAL_RANK),
-            world_size: ranks(&WORLD_SIZE),
+            rank: number(&RANK, "SLURM_PROCID"),
+            local_rank: number(&LOCAL_RANK, "SLURM_LOCALID"),
+            world_size: number(&WORLD_SIZE, "SLURM_NTASKS"),
             slurm_job_id: variables.get("SLURM_JOB_ID"),
             slurm_job_name: variables.get("SLURM_JOB_NAME"),
             slurm_account: variables.get("SLURM_JOB_ACCOUNT"),
@@ -95,6 +94,11 @@ impl Variables<'_> {
             |entry: &[u8]| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec);
         let value = self.0.split(|b| *b == 0).find_map(value)?;
         bounded_text(&value)
+    }
+
+    /// A number that is not negative.
+    fn number(&self, name: &str) -> Option<i64> {
+        self.get(name)?.trim().parse().ok().filter(|n| *n >= 0)
     }
 
     fn first(&self, names: &[&str]) -> Option<String> {

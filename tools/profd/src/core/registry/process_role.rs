@@ -49,21 +49,46 @@ impl ProcessRole {
         if arguments.iter().any(|argument| has_mark(argument)) {
             return Self::Helper;
         }
-        // `torchrun …`, `python torchrun …`, `python -u -m torch.distributed.run …`: what is run is the first argument
-        // that is not an option, behind the interpreter.
-        let is_python = |argument: &str| file_name(argument).starts_with("python");
-        let mut rest = arguments.iter().map(AsRef::as_ref).skip_while(|argument| is_python(argument));
-        while let Some(argument) = rest.next() {
-            if argument == "-m" {
-                let module = rest.next().unwrap_or_default();
-                return if LAUNCHER_MODULES.contains(&module) { Self::Launcher } else { Self::Trainer };
-            }
-            if !argument.starts_with('-') {
-                let is_launcher = LAUNCHER_PROGRAMS.contains(&file_name(argument));
-                return if is_launcher { Self::Launcher } else { Self::Trainer };
-            }
+        let is_launcher = match find_argument(&arguments) {
+            Some(RunArgument::Module(module)) => LAUNCHER_MODULES.contains(&module),
+            Some(RunArgument::File(file)) => LAUNCHER_PROGRAMS.contains(&file_name(file)),
+            None => false,
+        };
+        if is_launcher { Self::Launcher } else { Self::Trainer }
+    }
+}
+
+/// The argument of a command line that says what is run.
+enum RunArgument<'a> {
+    /// Of Python's `-m`.
+    Module(&'a str),
+    File(&'a str),
+}
+
+/// Finds what is run: `torchrun …`, `python torchrun …`, `python -u -m torch.distributed.run …`: the first argument that is
+/// not an option, behind the interpreter.
+fn find_argument<'a>(arguments: &'a [std::borrow::Cow<'_, str>]) -> Option<RunArgument<'a>> {
+    let is_python = |argument: &str| file_name(argument).starts_with("python");
+    let mut rest = arguments.iter().map(AsRef::as_ref).skip_while(|argument| is_python(argument));
+    while let Some(argument) = rest.next() {
+        if argument == "-m" {
+            return rest.next().map(RunArgument::Module);
         }
-        Self::Trainer
+        if !argument.starts_with('-') {
+            return Some(RunArgument::File(argument));
+        }
+    }
+    None
+}
+
+/// Returns the name of what a command line runs: of a script, a module or, without either, the program itself.
+pub(super) fn find_program(command_line: &[u8]) -> String {
+    let arguments: Vec<_> =
+        command_line.split(|b| *b == 0).take(MAX_ARGUMENTS).map(String::from_utf8_lossy).collect();
+    match find_argument(&arguments) {
+        Some(RunArgument::Module(module)) => module.to_owned(),
+        Some(RunArgument::File(file)) if !file.is_empty() => file_name(file).to_owned(),
+        _ => arguments.first().map(|program| file_name(program).to_owned()).unwrap_or_default(),
     }
 }
 

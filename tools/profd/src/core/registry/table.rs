@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::ipc::message::{ACTIVITIES, Poll, Register, Status};
+use common::rpc::progress::{ConfigProgress, ConfigState};
 
+use super::config_history::ConfigHistory;
 use super::last_request::RequestOutcome;
 use super::process::{ProcessKey, RegisteredProcess, SenderId, Uptime};
 use super::profiler_state::{FunctionReport, to_function_state};
 use super::rejections::Rejections;
+use crate::core::process_scope::ProcessScope;
 use crate::core::user_shares::{NoRoom, UserShares};
 
 /// Maximum number of devices kept for one process; more than any host has.
@@ -82,6 +85,8 @@ pub(crate) struct Registry {
     pub(crate) rejections: Rejections,
     /// The time of the last search of a full table for expired entries.
     last_search: Option<Uptime>,
+    /// What became of the configs of the last requests.
+    pub(super) history: ConfigHistory,
     /// Removals that the next [`Registry::remove_expired`] reports.
     pub(super) unreported: RemovedCounts,
 }
@@ -95,6 +100,7 @@ impl Registry {
             shares: UserShares::new(limits.max_processes, limits.is_shared),
             rejections: Rejections::default(),
             last_search: None,
+            history: ConfigHistory::default(),
             unreported: RemovedCounts::default(),
         }
     }
@@ -130,13 +136,13 @@ impl Registry {
         let key = ProcessKey::new(message.job_id, sender);
         let process = self.note_message(now, message.job_id, sender, message.leaf())?;
         process.last_poll = Some(now);
+        process.accepts_traces = message.config_type & ACTIVITIES != 0;
         let ancestors = message.pids.get(1..).unwrap_or_default();
         let ancestors = &ancestors[..ancestors.len().min(MAX_CLAIMED_ANCESTORS)];
         if *process.claimed_ancestors != *ancestors {
             process.claimed_ancestors = ancestors.into();
         }
-        let asks_for_activities = message.config_type & ACTIVITIES != 0;
-        let config = process.unexpired_config(now, expiry).filter(|_| asks_for_activities);
+        let config = process.unexpired_config(now, expiry).filter(|_| process.accepts_traces);
         Ok(config.map(|c| ConfigDelivery { key, text: c.text.clone(), trace_id: c.trace_id }))
     }
 
@@ -145,6 +151,8 @@ impl Registry {
         if let Some(process) = self.processes.get_mut(&key) {
             if process.pending.as_ref().is_some_and(|p| p.trace_id == trace_id) {
                 process.clear_pending(now, RequestOutcome::Delivered);
+                let at = process.last_poll.unwrap_or(process.last_message);
+                self.history.note(Some(trace_id), ConfigProgress::Fetched, at);
             }
         }
     }
@@ -187,6 +195,7 @@ impl Registry {
         for (job_id, uid) in self.jobs.remove(&host_pid).unwrap_or_default() {
             if let Some(process) = self.processes.remove(&ProcessKey { job_id, uid, host_pid }) {
                 self.shares.remove(process.account);
+                self.history.note(process.last_trace_id, ConfigProgress::EndedAfter, process.last_message);
                 removed.processes += 1;
                 removed.configs += u64::from(process.pending.is_some());
             }
@@ -200,12 +209,13 @@ impl Registry {
         let RegistryLimits { keep_alive, config_expiry, .. } = self.limits;
         self.rejections.forget_old(now, keep_alive);
         let mut removed = std::mem::take(&mut self.unreported);
-        let (jobs, shares) = (&mut self.jobs, &mut self.shares);
+        let (jobs, shares, history) = (&mut self.jobs, &mut self.shares, &mut self.history);
         self.processes.retain(|key, process| {
             let is_live = process.is_live(now, keep_alive);
             let has_config = is_live && process.unexpired_config(now, config_expiry).is_some();
             if !has_config && process.pending.is_some() {
                 process.clear_pending(now, RequestOutcome::Expired);
+                history.note(process.last_trace_id, ConfigProgress::Expired, now);
                 removed.configs += 1;
             }
             if !is_live {
@@ -216,6 +226,33 @@ impl Registry {
             is_live
         });
         removed
+    }
+
+    /// Returns what became of the configs with these ids, as far as their processes are in `scope` and they are not
+    /// forgotten.
+    pub(crate) fn list_config_states(
+        &self,
+        now: Uptime,
+        scope: &ProcessScope,
+        trace_ids: &[u64],
+    ) -> Vec<ConfigState> {
+        let state = |id: &u64| {
+            let record = self.history.get(*id).filter(|r| scope.contains(r.key.job_id, r.key.uid))?;
+            let mut state = record.to_state(*id, now);
+            // A process that has expired and a config that has are removed at intervals only: say it as it is now.
+            let process = self.processes.get(&record.key).filter(|p| p.is_live(now, self.limits.keep_alive));
+            if let Some(process) = process {
+                let ms = |at: Uptime| u64::try_from(now.saturating_sub(at).as_millis()).unwrap_or(u64::MAX);
+                state.last_poll_ms = process.last_poll.map(ms);
+                state.profiler_busy = !process.accepts_traces;
+                let is_expired = process.unexpired_config(now, self.limits.config_expiry).is_none();
+                if state.state == ConfigProgress::Pending && is_expired {
+                    state.state = ConfigProgress::Expired;
+                }
+            }
+            Some(state)
+        };
+        trace_ids.iter().filter_map(state).collect()
     }
 
     /// Returns the number of pending configs.
@@ -268,6 +305,7 @@ impl Registry {
         if !process.is_live(now, self.limits.keep_alive) {
             self.unreported.processes += 1;
             self.unreported.configs += u64::from(process.pending.is_some());
+            self.history.note(process.last_trace_id, ConfigProgress::Expired, now);
             *process = RegisteredProcess::new(pid, process.account, now);
         }
         process.pid = pid;

@@ -126,6 +126,7 @@ fn on_demand(job_id: i64, pids: &[i32], process_limit: u32) -> OnDemand {
         job_id,
         pids: pids.to_vec(),
         process_limit,
+        selection: None,
         user: None,
         expand: false,
         extended: true,

@@ -18,8 +18,9 @@ use super::process::ProcessKey;
 /// | `%H` | pid on the host |
 /// | `%p` | pid of the process, in its own pid namespace |
 /// | `%j` | job id |
+/// | `%r` | rank, or `unknown` |
 /// | `%%` | `%` |
-fn expand_placeholders(path: &str, host_name: &str, key: ProcessKey, pid: i32) -> String {
+fn expand_placeholders(path: &str, host_name: &str, key: ProcessKey, pid: i32, rank: Option<i64>) -> String {
     let mut expanded = String::with_capacity(path.len());
     let mut chars = path.chars();
     while let Some(c) = chars.next() {
@@ -32,6 +33,10 @@ fn expand_placeholders(path: &str, host_name: &str, key: ProcessKey, pid: i32) -
             Some('H') => expanded.push_str(&key.host_pid.to_string()),
             Some('p') => expanded.push_str(&pid.to_string()),
             Some('j') => expanded.push_str(&key.job_id.to_string()),
+            Some('r') => match rank {
+                Some(rank) => expanded.push_str(&rank.to_string()),
+                None => expanded.push_str("unknown"),
+            },
             Some('%') => expanded.push('%'),
             // Not reached: `common::rpc::config::check_placeholders` comes first.
             other => expanded.extend(['%'].into_iter().chain(other)),
@@ -63,10 +68,15 @@ impl<'a> TraceOutputs<'a> {
     }
 
     /// Returns the text of the config for a process, and the path in it if that is not the one of the request.
-    pub(super) fn config_for(&mut self, key: ProcessKey, pid: i32) -> (String, Option<String>) {
+    pub(super) fn config_for(
+        &mut self,
+        key: ProcessKey,
+        pid: i32,
+        rank: Option<i64>,
+    ) -> (String, Option<String>) {
         let Some(requested) = self.config.get(LOG_FILE) else { return (self.config.to_string(), None) };
         let mut path = match self.host_name {
-            Some(host_name) => expand_placeholders(requested, host_name, key, pid),
+            Some(host_name) => expand_placeholders(requested, host_name, key, pid, rank),
             None => requested.to_owned(),
         };
         // Ascend's profilers make a directory of their own in the path, which carries host name, pid and time.
@@ -93,22 +103,29 @@ mod tests {
     fn processes_of_one_pid_are_told_different_files() {
         let config = Config::parse("ACTIVITIES_LOG_FILE=/tmp/t.json\nA=1").unwrap();
         let mut outputs = TraceOutputs::new(&config, None);
-        assert_eq!(outputs.config_for(key(100), 1), (config.to_string(), None));
-        let (text, path) = outputs.config_for(key(200), 1);
+        assert_eq!(outputs.config_for(key(100), 1, None), (config.to_string(), None));
+        let (text, path) = outputs.config_for(key(200), 1, None);
         assert_eq!(path.as_deref(), Some("/tmp/t_200.json"));
         assert_eq!(text, "ACTIVITIES_LOG_FILE=/tmp/t_200.json\nA=1");
-        assert_eq!(outputs.config_for(key(300), 2).1, None);
+        assert_eq!(outputs.config_for(key(300), 2, None).1, None);
         // A directory is not a file: its users do not collide there.
         let config = Config::parse("ACTIVITIES_LOG_FILE=/data/prof").unwrap();
         let mut outputs = TraceOutputs::new(&config, None);
-        assert_eq!((outputs.config_for(key(1), 1).1, outputs.config_for(key(2), 1).1), (None, None));
+        assert_eq!(
+            (outputs.config_for(key(1), 1, None).1, outputs.config_for(key(2), 1, None).1),
+            (None, None)
+        );
     }
 
     #[test]
     fn placeholders_are_expanded_on_request_only() {
         let config = Config::parse("ACTIVITIES_LOG_FILE=/tmp/%h-%j-%H-%p-100%%.json").unwrap();
-        let expanded = TraceOutputs::new(&config, Some("node7")).config_for(key(100), 1).1;
+        let expanded = TraceOutputs::new(&config, Some("node7")).config_for(key(100), 1, None).1;
         assert_eq!(expanded.as_deref(), Some("/tmp/node7-9-100-1-100%.json"));
-        assert_eq!(TraceOutputs::new(&config, None).config_for(key(100), 1).1, None);
+        assert_eq!(TraceOutputs::new(&config, None).config_for(key(100), 1, None).1, None);
+        let config = Config::parse("ACTIVITIES_LOG_FILE=/tmp/rank%r.json").unwrap();
+        let mut outputs = TraceOutputs::new(&config, Some("node7"));
+        assert_eq!(outputs.config_for(key(100), 1, Some(12)).1.as_deref(), Some("/tmp/rank12.json"));
+        assert_eq!(outputs.config_for(key(200), 2, None).1.as_deref(), Some("/tmp/rankunknown.json"));
     }
 }

@@ -6,6 +6,7 @@ use common::rpc::config::Config;
 use common::rpc::message::{
     Busy, CommandStatus, JobCount, OnDemand, OnDemandDetail, OnDemandReply, RejectedSenders, Triggered,
 };
+use common::rpc::progress::ConfigProgress;
 
 use super::last_request::MonitorCommand;
 use super::pid_match::{MatchedProcesses, PidFacts};
@@ -52,6 +53,10 @@ pub(crate) struct TraceOutcome {
     pub(crate) unknown_pids: Vec<i32>,
     /// Requested pids that processes have in pid namespaces of their own, but that do not count there.
     pub(crate) ambiguous_pids: Vec<i32>,
+    /// The request has conditions beyond job, user and pids.
+    selected: bool,
+    unknown_ranks: Vec<i64>,
+    without_rank: u64,
     /// Matching processes in which the command cannot take effect, by the status that they reported.
     pub(crate) blocked: Vec<(i32, CommandStatus)>,
     /// Each matching process with what became of it, for the audit trail.
@@ -105,14 +110,19 @@ impl Registry {
                 given = Some(trace_id);
                 // An expired config that was not removed yet is replaced, and counts as expired.
                 self.unreported.configs += u64::from(process.pending.is_some());
-                let (text, log_file) = outputs.config_for(key, process.pid);
+                let rank = command.facts.rank_of(key.host_pid);
+                let (text, log_file) = outputs.config_for(key, process.pid, rank);
                 process.set_pending(now, PendingConfig::new(&text, trace_id, now, monitor));
+                self.history.note(process.last_trace_id, ConfigProgress::Expired, now);
+                process.last_trace_id = Some(trace_id);
+                self.history.add(trace_id, key, now);
                 outcome.triggered.push(Triggered {
                     pid: process.pid,
                     trace_id: trace_id.to_string(),
                     host_pid: (process.pid != key.host_pid).then_some(key.host_pid),
                     uid: Some(key.uid),
                     user: user.clone(),
+                    rank,
                     log_file,
                 });
                 ProcessResult::Triggered
@@ -153,6 +163,9 @@ impl Registry {
             registered: jobs.values().sum(),
             unknown_pids: requested.iter().filter(|pid| !found.known.contains(pid)).copied().collect(),
             ambiguous_pids: found.ambiguous.iter().copied().collect(),
+            selected: request.selection.is_some(),
+            unknown_ranks: found.unknown_ranks.clone(),
+            without_rank: found.without_rank,
             jobs: jobs.into_iter().take(MAX_LISTED_JOBS).map(to_count).collect(),
             rejected: self.rejections.list(now, accounts, |uid| scope.contains_user(uid)),
             started: command.started,
@@ -202,6 +215,9 @@ impl TraceOutcome {
             jobs: self.jobs,
             unknown_pids: self.unknown_pids,
             ambiguous_pids: self.ambiguous_pids,
+            selected: self.selected,
+            unknown_ranks: self.unknown_ranks,
+            without_rank: self.without_rank,
             beyond_limit: self.beyond_limit,
             busy: self.busy,
             triggered: self.triggered,

@@ -1,0 +1,188 @@
+//! The hosts of a Slurm job or of the pods of a Kubernetes selector, from the programs of these systems as they are.
+
+use std::net::IpAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{anyhow, bail};
+use common::error::HintExt;
+use common::program::run_program;
+
+use crate::connection_args::ConnectionArgs;
+use crate::daemon_address::{DaemonAddress, parse_daemons};
+use crate::host_list::expand_host_lists;
+
+/// Maximum time that one of the programs may take.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Maximum output of one, in bytes: a line for each of many thousand nodes or pods.
+const OUTPUT: u64 = 16 << 20;
+
+/// The fields of each pod, as `kubectl get --output=jsonpath` prints them (kubernetes.io, "JSONPath Support"; the fields
+/// are those of the API's PodStatus and PodSpec, v1).
+const POD_FIELDS: &str = "jsonpath={range .items[*]}{.status.phase}{\"\\t\"}{.spec.nodeName}{\"\\t\"}{.status.hostIP}{\"\\t\"}\
+                          {.status.podIP}{\"\\n\"}{end}";
+
+/// Where the daemon of a pod runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PodAddress {
+    /// On the node of the pod.
+    #[default]
+    Node,
+    /// In the pod itself.
+    Pod,
+}
+
+/// The daemons of a run.
+#[derive(Debug, Default)]
+pub(crate) struct DaemonList {
+    pub(crate) daemons: Vec<DaemonAddress>,
+    /// The id of the Slurm job whose hosts they are.
+    pub(crate) slurm_job_id: Option<i64>,
+}
+
+impl DaemonList {
+    /// Finds the daemons of `--hosts`, `--slurm` or `--k8s`, or the one of `--hostname`.
+    ///
+    /// # Errors
+    /// A list is malformed or empty, or a program fails.
+    pub(crate) fn find(connection: &ConnectionArgs) -> anyhow::Result<Self> {
+        let port = connection.port;
+        if let Some(job) = &connection.slurm {
+            let (job_id, nodes) = find_slurm_nodes(job)?;
+            return Ok(Self { daemons: parse_daemons("--slurm", &nodes, port)?, slurm_job_id: job_id });
+        }
+        let daemons = if let Some(selector) = &connection.k8s {
+            find_pod_daemons(connection, selector)?
+        } else if connection.hosts.is_empty() {
+            parse_daemons("--hostname", std::slice::from_ref(&connection.hostname), port)?
+        } else {
+            parse_daemons("--hosts", &expand_host_lists(&connection.hosts)?, port)?
+        };
+        Ok(Self { daemons, slurm_job_id: None })
+    }
+}
+
+/// Checks the id of a Slurm job: `123`, `123_4` of an array, `123+1` of a heterogeneous job (squeue(1), `--jobs`).
+pub(crate) fn parse_slurm_job(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.split(['_', '+']).collect();
+    let is_number =
+        |part: &&str| !part.is_empty() && part.len() <= 18 && part.bytes().all(|b| b.is_ascii_digit());
+    if parts.len() <= 2 && parts.iter().all(is_number) {
+        return Ok(text.to_owned());
+    }
+    Err("must be a job id such as 123, 123_4 or 123+1".to_owned())
+}
+
+/// Asks Slurm for the nodes of a job. Returns its `SLURM_JOB_ID` too, if the job has only one.
+///
+/// `squeue` prints the id (`%A`) and the nodes (`%N`) of each part of the job, such as `123|node[001-004]`;
+/// `scontrol show hostnames` prints the nodes of such a list one a line (squeue(1), scontrol(1), Slurm 22.05).
+fn find_slurm_nodes(job: &str) -> anyhow::Result<(Option<i64>, Vec<String>)> {
+    let jobs = format!("--jobs={job}");
+    let args = ["--noheader", "--states=RUNNING", "--format=%A|%N", &jobs];
+    let listed = ask("squeue", &args, "--slurm")?;
+    let (mut ids, mut lists) = (std::collections::BTreeSet::new(), Vec::new());
+    for line in listed.lines().map(str::trim).filter(|l| !l.is_empty()) {
+        let fields = line.split_once('|').map(|(id, nodes)| (id.trim().parse::<i64>(), nodes.trim()));
+        let Some((Ok(id), nodes)) = fields else {
+            bail!("--slurm: squeue printed {line:?}, which is not JOBID|NODELIST");
+        };
+        ids.insert(id);
+        lists.extend((!nodes.is_empty()).then(|| nodes.to_owned()));
+    }
+    if lists.is_empty() {
+        return Err(anyhow!("--slurm: no node runs job {job}")).hint("see `squeue --jobs` for its state");
+    }
+    let list = lists.join(",");
+    // An argument that begins with a dash would be taken for an option.
+    if list.starts_with('-') {
+        bail!("--slurm: squeue printed the node list {list:?}");
+    }
+    let names = ask("scontrol", &["show", "hostnames", &list], "--slurm")?;
+    let nodes = names.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect();
+    let job_id = ids.first().copied().filter(|_| ids.len() == 1);
+    Ok((job_id, nodes))
+}
+
+/// Asks Kubernetes for the running pods of a selector, and returns one daemon for each node or pod.
+fn find_pod_daemons(connection: &ConnectionArgs, selector: &str) -> anyhow::Result<Vec<DaemonAddress>> {
+    let selector_arg = format!("--selector={selector}");
+    let output = format!("--output={POD_FIELDS}");
+    let mut args = vec!["get", "pods", &selector_arg, &output];
+    let namespace = connection.k8s_namespace.as_ref().map(|name| format!("--namespace={name}"));
+    args.extend(namespace.as_deref());
+    let listed = ask("kubectl", &args, "--k8s")?;
+    let daemons = parse_pods(&listed, connection.k8s_address, connection.port)?;
+    if daemons.is_empty() {
+        return Err(anyhow!("--k8s: no pod that runs matches {selector:?}"))
+            .hint("give the namespace with --k8s-namespace; see `kubectl get pods --selector`");
+    }
+    Ok(daemons)
+}
+
+/// Parses what `kubectl` prints: phase, node, address of the node, address of the pod, separated by tabs.
+fn parse_pods(text: &str, at: PodAddress, port: u16) -> anyhow::Result<Vec<DaemonAddress>> {
+    let mut daemons: Vec<DaemonAddress> = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    for line in text.lines().filter(|l| !l.is_empty()) {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [phase, node, host_ip, pod_ip] = fields[..] else {
+            bail!("--k8s: kubectl printed {line:?}, which is not PHASE, NODE, HOSTIP and PODIP");
+        };
+        // A pod that does not run has no addresses.
+        if phase != "Running" {
+            continue;
+        }
+        let (name, ip) = match at {
+            PodAddress::Node => (node, host_ip),
+            PodAddress::Pod => (pod_ip, pod_ip),
+        };
+        let ip: IpAddr = ip.parse().map_err(|_| anyhow!("--k8s: kubectl printed the address {ip:?}"))?;
+        let daemon = DaemonAddress { ip: Some(ip), ..DaemonAddress::parse(name, port)? };
+        if seen.insert(daemon.clone()) {
+            daemons.push(daemon);
+        }
+    }
+    Ok(daemons)
+}
+
+/// Runs one of the programs, with the environment of this process: their configuration is in it.
+fn ask(program: &str, args: &[&str], option: &str) -> anyhow::Result<String> {
+    let mut command = Command::new(program);
+    command.args(args).env("LC_ALL", "C");
+    // squeue(1): these would change what it prints.
+    for variable in ["SQUEUE_FORMAT", "SQUEUE_FORMAT2", "SQUEUE_STATES", "SQUEUE_ARRAY"] {
+        command.env_remove(variable);
+    }
+    run_program(&mut command, DEADLINE, OUTPUT).map_err(|reason| anyhow!("{option}: {program}: {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn job_ids_are_those_of_slurm() {
+        for good in ["1", "123_4", "123+1"] {
+            assert_eq!(parse_slurm_job(good), Ok(good.to_owned()));
+        }
+        for bad in ["", "-1", "1_", "a", "1 2", "1,2", "1_2_3", "1;x", "--all"] {
+            assert!(parse_slurm_job(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn pods_on_one_node_have_one_daemon() {
+        let text = "Running\tnode-a\t10.0.0.1\t10.1.0.5\nRunning\tnode-a\t10.0.0.1\t10.1.0.6\n\
+                    Pending\tnode-b\t\t\nRunning\tnode-c\t10.0.0.3\t10.1.2.7\n";
+        let shown = |at| {
+            let daemons = parse_pods(text, at, 1778).unwrap();
+            daemons.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(PodAddress::Node), ["node-a (10.0.0.1:1778)", "node-c (10.0.0.3:1778)"]);
+        assert_eq!(shown(PodAddress::Pod).len(), 3);
+        for bad in ["Running\tnode-a\t10.0.0.1", "Running\tn\tx\ty", "Running\ta b\t10.0.0.1\t10.0.0.1"] {
+            assert!(parse_pods(bad, PodAddress::Node, 1).is_err(), "{bad:?}");
+        }
+    }
+}

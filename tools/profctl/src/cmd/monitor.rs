@@ -1,0 +1,126 @@
+//! `profctl monitor`: monitoring that is started, watched and stopped by one command.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use common::duration::parse_duration;
+use common::exit::Exit;
+use common::out::Out;
+use common::rpc::message::FunctionState;
+
+use super::npu_monitor::NpuMonitorArgs;
+use super::watch::{HostLook, look_at_all};
+use crate::duration_text::format_duration;
+use crate::interrupt::Interrupted;
+use crate::on_demand::OnDemandCommand;
+use crate::option_value::{ActivityKind, CommaList, comma_list};
+use crate::process_filter::SelectionArgs;
+use crate::session::DaemonSession;
+
+/// Monitor Ascend devices for some time, and stop in any case
+///
+/// Starts npu-monitor in the processes, prints after each interval how many are monitored and how many metrics their daemons
+/// have received, and stops npu-monitor: after the duration, or on Ctrl-C. The daemons store the metrics (profd(8),
+/// --use-jsonl). To start and stop separately use npu-monitor.
+#[derive(Args, Debug)]
+#[command(
+    after_long_help = "Examples:\n  Monitor kernels and communication on all hosts for ten minutes:\n    profctl --hosts 'node[01-16]' monitor --kind Kernel,Communication --duration 10m\n\n  Monitor until Ctrl-C:\n    profctl monitor"
+)]
+pub(crate) struct MonitorArgs {
+    /// Kinds of activities to monitor, separated by commas
+    #[arg(long, value_parser = comma_list::<ActivityKind>(), default_value = "Marker", value_name = "LIST")]
+    kind: CommaList<ActivityKind>,
+    /// Time between the reports of the processes, at least 1s
+    #[arg(long, default_value = "10s", value_parser = parse_duration, value_name = "TIME")]
+    interval: Duration,
+    /// Duration of monitoring [default: until Ctrl-C]
+    #[arg(long, value_parser = parse_duration, value_name = "TIME")]
+    duration: Option<Duration>,
+    /// Maximum number of processes to monitor on each host [default: all]
+    #[arg(long, value_name = "N")]
+    process_limit: Option<u32>,
+    #[command(flatten)]
+    processes: SelectionArgs,
+}
+
+/// Validated monitoring.
+pub(crate) struct MonitorCommand {
+    start: OnDemandCommand,
+    stop: OnDemandCommand,
+    interval: Duration,
+    duration: Option<Duration>,
+}
+
+impl MonitorArgs {
+    /// Validates the options, and builds the requests to start and to stop.
+    ///
+    /// # Errors
+    /// An option is not usable.
+    pub(crate) fn build_command(&self, out: &Out) -> anyhow::Result<MonitorCommand> {
+        let seconds = self.interval.as_secs().max(1);
+        let start = NpuMonitorArgs::for_metrics(
+            u32::try_from(seconds).unwrap_or(u32::MAX),
+            self.duration.unwrap_or_default(),
+            self.kind.clone(),
+            self.processes.clone(),
+            self.process_limit,
+        );
+        let stop = start.to_stop();
+        Ok(MonitorCommand {
+            start: start.build_command(out)?,
+            stop: stop.build_command(out)?,
+            interval: Duration::from_secs(seconds),
+            duration: self.duration,
+        })
+    }
+}
+
+impl MonitorCommand {
+    pub(crate) fn run(self, mut session: DaemonSession<'_>) -> anyhow::Result<Exit> {
+        session.catch_interrupts()?;
+        let watched = self.watch(&mut session);
+        let interrupted = watched.as_ref().is_err_and(|e| e.is::<Interrupted>());
+        // Whatever ended it: nobody else knows that it is to be stopped.
+        if session.summary_mut().triggered > 0 || interrupted {
+            session.restart_deadline();
+            self.stop.send(&mut session)?;
+        }
+        if !interrupted {
+            watched?;
+        }
+        session.finish_run()
+    }
+
+    fn watch(&self, session: &mut DaemonSession<'_>) -> anyhow::Result<()> {
+        self.start.send(session)?;
+        if session.summary_mut().triggered == 0 {
+            return Ok(());
+        }
+        let begin = Instant::now();
+        let mut received = None;
+        loop {
+            let left = self.duration.map(|time| time.saturating_sub(begin.elapsed()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(());
+            }
+            session.sleep(left.unwrap_or(self.interval).min(self.interval))?;
+            session.restart_deadline();
+            let hosts = look_at_all(session)?;
+            let now: u64 = hosts.iter().map(|host| host.counter("metrics.received")).sum();
+            let metrics = received.map(|before: u64| now.saturating_sub(before));
+            received = Some(now);
+            let line = describe_monitoring(&hosts, metrics, begin.elapsed());
+            session.out.diag().notice("monitor", line);
+        }
+    }
+}
+
+/// Says how many processes are monitored, and how many metrics have come since the last look.
+fn describe_monitoring(hosts: &[HostLook], metrics: Option<u64>, elapsed: Duration) -> String {
+    let processes = || hosts.iter().flat_map(HostLook::processes);
+    let monitored = processes().filter(|p| p.npumonitor == Some(FunctionState::Running)).count();
+    let all = processes().count();
+    let metrics = metrics.map(|n| format!(", {n} metrics since the last look")).unwrap_or_default();
+    let elapsed = format_duration(Duration::from_secs(elapsed.as_secs()));
+    format!("{monitored} of {all} processes are monitored after {elapsed}{metrics}")
+}

@@ -1,0 +1,337 @@
+//! Copies from the hosts, with ssh or rsync. A trace that is not there, or not complete, is tried again.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail, ensure};
+use common::fsat::{AtomicFile, open_regular};
+use common::policy::Mode;
+use common::program::run_program;
+
+use super::super::document::{DocumentReader, JsonDocument};
+use super::super::finder::{CompleteTrace, ExpectedTrace};
+use super::super::inquiry::{RequestKey, Verdict};
+use super::super::kineto::default_trace_path;
+use super::super::output::TraceOutput;
+use super::super::pending::MissingTrace;
+use super::shared::{hash_and_copy, hash_file};
+use super::{CollectPlan, CollectWay, destination_of, require_plain_name};
+
+/// Copies at the same time.
+const AT_ONCE: usize = 8;
+/// The pause before a trace is tried again.
+const PAUSE: Duration = Duration::from_secs(2);
+/// The longest that a short command on a host may take.
+const COMMAND_TIME: Duration = Duration::from_secs(60);
+/// How long an attempt may go on after the time is over: the trace may have appeared just before.
+const LAST_ATTEMPT: Duration = Duration::from_secs(10);
+/// How ssh must not wait for anybody (ssh_config(5)).
+const SSH_OPTIONS: [&str; 3] = ["-oBatchMode=yes", "-oConnectTimeout=10", "-T"];
+
+/// The copies of one run.
+pub(in crate::wait) struct RemoteCopies {
+    plan: CollectPlan,
+    jobs: Vec<CopyJob>,
+    deadline: Instant,
+    running: usize,
+    send: Sender<(usize, anyhow::Result<CompleteTrace>)>,
+    ended: Receiver<(usize, anyhow::Result<CompleteTrace>)>,
+}
+
+/// One trace that is to be copied.
+struct CopyJob {
+    expected: ExpectedTrace,
+    /// Where it can be on its host, the most likely first.
+    sources: Vec<String>,
+    next_try: Instant,
+    state: JobState,
+    /// Why it has not been copied.
+    reason: String,
+    verdict: Option<(String, Instant)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum JobState {
+    Waiting,
+    Running,
+    Done,
+    GivenUp,
+}
+
+impl RemoteCopies {
+    /// Prepares the copies of the traces that are expected.
+    pub(in crate::wait) fn start(
+        plan: &CollectPlan,
+        output: &TraceOutput,
+        expected: Vec<ExpectedTrace>,
+        timeout: Duration,
+    ) -> Self {
+        let (send, ended) = channel();
+        let job = |expected: ExpectedTrace| {
+            let told = output.trace_path_of(expected.log_file.as_deref(), expected.pid);
+            let mut sources: Vec<String> = told.into_iter().collect();
+            // Only an id tells whether what is there belongs to this request.
+            if expected.trace_id.is_some() && !sources.is_empty() {
+                sources.push(default_trace_path(expected.pid));
+            }
+            let reason = match sources.is_empty() {
+                true => "ssh and rsync copy the files of gputrace only; use a shared directory".to_owned(),
+                false => "not tried yet".to_owned(),
+            };
+            let state = if sources.is_empty() { JobState::GivenUp } else { JobState::Waiting };
+            CopyJob { expected, sources, next_try: Instant::now(), state, reason, verdict: None }
+        };
+        let jobs = expected.into_iter().map(job).collect();
+        Self { plan: plan.clone(), jobs, deadline: Instant::now() + timeout, running: 0, send, ended }
+    }
+
+    /// Copies until every trace is copied, can no longer appear, or the time is over. Returns the missing ones.
+    ///
+    /// # Errors
+    /// The first error of `found`.
+    pub(in crate::wait) fn wait_for_all(
+        mut self,
+        mut verdicts: impl FnMut() -> Vec<(RequestKey, Verdict)>,
+        mut found: impl FnMut(&ExpectedTrace, CompleteTrace) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Vec<MissingTrace>> {
+        loop {
+            self.note_verdicts(verdicts());
+            self.give_up_late();
+            self.start_attempts();
+            if self.jobs.iter().all(|job| matches!(job.state, JobState::Done | JobState::GivenUp)) {
+                break;
+            }
+            match self.ended.recv_timeout(Duration::from_millis(100)) {
+                Ok((index, result)) => {
+                    self.running -= 1;
+                    let job = &mut self.jobs[index];
+                    match result {
+                        Ok(trace) => {
+                            job.state = JobState::Done;
+                            found(&job.expected, trace)?;
+                        }
+                        Err(e) => {
+                            job.state = JobState::Waiting;
+                            job.next_try = Instant::now() + PAUSE;
+                            job.reason = format!("{e:#}");
+                        }
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        let missing = |job: CopyJob| MissingTrace {
+            path: job.sources.first().map(PathBuf::from).unwrap_or_default(),
+            is_final: job.verdict.is_some() || job.sources.is_empty(),
+            reason: job.verdict.map_or(job.reason, |(reason, _)| reason),
+            expected: job.expected,
+        };
+        Ok(self.jobs.into_iter().filter(|job| job.state == JobState::GivenUp).map(missing).collect())
+    }
+
+    fn note_verdicts(&mut self, verdicts: Vec<(RequestKey, Verdict)>) {
+        for ((place, id), verdict) in verdicts {
+            let own = |job: &&mut CopyJob| {
+                job.expected.place == place && job.expected.trace_id.as_ref() == Some(&id)
+            };
+            if let Some(job) = self.jobs.iter_mut().find(own).filter(|job| job.verdict.is_none()) {
+                // At least one more attempt: the trace may have been written before the process ended.
+                job.verdict = Some((verdict.reason, Instant::now() + verdict.grace.max(2 * PAUSE)));
+            }
+        }
+    }
+
+    fn give_up_late(&mut self) {
+        let now = Instant::now();
+        for job in self.jobs.iter_mut().filter(|job| job.state == JobState::Waiting) {
+            if now >= self.deadline || job.verdict.as_ref().is_some_and(|(_, at)| now >= *at) {
+                job.state = JobState::GivenUp;
+            }
+        }
+    }
+
+    fn start_attempts(&mut self) {
+        let now = Instant::now();
+        let stop = self.deadline + LAST_ATTEMPT;
+        for (index, job) in self.jobs.iter_mut().enumerate() {
+            if self.running >= AT_ONCE {
+                return;
+            }
+            if job.state != JobState::Waiting || job.next_try > now {
+                continue;
+            }
+            job.state = JobState::Running;
+            self.running += 1;
+            let (plan, send) = (self.plan.clone(), self.send.clone());
+            let (expected, sources) = (job.expected.clone(), job.sources.clone());
+            std::thread::spawn(move || {
+                let attempt = Attempt { plan: &plan, expected: &expected, stop };
+                // Nobody waits any more if it cannot be sent.
+                let _ = send.send((index, attempt.copy_first(&sources)));
+            });
+        }
+    }
+}
+
+/// One attempt to copy one trace.
+struct Attempt<'a> {
+    plan: &'a CollectPlan,
+    expected: &'a ExpectedTrace,
+    stop: Instant,
+}
+
+impl Attempt<'_> {
+    /// Copies the first of the files that is there and is the trace.
+    fn copy_first(&self, sources: &[String]) -> anyhow::Result<CompleteTrace> {
+        let mut first_error = None;
+        for source in sources {
+            match self.copy(source) {
+                Ok(trace) => return Ok(trace),
+                Err(e) => first_error = first_error.or(Some(e)),
+            }
+        }
+        Err(first_error.unwrap_or_else(|| anyhow!("there is nothing to copy")))
+    }
+
+    fn copy(&self, source: &str) -> anyhow::Result<CompleteTrace> {
+        let parts = source.strip_prefix('/').ok_or_else(|| anyhow!("{source:?} is not absolute"))?;
+        parts.split('/').try_for_each(require_plain_name)?;
+        let host = self.expected.daemon.as_ref().map_or(self.expected.host.as_str(), |d| d.host.as_str());
+        let target = destination_of(&self.plan.dir, host, Path::new(source))?;
+        let sha256 = self.ask_digest(host, source)?;
+        let name = target.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let partial = PartialCopy(self.plan.dir.join(format!(".{name}.partial")));
+        match self.plan.way {
+            CollectWay::Rsync => self.copy_with_rsync(host, source, &partial.0)?,
+            CollectWay::Ssh | CollectWay::Shared => self.copy_with_ssh(host, source, &partial.0)?,
+        }
+        let copied = hash_file(&partial.0)?;
+        ensure!(copied == sha256, "the copy differs: SHA-256 {copied}, not {sha256}");
+        let trace_id = self.check_content(&partial.0)?;
+        let size_bytes = partial.0.metadata()?.len();
+        std::fs::rename(&partial.0, &target)?;
+        Ok(CompleteTrace {
+            path: target,
+            size_bytes: Some(size_bytes),
+            trace_id,
+            remark: None,
+            sha256: Some(sha256),
+            source: Some(source.to_owned()),
+        })
+    }
+
+    /// Asks the host for the digest of a file. `sha256sum` prints it before the name (sha256sum(1)).
+    fn ask_digest(&self, host: &str, source: &str) -> anyhow::Result<String> {
+        let mut command = ssh_command(host);
+        command.arg(format!("sha256sum -- {source}"));
+        let printed = run_program(&mut command, self.time_left()?.min(COMMAND_TIME), 1 << 16)
+            .map_err(|reason| anyhow!("ssh: {reason}"))?;
+        let digest = printed.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+        let is_digest = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
+        ensure!(is_digest, "ssh: sha256sum printed no digest");
+        Ok(digest)
+    }
+
+    fn copy_with_ssh(&self, host: &str, source: &str, to: &Path) -> anyhow::Result<()> {
+        let mut command = ssh_command(host);
+        command.arg(format!("cat -- {source}"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().context("ssh")?;
+        let Some(mut stdout) = child.stdout.take() else { bail!("ssh: no standard output") };
+        let guard = KillAt::new(child, self.stop);
+        let mut file = AtomicFile::create(to, Mode(0o640))?;
+        hash_and_copy(&mut stdout, &mut file, self.plan.max_bytes)?;
+        ensure!(guard.wait_for_end()?, "ssh: cat failed");
+        Ok(file.commit()?)
+    }
+
+    fn copy_with_rsync(&self, host: &str, source: &str, to: &Path) -> anyhow::Result<()> {
+        let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let mut command = Command::new("rsync");
+        command.args(["--compress", "--chmod=0640", "--rsh", &format!("ssh {}", SSH_OPTIONS.join(" "))]);
+        command.arg(format!("--max-size={}", self.plan.max_bytes)).arg("--");
+        command.arg(format!("{bracketed}:{source}")).arg(to);
+        run_program(&mut command, self.time_left()?, 1 << 16).map_err(|reason| anyhow!("rsync: {reason}"))?;
+        ensure!(to.exists(), "rsync has copied nothing: the file is larger than --max-trace-bytes");
+        Ok(())
+    }
+
+    /// Checks that a copy is the complete trace of this request, and returns the id in it.
+    fn check_content(&self, copy: &Path) -> anyhow::Result<Option<String>> {
+        let mut reader = DocumentReader::new(open_regular(copy)?.0);
+        match reader.read_on(self.stop)? {
+            None => bail!("too large to be read in the time"),
+            Some(JsonDocument::Truncated) => bail!("still being written"),
+            Some(JsonDocument::NotJson) => bail!("not a JSON document"),
+            Some(JsonDocument::Complete { trace_id }) => {
+                let trace_id = trace_id.filter(|id| !id.is_empty());
+                if let Some(wanted) = &self.expected.trace_id {
+                    ensure!(trace_id.as_ref() == Some(wanted), "the trace of another request");
+                }
+                Ok(trace_id)
+            }
+        }
+    }
+
+    fn time_left(&self) -> anyhow::Result<Duration> {
+        let left = self.stop.saturating_duration_since(Instant::now());
+        ensure!(!left.is_zero(), "the time is over");
+        Ok(left)
+    }
+}
+
+/// Prepares ssh to a host; the command for the host follows. The host's name has no character that ssh or a shell gives a
+/// meaning to ([`crate::daemon_address`]).
+fn ssh_command(host: &str) -> Command {
+    let mut command = Command::new("ssh");
+    command.args(SSH_OPTIONS).arg("--").arg(host);
+    command
+}
+
+/// A copy that is removed unless it gets its name.
+struct PartialCopy(PathBuf);
+
+impl Drop for PartialCopy {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// A child that is killed when its time is over, or when nobody waits for it any more.
+struct KillAt(Arc<Mutex<Child>>);
+
+impl KillAt {
+    fn new(child: Child, stop: Instant) -> Self {
+        let child = Arc::new(Mutex::new(child));
+        let watched = Arc::downgrade(&child);
+        std::thread::spawn(move || {
+            std::thread::sleep(stop.saturating_duration_since(Instant::now()));
+            if let Some(child) = watched.upgrade() {
+                let _ = child.lock().unwrap_or_else(PoisonError::into_inner).kill();
+            }
+        });
+        Self(child)
+    }
+
+    /// Waits for the end of a child that has closed its output, and returns whether it succeeded.
+    fn wait_for_end(&self) -> std::io::Result<bool> {
+        loop {
+            if let Some(status) = self.0.lock().unwrap_or_else(PoisonError::into_inner).try_wait()? {
+                return Ok(status.success());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for KillAt {
+    fn drop(&mut self) {
+        let mut child = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}

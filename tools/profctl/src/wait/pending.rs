@@ -1,0 +1,130 @@
+//! The traces that have not appeared: checked until they are complete, can no longer appear, or the time is over.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::finder::{CompleteTrace, ExpectedTrace, TraceFinder, TraceState};
+use super::inquiry::{RequestKey, Verdict};
+use super::kineto::SETTLE_TIME;
+use super::watch::DirectoryWatch;
+
+/// How often to check without a notification.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The longest time that the check of one trace may take at once. Its file may be of any size.
+const CHECK_TIME: Duration = Duration::from_millis(100);
+
+/// A trace that did not appear.
+#[derive(Clone, Debug)]
+pub(crate) struct MissingTrace {
+    pub(crate) expected: ExpectedTrace,
+    pub(crate) path: PathBuf,
+    pub(crate) reason: String,
+    /// It can no longer appear; else the time was over.
+    pub(crate) is_final: bool,
+}
+
+/// A trace that is waited for.
+struct PendingTrace {
+    expected: ExpectedTrace,
+    /// Why it can no longer appear, and when to believe that.
+    verdict: Option<(String, Instant)>,
+}
+
+/// A check of all pending traces.
+#[derive(Default)]
+struct CheckRound {
+    /// Each with where it is expected, and why it is not complete.
+    missing: Vec<(PendingTrace, PathBuf, String)>,
+    doubtful: Vec<(PendingTrace, CompleteTrace)>,
+    is_unsettled: bool,
+}
+
+/// Checks the traces until `needed` of them are complete, the others can no longer appear, or the time is over. Returns the
+/// missing ones. `verdicts` tells which traces can no longer appear.
+///
+/// # Errors
+/// The first error of `found`.
+pub(super) fn poll_until_complete(
+    finder: &mut dyn TraceFinder,
+    expected: Vec<ExpectedTrace>,
+    needed: usize,
+    timeout: Duration,
+    mut verdicts: impl FnMut() -> Vec<(RequestKey, Verdict)>,
+    mut found: impl FnMut(&ExpectedTrace, CompleteTrace) -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<MissingTrace>> {
+    let deadline = Instant::now() + timeout;
+    let not_needed = expected.len() - needed.min(expected.len());
+    let mut pending: Vec<_> =
+        expected.into_iter().map(|expected| PendingTrace { expected, verdict: None }).collect();
+    let mut given_up: Vec<MissingTrace> = Vec::new();
+    let mut watch = DirectoryWatch::new();
+    loop {
+        // Watch before checking: a file that appears in between is then notified of.
+        watch.add_directories(&finder.watched_directories());
+        note_verdicts(&mut pending, verdicts());
+        let mut round = check_all(finder, pending, deadline, &mut found)?;
+        let now = Instant::now();
+        let left = deadline.saturating_duration_since(now);
+        // When nothing better can appear, a doubtful trace is better than none.
+        let is_over =
+            |trace: &PendingTrace| left.is_zero() || trace.verdict.as_ref().is_some_and(|(_, at)| now >= *at);
+        let (over, doubtful) = round.doubtful.into_iter().partition::<Vec<_>, _>(|(trace, _)| is_over(trace));
+        round.doubtful = doubtful;
+        over.into_iter().try_for_each(|(trace, complete)| found(&trace.expected, complete))?;
+        let (over, missing) = round.missing.into_iter().partition::<Vec<_>, _>(|(trace, ..)| is_over(trace));
+        round.missing = missing;
+        given_up.extend(over.into_iter().map(|(trace, path, reason)| {
+            let (reason, is_final) = match trace.verdict {
+                Some((verdict, at)) if now >= at => (verdict, true),
+                _ => (reason, false),
+            };
+            MissingTrace { expected: trace.expected, path, reason, is_final }
+        }));
+        let waiting = round.missing.len() + round.doubtful.len();
+        if waiting + given_up.len() <= not_needed {
+            return Ok(Vec::new());
+        }
+        if waiting == 0 {
+            return Ok(given_up);
+        }
+        let doubtful = round.doubtful.into_iter().map(|(trace, _)| trace);
+        pending = round.missing.into_iter().map(|(trace, ..)| trace).chain(doubtful).collect();
+        watch.wait_for_change(left.min(if round.is_unsettled { SETTLE_TIME } else { POLL_INTERVAL }));
+    }
+}
+
+fn note_verdicts(pending: &mut [PendingTrace], verdicts: Vec<(RequestKey, Verdict)>) {
+    for ((place, id), verdict) in verdicts {
+        let own = |trace: &&mut PendingTrace| {
+            trace.expected.place == place && trace.expected.trace_id.as_ref() == Some(&id)
+        };
+        if let Some(trace) = pending.iter_mut().find(own).filter(|trace| trace.verdict.is_none()) {
+            // The file may be there already, and must be seen not to change.
+            let grace = verdict.grace.max(3 * SETTLE_TIME);
+            trace.verdict = Some((verdict.reason, Instant::now() + grace));
+        }
+    }
+}
+
+fn check_all(
+    finder: &mut dyn TraceFinder,
+    pending: Vec<PendingTrace>,
+    deadline: Instant,
+    found: &mut dyn FnMut(&ExpectedTrace, CompleteTrace) -> anyhow::Result<()>,
+) -> anyhow::Result<CheckRound> {
+    let mut round = CheckRound::default();
+    for trace in pending {
+        let now = Instant::now();
+        let stop = (now + CHECK_TIME).min(deadline.max(now));
+        match finder.check_trace(&trace.expected, stop) {
+            TraceState::Complete(complete) => found(&trace.expected, complete)?,
+            TraceState::Doubtful(complete) => round.doubtful.push((trace, complete)),
+            TraceState::Unsettled { path, reason } => {
+                round.is_unsettled = true;
+                round.missing.push((trace, path, reason));
+            }
+            TraceState::Waiting { path, reason } => round.missing.push((trace, path, reason)),
+        }
+    }
+    Ok(round)
+}
