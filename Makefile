@@ -43,13 +43,13 @@ check: ## Formatting, lints, documentation, import circles, licenses, manual pag
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
-	$(CARGO) test --quiet --test house
+	$(CARGO) test --workspace --quiet --test house
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --log-level error check licenses bans sources; \
 	else $(call missing,cargo-deny,cargo install --locked cargo-deny); fi
 	@if command -v mandoc >/dev/null 2>&1; then mandoc -T lint -W warning man/*.[1-8] | grep -v 'referenced manual not found'; test $$? = 1; \
 	else $(call missing,mandoc,the package mandoc); fi
 
-msrv: ## Compiles everything with the lowest Rust version that Cargo.toml declares; MSRV_RUSTC is that compiler
+msrv: ## Compiles the tools with the lowest Rust version that Cargo.toml declares; MSRV_RUSTC is that compiler
 	@MSRV_RUSTC="$(MSRV_RUSTC)" CARGO="$(CARGO)" sh packaging/msrv
 
 house: ## Figures on names, comments and import circles
@@ -81,7 +81,7 @@ install: ## Into DESTDIR and PREFIX; by root for everybody, with GROUP=NAME for 
 	@bin=$$($(RELEASE)) && BIN="$$bin" DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" GROUP="$(GROUP)" \
 		sh packaging/install install $(TOOLS)
 
-# A package of the optimised tools in out/.
+# A package of the optimized tools in out/.
 PACKAGE = @bin=$$($(RELEASE)) && BIN="$$bin" CARGO="$(CARGO)" sh packaging/package
 
 package: ## A .tar.gz of the tools in out/, to unpack anywhere
