@@ -61,7 +61,7 @@ def query(port):
         "sum(profd_activity_reports_total)": 500,
         "count(count by (kind) (profd_activity_seconds_total))": 11,
         'sum(profd_activity_seconds_total{device="host"}) > 0': None,
-        'sum(rate(node_cpu_seconds_total{mode="idle"}[10s])) > 0': None,
+        "sum(rate(node_cpu_seconds_total[10s])) > 0": None,
         "node_memory_MemTotal_bytes > 1e6": None,
         "node_network_receive_bytes_total": None,
         "cpu_util >= 0": None,
