@@ -21,7 +21,7 @@ const SPAN: Duration = Duration::from_secs(3);
 /// Measures and prints.
 type Measurement = fn() -> anyhow::Result<()>;
 
-const MEASUREMENTS: [(&str, Measurement); 11] = [
+const MEASUREMENTS: [(&str, Measurement); 12] = [
     ("rpc", rpc::rpc),
     ("silent_peers", hostile::silent_peers),
     ("pipelining", hostile::pipelining),
@@ -33,6 +33,7 @@ const MEASUREMENTS: [(&str, Measurement); 11] = [
     ("trigger", ipc::trigger),
     ("notice", notice::notice),
     ("fanout", fanout::fanout),
+    ("skew", fanout::skew),
 ];
 
 fn main() -> anyhow::Result<()> {
