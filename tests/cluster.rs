@@ -285,7 +285,7 @@ fn a_synchronized_start_reports_its_skew() {
         "gputrace",
         "--synchronized",
         "--start-in",
-        "2s",
+        "4s",
         "--duration-ms",
         "100",
         "--wait",
@@ -299,7 +299,7 @@ fn a_synchronized_start_reports_its_skew() {
     assert!(offset <= start["uncertainty_us"].as_i64().unwrap(), "{start}");
     let skew = &done.of_type("profctl.start_skew")[0];
     assert_eq!(skew["traces"], 3);
-    assert!(skew["skew_us"].as_i64().unwrap() < 1_000_000, "{skew}");
+    assert!((0..3_000_000).contains(&skew["skew_us"].as_i64().unwrap()), "{skew}");
     assert!(skew["first_after_us"].as_i64().unwrap() > -1_000, "{skew}");
 }
 

@@ -9,7 +9,7 @@ use clap::{Arg, Command};
 mod commands;
 
 /// Options of one name that differ, and why they must. The test fails for a new one, and for one that is none any more.
-const DIFFERENT: [(&str, &str); 34] = [
+const DIFFERENT: [(&str, &str); 40] = [
     ("algo", "the default differs: a new authority, one that exists, the old keys"),
     ("baseline", "written by permck baseline, or by hostck check"),
     ("ca", "a directory with its key, or certificates only"),
@@ -17,12 +17,16 @@ const DIFFERENT: [(&str, &str); 34] = [
         "certs-dir",
         "of a client, of a server, of a client that daemons accept; only the first two have defaults",
     ),
+    ("config", "keys for a profiler, or a file of settings"),
+    ("count", "looks at daemons, or rounds of checks"),
     ("days", "of a certificate or of a CRL, with different defaults"),
     ("dry-run", "says what is not done"),
+    ("duration", "seconds as the existing client takes them, or a time"),
     ("encrypt", "of one key, of several, of renewed ones"),
     ("export-type", "of analyzed traces, or of monitored files"),
     ("fail-on", "a severity, or a limit of what became slower"),
     ("host", "names to check, or names to certify"),
+    ("interval", "between checks, looks, reports or samples, with different defaults"),
     ("iterations", "libkineto's -1 and torch_npu's steps from 1 differ"),
     ("job-id", "selects processes, registers one, or selects lines"),
     ("limit", "of a cause, with two defaults, or of a rule"),
@@ -32,9 +36,11 @@ const DIFFERENT: [(&str, &str); 34] = [
     ("output", "a report, a manifest, a baseline or a trace"),
     ("owner", "of files, or of certificate directories, with different defaults"),
     ("port", "to connect to, to listen on, to look for"),
+    ("process-limit", "three processes of a trace, or all that are monitored"),
     ("profile", "of permissions, of checks, of keys"),
     ("profile-start-time", "only libkineto waits for it with --iterations, too"),
     ("prometheus", "beside a report, or in each round"),
+    ("rank", "of the processes that are meant, or of this one"),
     ("role", "of a directory, or of a certificate"),
     ("root", "a host that is audited whole, or the paths of an image"),
     ("steps", "how many to train, or which to cut"),

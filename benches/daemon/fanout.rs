@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::report::say;
-use crate::server::Daemon;
+use crate::server::{Daemon, Reaped};
 
 /// The hosts: addresses of this machine (RFC 1122, section 3.2.1.3).
 const HOSTS: &str = "127.1.[0-7].[1-250]";
@@ -45,6 +45,44 @@ pub(crate) fn fanout() -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Processes of the synchronized start.
+const SYNCED_PROCESSES: usize = 64;
+
+/// How far apart the traces of 64 processes begin that are told to start at one time. They share this machine, so what is
+/// measured is the way from the request to the process, and not the clocks.
+pub(crate) fn skew() -> anyhow::Result<()> {
+    let daemon = Daemon::start(false)?;
+    let start = |_| -> anyhow::Result<Reaped> {
+        let mut demo = Command::new(env!("CARGO_BIN_EXE_proftap"));
+        demo.args(["demo", "--quiet", "--batch=1", "--step-time=250ms"]);
+        demo.env("KINETO_IPC_SOCKET_DIR", daemon.dir.path()).stdin(Stdio::null());
+        Ok(Reaped(demo.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?))
+    };
+    let _jobs = (0..SYNCED_PROCESSES).map(start).collect::<anyhow::Result<Vec<_>>>()?;
+    let client = |args: &[&str]| -> anyhow::Result<Vec<Value>> {
+        let mut client = Command::new(env!("CARGO_BIN_EXE_profctl"));
+        client.args(["--quiet", "--format=json", "--certs-dir=NO_CERTS", "--hostname=127.0.0.1"]);
+        let output =
+            client.arg(format!("--port={}", daemon.port)).args(args).stderr(Stdio::null()).output()?;
+        let text = String::from_utf8(output.stdout)?;
+        Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+    };
+    let begin = Instant::now();
+    while client(&["status"])?[0]["processes"].as_array().map_or(0, Vec::len) < SYNCED_PROCESSES {
+        anyhow::ensure!(begin.elapsed() < Duration::from_secs(60), "not all processes have registered");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let trace = daemon.dir.path().join("skew.json").display().to_string();
+    let options = ["--synchronized", "--start-in=6s", "--duration-ms=200", "--process-limit=64", "--wait"];
+    let records = client(&[&["gputrace"], &options[..], &["--log-file", &trace]].concat())?;
+    let of_type = |name: &str| records.iter().find(|r| r["type"] == name).cloned().unwrap_or_default();
+    let skew = of_type("profctl.start_skew");
+    say(&json!({
+        "bench": "skew", "processes": SYNCED_PROCESSES, "traces": skew["traces"], "skew_us": skew["skew_us"],
+        "first_after_us": skew["first_after_us"], "uncertainty_us": skew["uncertainty_us"],
+    }))
 }
 
 const GPUTRACE: &[&str] = &["gputrace", "--log-file", "/tmp/bench-%h.json"];

@@ -35,6 +35,7 @@ const MEASUREMENTS: [(&str, Measurement); 12] = [
     ("metrics", metrics::metrics),
     ("notice", notice::notice),
     ("fanout", fanout::fanout),
+    ("skew", fanout::skew),
 ];
 
 fn main() -> anyhow::Result<()> {

@@ -94,7 +94,7 @@ enum ProfctlCommand {
     Nputrace(Box<cmd::nputrace::NpuTraceArgs>),
     NpuMonitor(cmd::npu_monitor::NpuMonitorArgs),
     Monitor(cmd::monitor::MonitorArgs),
-    Watch(cmd::watch::WatchArgs),
+    Watch(cmd::watch::DaemonWatchArgs),
     Schedule(cmd::schedule::ScheduleArgs),
     DcgmPause(cmd::dcgm::DcgmPauseArgs),
     DcgmResume(cmd::dcgm::DcgmResumeArgs),

@@ -8,7 +8,7 @@ use crate::option_value::{CommaList, parse_pids, parse_rank_ranges};
 
 /// The options that select processes by what profd knows of them. Every command for processes has them.
 #[derive(Args, Clone, Debug, Default)]
-pub(crate) struct SelectionArgs {
+pub(crate) struct ProcessSelectionArgs {
     /// Ranks of the processes in their job, such as 0,8 or 0-7; from profd only
     ///
     /// The rank is that of the variable RANK, or of what MPI or Slurm has set, at the start of the process. Launchers and
@@ -36,7 +36,7 @@ pub(crate) struct TracedProcessArgs {
     #[arg(long, default_value = "0", value_parser = parse_pids, value_name = "LIST", conflicts_with = "pid")]
     pub(crate) pids: CommaList<i32>,
     #[command(flatten)]
-    pub(crate) selection: SelectionArgs,
+    pub(crate) selection: ProcessSelectionArgs,
     /// Maximum number of processes to trace on each host [default: 3]
     ///
     /// The processes that train come first, launchers and data loaders last. If the default leaves processes out, that is
@@ -69,7 +69,7 @@ pub(crate) struct ProcessFilter {
     pub(crate) has_limit: bool,
 }
 
-impl SelectionArgs {
+impl ProcessSelectionArgs {
     /// Returns the selection, if there is one. A user makes one too: a daemon that does not know users must not trigger the
     /// processes of all.
     fn selection(&self) -> Option<ProcessSelection> {
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn monitoring_has_no_silent_limit() {
-        let filter = SelectionArgs::default().monitor_filter(None);
+        let filter = ProcessSelectionArgs::default().monitor_filter(None);
         assert_eq!((filter.process_limit, filter.has_limit), (2_147_483_647, false));
     }
 }

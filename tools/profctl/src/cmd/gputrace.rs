@@ -55,8 +55,7 @@ pub(crate) struct GpuTraceArgs {
     processes: TracedProcessArgs,
     /// Duration of the trace, in milliseconds or with a unit, such as 5s [default: 500]
     ///
-    /// With --iterations it is for processes that do not count iterations, because they have no optimizer of PyTorch or
-    /// have not reached its first step.
+    /// With --iterations it is for processes that do not count iterations, or not yet.
     #[arg(long, value_parser = parse_whole_milliseconds, value_name = "MS")]
     duration_ms: Option<u64>,
     /// Number of training iterations to trace; 0 or less: trace for --duration-ms instead

@@ -14,7 +14,7 @@ use crate::duration_text::format_duration;
 use crate::interrupt::Interrupted;
 use crate::on_demand::OnDemandCommand;
 use crate::option_value::{ActivityKind, CommaList, comma_list};
-use crate::process_filter::SelectionArgs;
+use crate::process_filter::ProcessSelectionArgs;
 use crate::session::DaemonSession;
 
 /// Monitor Ascend devices for some time, and stop in any case
@@ -40,7 +40,7 @@ pub(crate) struct MonitorArgs {
     #[arg(long, value_name = "N")]
     process_limit: Option<u32>,
     #[command(flatten)]
-    processes: SelectionArgs,
+    processes: ProcessSelectionArgs,
 }
 
 /// Validated monitoring.

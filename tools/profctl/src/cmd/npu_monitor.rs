@@ -14,7 +14,7 @@ use crate::option_value::{
     ActivityKind, CommaList, MonitorExport, comma_list, parse_config_pair, parse_rotate_files,
     parse_rotate_lines, parse_seconds, parse_short_text,
 };
-use crate::process_filter::SelectionArgs;
+use crate::process_filter::ProcessSelectionArgs;
 use crate::sync_start::StartPlan;
 use crate::wait::TraceOutput;
 
@@ -83,7 +83,7 @@ pub(crate) struct NpuMonitorArgs {
     #[arg(long, value_parser = parse_config_pair, value_name = "KEY=VALUE")]
     config: Vec<(String, String)>,
     #[command(flatten)]
-    processes: SelectionArgs,
+    processes: ProcessSelectionArgs,
 }
 
 impl NpuMonitorArgs {
@@ -116,7 +116,7 @@ impl NpuMonitorArgs {
         report_interval_s: u32,
         duration: Duration,
         kinds: CommaList<ActivityKind>,
-        processes: SelectionArgs,
+        processes: ProcessSelectionArgs,
         process_limit: Option<u32>,
     ) -> Self {
         Self {

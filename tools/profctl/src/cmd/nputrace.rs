@@ -45,7 +45,7 @@ pub(crate) struct NpuTraceArgs {
     processes: TracedProcessArgs,
     /// Duration of the trace, in milliseconds or with a unit, such as 5s [default: 500]
     ///
-    /// With --iterations it is sent too, for profilers that count no steps.
+    /// With --iterations it is for processes that do not count iterations, or not yet.
     #[arg(long, value_parser = parse_whole_milliseconds, value_name = "MS")]
     duration_ms: Option<u64>,
     /// Number of training steps to trace, at least 1

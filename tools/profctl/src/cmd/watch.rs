@@ -25,7 +25,7 @@ use crate::step_rate::{StepFollower, StepProgress};
 #[command(
     after_long_help = "Examples:\n  Watch all hosts of a Slurm job:\n    profctl --slurm 4711 watch\n\n  Look ten times, one second apart, and print lines:\n    profctl watch --interval 1s --count 10 | cat"
 )]
-pub(crate) struct WatchArgs {
+pub(crate) struct DaemonWatchArgs {
     /// Time from one look to the next
     #[arg(long, default_value = "2s", value_parser = parse_duration, value_name = "TIME")]
     interval: Duration,
@@ -43,7 +43,7 @@ pub(crate) struct HostLook {
     reply: Result<StatusReply, RequestFailure>,
 }
 
-impl WatchArgs {
+impl DaemonWatchArgs {
     pub(crate) fn run(&self, mut session: DaemonSession<'_>) -> anyhow::Result<Exit> {
         session.catch_interrupts()?;
         let screen = if session.writes_records() { None } else { TableScreen::open()? };

@@ -29,21 +29,27 @@ pub(super) type RequestKey = (usize, String);
 
 /// Why no trace will appear, and how long it may still appear all the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Verdict {
+pub(super) struct TraceVerdict {
     pub(super) reason: String,
     pub(super) grace: Duration,
 }
 
 /// Asks the daemons on a thread of its own until it is dropped.
 pub(super) struct ConfigInquiry {
-    verdicts: Receiver<(RequestKey, Verdict)>,
+    verdicts: Receiver<(RequestKey, TraceVerdict)>,
     /// Requests whose traces have appeared; the thread ends when this is dropped.
     settled: Sender<RequestKey>,
 }
 
 impl ConfigInquiry {
-    /// Starts to ask about the traces that are expected. Without an id there is nothing to ask about.
-    pub(super) fn start(transport: &Transport, parallel: usize, expected: &[ExpectedTrace]) -> Self {
+    /// Starts to ask about the traces that are expected. Without an id there is nothing to ask about. `outlives_process`:
+    /// something else completes a trace after its process has ended.
+    pub(super) fn start(
+        transport: &Transport,
+        parallel: usize,
+        expected: &[ExpectedTrace],
+        outlives_process: bool,
+    ) -> Self {
         let mut open: BTreeMap<usize, (DaemonAddress, HashSet<u64>)> = BTreeMap::new();
         for trace in expected {
             let id = trace.trace_id.as_ref().and_then(|id| id.parse().ok());
@@ -56,13 +62,16 @@ impl ConfigInquiry {
         let transport = transport.clone();
         if !open.is_empty() {
             // The thread is not waited for: it may wait for a daemon.
-            std::thread::spawn(move || ask_until_settled(&transport, parallel, open, &told, &send));
+            std::thread::spawn(move || {
+                let keep = |verdict: &TraceVerdict| !(outlives_process && verdict.grace == APPEARANCE_TIME);
+                ask_until_settled(&transport, parallel, open, &told, &send, keep);
+            });
         }
         Self { verdicts, settled }
     }
 
     /// Returns what has become known since the last call.
-    pub(super) fn take_verdicts(&self) -> impl Iterator<Item = (RequestKey, Verdict)> {
+    pub(super) fn take_verdicts(&self) -> impl Iterator<Item = (RequestKey, TraceVerdict)> {
         self.verdicts.try_iter()
     }
 
@@ -79,7 +88,8 @@ fn ask_until_settled(
     parallel: usize,
     mut open: BTreeMap<usize, (DaemonAddress, HashSet<u64>)>,
     told: &Receiver<RequestKey>,
-    send: &Sender<(RequestKey, Verdict)>,
+    send: &Sender<(RequestKey, TraceVerdict)>,
+    keep: impl Fn(&TraceVerdict) -> bool,
 ) {
     let Ok(runtime) = ClientRuntime::new() else { return };
     let limits = FanoutLimits { parallel, retries: 0, deadline: None };
@@ -111,7 +121,7 @@ fn ask_until_settled(
                 return Ok(());
             };
             for state in &reply.configs {
-                if let Some(verdict) = judge_state(state) {
+                if let Some(verdict) = judge_state(state).filter(&keep) {
                     send.send(((place, state.trace_id.clone()), verdict))?;
                 }
             }
@@ -149,7 +159,7 @@ fn wait_for_next_round(
 }
 
 /// Decides whether a trace can still appear.
-fn judge_state(state: &ConfigState) -> Option<Verdict> {
+fn judge_state(state: &ConfigState) -> Option<TraceVerdict> {
     let since = Duration::from_millis(state.since_ms);
     let (reason, grace) = match state.state {
         ConfigProgress::EndedBefore => {
@@ -175,7 +185,7 @@ fn judge_state(state: &ConfigState) -> Option<Verdict> {
         }
         ConfigProgress::Pending | ConfigProgress::Fetched | ConfigProgress::Unknown => return None,
     };
-    Some(Verdict { reason, grace })
+    Some(TraceVerdict { reason, grace })
 }
 
 /// Why a process asks, and takes no request.

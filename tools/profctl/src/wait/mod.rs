@@ -77,7 +77,8 @@ impl TraceWait {
         let progress = bar(session.out.diag(), Unit::Items, Some(needed as u64), "traces");
         progress.enable_steady_tick(Duration::from_millis(200));
         let (transport, parallel) = session.transport();
-        let inquiry = ConfigInquiry::start(transport, parallel, &expected);
+        let outlives_process = matches!(self.output, TraceOutput::Ascend { analyzed: true, .. });
+        let inquiry = ConfigInquiry::start(transport, parallel, &expected, outlives_process);
         let mut starts = synced.map(StartTimes::new);
         let (start, plan) = (self.start, &self.plan);
         let mut reporter = TraceReporter { session, plan, start, starts: starts.as_mut() };

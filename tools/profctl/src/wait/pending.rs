@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::finder::{CompleteTrace, ExpectedTrace, TraceFinder, TraceState};
-use super::inquiry::{RequestKey, Verdict};
+use super::inquiry::{RequestKey, TraceVerdict};
 use super::kineto::SETTLE_TIME;
 use super::watch::DirectoryWatch;
 
@@ -49,7 +49,7 @@ pub(super) fn poll_until_complete(
     expected: Vec<ExpectedTrace>,
     needed: usize,
     timeout: Duration,
-    mut verdicts: impl FnMut() -> Vec<(RequestKey, Verdict)>,
+    mut verdicts: impl FnMut() -> Vec<(RequestKey, TraceVerdict)>,
     mut found: impl FnMut(&ExpectedTrace, CompleteTrace) -> anyhow::Result<()>,
 ) -> anyhow::Result<Vec<MissingTrace>> {
     let deadline = Instant::now() + timeout;
@@ -93,7 +93,7 @@ pub(super) fn poll_until_complete(
     }
 }
 
-fn note_verdicts(pending: &mut [PendingTrace], verdicts: Vec<(RequestKey, Verdict)>) {
+fn note_verdicts(pending: &mut [PendingTrace], verdicts: Vec<(RequestKey, TraceVerdict)>) {
     for ((place, id), verdict) in verdicts {
         let own = |trace: &&mut PendingTrace| {
             trace.expected.place == place && trace.expected.trace_id.as_ref() == Some(&id)

@@ -10,7 +10,7 @@ use std::thread;
 use super::args::DEFAULT_TIMEOUT;
 use super::ascend::AscendTraceFinder;
 use super::collect::CollectArgs;
-use super::inquiry::{RequestKey, Verdict};
+use super::inquiry::{RequestKey, TraceVerdict};
 use super::kineto::KinetoTraceFinder;
 use super::*;
 
@@ -41,7 +41,7 @@ fn wait_with_verdicts(
     traces: &mut dyn TraceFinder,
     pending: Vec<ExpectedTrace>,
     timeout: Duration,
-    verdicts: impl FnMut() -> Vec<(RequestKey, Verdict)>,
+    verdicts: impl FnMut() -> Vec<(RequestKey, TraceVerdict)>,
 ) -> (Vec<CompleteTrace>, Vec<MissingTrace>) {
     let mut complete = Vec::new();
     let needed = traces.needed_count(pending.len());
@@ -393,7 +393,7 @@ fn a_process_that_has_ended_ends_the_wait_with_the_reason() {
     let mut said = false;
     let verdicts = || {
         let verdict = |id: &str| {
-            let verdict = Verdict { reason: "the process ended".into(), grace: Duration::ZERO };
+            let verdict = TraceVerdict { reason: "the process ended".into(), grace: Duration::ZERO };
             ((0, id.to_owned()), verdict)
         };
         if std::mem::replace(&mut said, true) { Vec::new() } else { vec![verdict("11"), verdict("22")] }

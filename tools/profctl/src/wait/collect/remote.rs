@@ -13,7 +13,7 @@ use common::program::run_program;
 
 use super::super::document::{DocumentReader, JsonDocument};
 use super::super::finder::{CompleteTrace, ExpectedTrace};
-use super::super::inquiry::{RequestKey, Verdict};
+use super::super::inquiry::{RequestKey, TraceVerdict};
 use super::super::kineto::default_trace_path;
 use super::super::output::TraceOutput;
 use super::super::pending::MissingTrace;
@@ -94,7 +94,7 @@ impl RemoteCopies {
     /// The first error of `found`.
     pub(in crate::wait) fn wait_for_all(
         mut self,
-        mut verdicts: impl FnMut() -> Vec<(RequestKey, Verdict)>,
+        mut verdicts: impl FnMut() -> Vec<(RequestKey, TraceVerdict)>,
         mut found: impl FnMut(&ExpectedTrace, CompleteTrace) -> anyhow::Result<()>,
     ) -> anyhow::Result<Vec<MissingTrace>> {
         loop {
@@ -133,7 +133,7 @@ impl RemoteCopies {
         Ok(self.jobs.into_iter().filter(|job| job.state == JobState::GivenUp).map(missing).collect())
     }
 
-    fn note_verdicts(&mut self, verdicts: Vec<(RequestKey, Verdict)>) {
+    fn note_verdicts(&mut self, verdicts: Vec<(RequestKey, TraceVerdict)>) {
         for ((place, id), verdict) in verdicts {
             let own = |job: &&mut CopyJob| {
                 job.expected.place == place && job.expected.trace_id.as_ref() == Some(&id)
