@@ -12,7 +12,9 @@ function timeUnit(largest) {
 }
 
 function formatFixed(value, digits) {
-  return value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  // What rounds to zero has no sign.
+  const rounded = Number(value.toFixed(digits)) + 0;
+  return rounded.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
 /** A time in a unit that is written elsewhere. */

@@ -303,7 +303,7 @@ function drawNames({ names }) {
       rows: names.rows,
       sort: 1,
       search: "Search kernels and operators",
-      filter: { label: "show", values: kinds, at: 0 },
+      filter: { label: "show", values: kinds, at: 0, initial: kinds[0] },
     }),
     leftOutNote(
       names.left_out,
@@ -344,7 +344,7 @@ function drawProgram({ flame, program, job }) {
       rows: program.rows,
       sort: 1,
       search: "Search modules and annotations",
-      filter: { label: "show", values: parts, at: 0 },
+      filter: { label: "show", values: parts, at: 0, initial: parts.find((p) => p === "module") || parts[0] },
     }),
     leftOutNote(program.left_out, "modules and annotations with less time"),
   ];
@@ -411,6 +411,7 @@ function drawComparison({ comparison }) {
   ];
   const parts = comparison.rows.filter((row) => row[0] === "step");
   const items = comparison.rows.filter((row) => row[0] !== "step");
+  const noises = [...new Set(items.map((row) => row[6]))];
   return [
     el("p", { class: "lead" }, comparison.text),
     note(
@@ -423,7 +424,7 @@ function drawComparison({ comparison }) {
           columns,
           rows: items,
           search: "Search changes",
-          filter: { label: "noise", values: ["beyond", "within"], at: 6 },
+          filter: { label: "noise", values: noises, at: 6, initial: noises.find((n) => n === "beyond") },
         })
       : null,
     leftOutNote(comparison.left_out, "names that changed less"),
