@@ -34,6 +34,11 @@ function formatCount(n) {
   return Number.isInteger(n) ? n.toLocaleString("en-US") : formatFixed(n, n >= 100 ? 0 : n >= 10 ? 1 : 2);
 }
 
+/** `1 step`, `2 steps`. */
+function counted(n, noun) {
+  return `${formatCount(n)} ${noun}${n === 1 ? "" : "s"}`;
+}
+
 function formatShare(share) {
   return `${formatFixed(share * 100, 1)}%`;
 }

@@ -117,7 +117,7 @@ function columnsByChoice(d, parts, valuesOf, label) {
   const draw = (by) => {
     const columns = by === "rank" ? byRanks() : bySteps();
     const size = by === "rank" ? d.rank_times.size : d.steps.size;
-    const more = size > 1 ? note(`Each column is the mean of ${formatCount(size)} ${by}s.`) : "";
+    const more = size > 1 ? note(`Each column is the mean of ${counted(size, by)}.`) : "";
     if (columns.every((c) => sum(c.values) === 0)) return place.replaceChildren(note("There is none."));
     place.replaceChildren(
       stackedColumns({ label: `${label} by ${by}`, axis: by, parts, columns }).host,
@@ -164,8 +164,8 @@ function drawMap({ heat }) {
     ramp.replaceChildren(heatLegend(metric));
   };
   draw(heat.metrics[0].key);
-  const folded = heat.rows_size * heat.columns_size;
-  const more = `Each cell is the largest of ${formatCount(heat.rows_size)} ranks and ${formatCount(heat.columns_size)} steps.`;
+  const of = [counted(heat.rows_size, "rank"), counted(heat.columns_size, "step")];
+  const folded = heat.rows_size * heat.columns_size > 1;
   return [
     el(
       "div",
@@ -178,7 +178,8 @@ function drawMap({ heat }) {
       ramp,
     ),
     place,
-    folded > 1 ? note(more) : null,
+    note("Shades of lateness go with its square root."),
+    folded ? note(`Each cell is the largest of ${of.join(" and ")}.`) : null,
   ];
 }
 
@@ -360,13 +361,13 @@ function drawChecks(d) {
     { label: "trace", kind: "name", at: 2 },
   ];
   const counts = ["error", "warning", "note"].map((s) => [findings.counts[s] || 0, s]).filter(([n]) => n > 0);
-  const said = counts.map(([n, s]) => `${formatCount(n)} ${s}${n === 1 ? "" : "s"}`).join(", ");
-  const read = `${formatCount(d.job.files)} traces with ${formatCount(d.job.events)} events were read`;
+  const said = counts.map(([n, s]) => counted(n, s)).join(", ");
+  const read = `Read: ${counted(d.job.files, "trace")} with ${counted(d.job.events, "event")}`;
   return [
     note(
       d.job.incomplete > 0
         ? `${read}, ${formatCount(d.job.incomplete)} of them not to their end.`
-        : `${read} to their end.`,
+        : `${read}, all to their end.`,
     ),
     d.reading.rows.length
       ? table({
@@ -415,7 +416,7 @@ function drawComparison({ comparison }) {
   return [
     el("p", { class: "lead" }, comparison.text),
     note(
-      `Before: ${comparison.base} (${formatCount(comparison.base_ranks)} ranks). Now: ${comparison.new} (${formatCount(comparison.new_ranks)} ranks).`,
+      `Before: ${comparison.base} (${counted(comparison.base_ranks, "rank")}). Now: ${comparison.new} (${counted(comparison.new_ranks, "rank")}).`,
     ),
     table({ caption: "A step and its parts", columns, rows: parts }),
     items.length
