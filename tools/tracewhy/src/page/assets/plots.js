@@ -93,7 +93,7 @@ function image(width, height, ...children) {
 /** A vertical axis of times with lines across the plot; returns its parts and the height of a time. */
 function timeAxis(width, height, largest) {
   const unit = timeUnit(largest);
-  const ticks = axisTicks(largest / unit.ns, Math.max(2, Math.floor(height / 56)));
+  const ticks = axisTicks(largest / unit.ns, Math.max(2, Math.floor(height / 44)));
   const top = ticks[ticks.length - 1];
   const y = (ns) => MARGIN.top + (height - MARGIN.top - MARGIN.bottom) * (1 - ns / unit.ns / top);
   const digits =
