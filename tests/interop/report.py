@@ -101,20 +101,28 @@ def check_plots(browser):
         expect(browser.run("return document.querySelector('.tooltip').hidden"), f"{section}: escape leaves the tooltip")
     shades = "return [...new Set([...document.querySelectorAll('#map .plot path')].map((p) => p.getAttribute('class')))].sort().join()"
     before = browser.run(shades)
-    browser.run("const s = document.querySelector('#map select'); s.value = 'late'; s.dispatchEvent(new Event('change'))")
+    browser.run("const s = document.querySelector('#map select'); s.value = 'compute'; s.dispatchEvent(new Event('change'))")
     after = browser.run(shades)
-    expect(before != after and "late4" in after, f"the map has {before}, then {after}")
+    expect("late4" in before and "shade8" in after, f"the map has {before}, then {after}")
 
 
 def check_flame(browser):
-    width = "return Math.max(...[...document.querySelectorAll('#program .frame text')].filter((t) => t.textContent.startsWith('backward')).map((t) => t.previousSibling.getBoundingClientRect().width))"
-    before = browser.run(width)
+    # The largest phase comes first, below the whole.
+    widths = """return [...document.querySelectorAll('#program .frame')].slice(0, 2).map((g) => [g.textContent, g.firstChild.getBoundingClientRect().width])"""
+    whole, phase = browser.run(widths)
+    expect(phase[1] < 0.8 * whole[1], f"{phase} in {whole}")
     browser.run("document.querySelector('#program .plot').focus()")
     browser.press(RIGHT, DOWN)
     browser.press(ENTER)
-    expect(browser.run(width) > before * 1.1, "a node becomes as wide as the whole")
+    _, zoomed = browser.run(widths)
+    expect(zoomed[0] == phase[0] and abs(zoomed[1] - whole[1]) < 2, f"{phase} becomes as wide as the whole: {zoomed}")
     browser.press(ESCAPE)
-    expect(abs(browser.run(width) - before) < 2, "escape shows the whole again")
+    expect(browser.run(widths) == [whole, phase], "escape shows the whole again")
+    browser.hover("#program .plot", 0.01, 0.3)
+    browser.post("/actions", actions=[{"type": "pointer", "id": "mouse", "actions": [{"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}]}])
+    expect(not browser.run("return document.querySelector('#program .controls button').disabled"), "a click makes a node as wide as the whole")
+    browser.click("#program .controls button")
+    expect(browser.run(widths) == [whole, phase], "the button shows the whole again")
     browser.write("#program input[type=search]", "Attention_1")
     found = browser.run("return document.querySelectorAll('#program .frame.found').length")
     expect(found >= 2, f"{found} nodes are found, of the forward and the backward pass")

@@ -137,13 +137,14 @@ impl Writer for MarkdownFindings {
     }
 
     fn end(&mut self, to: &mut dyn Write, end: &End) -> io::Result<()> {
+        let counted = |n: u64, noun: &str| format!("{n} {noun}{}", if n == 1 { "" } else { "s" });
         let Totals { errors, warnings, notes } = end.totals;
+        let counts = [(errors, "error"), (warnings, "warning"), (notes, "note")];
+        let counts = counts.iter().filter(|(n, _)| *n > 0).map(|(n, noun)| counted(*n, noun));
+        let traces = counted(end.subjects, "trace");
         let mut report = Report::new(match self.0.len() {
-            0 => format!("{} traces: nothing found", end.subjects),
-            n => format!(
-                "{} traces: {n} findings, {errors} errors, {warnings} warnings, {notes} notes",
-                end.subjects
-            ),
+            0 => format!("{traces}: nothing found"),
+            _ => format!("{traces}: {}", counts.collect::<Vec<_>>().join(", ")),
         });
         if !self.0.is_empty() {
             self.0.sort_by_key(|f| std::cmp::Reverse(f.severity));
@@ -155,7 +156,7 @@ impl Writer for MarkdownFindings {
             report.add_table("the worst first", &columns, self.0.iter().map(row).collect());
         }
         if end.failed > 0 {
-            report.add_note(format!("{} traces could not be read", end.failed));
+            report.add_note(format!("{} in reading", counted(end.failed, "error")));
         }
         report.write_markdown(to)
     }

@@ -166,10 +166,10 @@ pub(crate) struct HeatMap {
     metrics: Vec<HeatMetric>,
 }
 
-/// Key, label, definition.
+/// Key, label, definition. Where ranks wait for each other, steps of all are equally long: lateness comes first.
 const METRICS: [(&str, &str, &str); 5] = [
-    ("step", "length of the step", "step"),
     ("late", "late", "late"),
+    ("step", "length of the step", "step"),
     ("compute", "compute", "compute"),
     ("exposed_communication", "exposed communication", "exposed-communication"),
     ("idle", "idle", "idle"),
@@ -188,8 +188,8 @@ impl HeatMap {
             each_step(part, numbers, |place, times| {
                 let late = lateness.steps.get(&numbers[place]).and_then(|ranks| ranks.get(index));
                 let values = [
-                    Some(times.span()),
                     late.map(|rank| rank.late),
+                    Some(times.span()),
                     Some(times.compute),
                     Some(times.exposed_communication),
                     Some(times.idle()),
@@ -252,7 +252,7 @@ mod tests {
         let map = HeatMap::of_parts(&parts, &numbers, &lateness);
         assert_eq!((map.rows.len(), map.columns.len(), map.rows_size, map.columns_size), (63, 75, 16, 4));
         assert_eq!((map.rows[31], map.columns[30]), ((496, 511), (120, 123)));
-        let steps = &map.metrics[0];
+        let steps = map.metrics.iter().find(|m| m.key == "step").unwrap();
         assert_eq!((steps.cells[31 * 75 + 30], steps.scale), (Some(77_000_000 / 770), 770));
         let late = map.metrics.iter().find(|m| m.key == "late").unwrap();
         assert_eq!((late.cells[30], late.cells[29]), (Some(0), None));

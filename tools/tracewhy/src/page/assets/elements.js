@@ -45,13 +45,13 @@ function leftOutNote(count, what) {
 
 let selects = 0;
 
-/** A labeled choice; calls `onchange` with the value at once and at each change. */
-function select(label, options, onchange) {
+/** A labeled choice of `[value, text]`; calls `onchange` with the value at each change. */
+function select(label, options, onchange, initial) {
   const id = `select-${(selects += 1)}`;
   const box = el(
     "select",
     { id, onchange: () => onchange(box.value) },
-    options.map(([value, text]) => el("option", { value }, text)),
+    options.map(([value, text]) => el("option", { value, selected: value === initial }, text)),
   );
   return el("div", { class: "control" }, el("label", { for: id }, label), box);
 }

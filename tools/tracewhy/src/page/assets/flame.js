@@ -56,7 +56,7 @@ function flameGraph(flame, whole) {
           .filter(Boolean)
           .join(" ");
         const room = Math.floor((w - 8) / 6.6);
-        const name = nameOf(p.node);
+        const name = nameOf(p.node).replace("nn.Module: ", "");
         const text =
           room < 3
             ? null

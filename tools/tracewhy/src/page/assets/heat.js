@@ -6,7 +6,8 @@ const SHADES = 9;
 /** Which shade a value has: of lateness, those below zero have their own. */
 function shadeOf(value, range, isSigned) {
   if (isSigned) {
-    const size = Math.min(4, Math.round((4 * Math.abs(value)) / range.size));
+    // By the square root, so that one hiccup does not hide who is always a little late.
+    const size = Math.min(4, Math.round(4 * Math.sqrt(Math.abs(value) / range.size)));
     return value < 0 ? `early${size}` : `late${size}`;
   }
   const span = range.most - range.least || 1;

@@ -12,7 +12,9 @@ function timeUnit(largest) {
 }
 
 function formatFixed(value, digits) {
-  return value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  // What rounds to zero has no sign.
+  const rounded = Number(value.toFixed(digits)) + 0;
+  return rounded.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
 /** A time in a unit that is written elsewhere. */
@@ -30,6 +32,11 @@ function formatDuration(ns) {
 
 function formatCount(n) {
   return Number.isInteger(n) ? n.toLocaleString("en-US") : formatFixed(n, n >= 100 ? 0 : n >= 10 ? 1 : 2);
+}
+
+/** `1 step`, `2 steps`. */
+function counted(n, noun) {
+  return `${formatCount(n)} ${noun}${n === 1 ? "" : "s"}`;
 }
 
 function formatShare(share) {

@@ -93,7 +93,7 @@ function image(width, height, ...children) {
 /** A vertical axis of times with lines across the plot; returns its parts and the height of a time. */
 function timeAxis(width, height, largest) {
   const unit = timeUnit(largest);
-  const ticks = axisTicks(largest / unit.ns, Math.max(2, Math.floor(height / 56)));
+  const ticks = axisTicks(largest / unit.ns, Math.max(2, Math.floor(height / 44)));
   const top = ticks[ticks.length - 1];
   const y = (ns) => MARGIN.top + (height - MARGIN.top - MARGIN.bottom) * (1 - ns / unit.ns / top);
   const digits =
@@ -258,6 +258,14 @@ function stepBand(steps) {
   });
 }
 
+/** Marks of an axis in powers of ten; of few powers, also between them. */
+function powerTicks(from, to) {
+  const within = to - from <= 2 ? [1, 2, 5] : [1];
+  const ticks = [];
+  for (let p = from; p < to; p++) ticks.push(...within.map((m) => m * 10 ** p));
+  return [...ticks, 10 ** to];
+}
+
 /** Bus bandwidth by size, both in powers of ten. */
 function bandwidthPlot(points) {
   const [sizes, rates] = [points.map((p) => p.bytes), points.map((p) => p.bus)];
@@ -270,46 +278,22 @@ function bandwidthPlot(points) {
     const y = (v) =>
       height - MARGIN.bottom - ((height - MARGIN.top - MARGIN.bottom) * (Math.log10(v) - y0)) / (y1 - y0);
     const axes = [];
-    for (let p = x0; p <= x1; p++) {
+    for (const v of powerTicks(x0, x1)) {
       axes.push(
-        svg("line", {
-          class: "grid",
-          x1: x(10 ** p),
-          x2: x(10 ** p),
-          y1: MARGIN.top,
-          y2: height - MARGIN.bottom,
-        }),
+        svg("line", { class: "grid", x1: x(v), x2: x(v), y1: MARGIN.top, y2: height - MARGIN.bottom }),
       );
+      const anchor = v === 10 ** x1 ? "end" : "middle";
+      const label = formatBytes(v).replace(/\.0+ /, " ");
       axes.push(
-        svg(
-          "text",
-          {
-            class: "tick",
-            x: x(10 ** p),
-            y: height - MARGIN.bottom + 16,
-            "text-anchor": p === x1 ? "end" : "middle",
-          },
-          formatBytes(10 ** p).replace(/\.0+ /, " "),
-        ),
+        svg("text", { class: "tick", x: x(v), y: height - MARGIN.bottom + 16, "text-anchor": anchor }, label),
       );
     }
-    for (let p = y0; p <= y1; p++) {
+    for (const v of powerTicks(y0, y1)) {
       axes.push(
-        svg("line", {
-          class: "grid",
-          x1: MARGIN.left,
-          x2: width - MARGIN.right,
-          y1: y(10 ** p),
-          y2: y(10 ** p),
-        }),
+        svg("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(v), y2: y(v) }),
       );
-      axes.push(
-        svg(
-          "text",
-          { class: "tick", x: MARGIN.left - 8, y: y(10 ** p) + 4, "text-anchor": "end" },
-          String(Number((10 ** p).toPrecision(1))),
-        ),
-      );
+      const label = String(Number(v.toPrecision(1)));
+      axes.push(svg("text", { class: "tick", x: MARGIN.left - 8, y: y(v) + 4, "text-anchor": "end" }, label));
     }
     const middle = MARGIN.top + (height - MARGIN.top - MARGIN.bottom) / 2;
     axes.push(

@@ -117,7 +117,7 @@ function columnsByChoice(d, parts, valuesOf, label) {
   const draw = (by) => {
     const columns = by === "rank" ? byRanks() : bySteps();
     const size = by === "rank" ? d.rank_times.size : d.steps.size;
-    const more = size > 1 ? note(`Each column is the mean of ${formatCount(size)} ${by}s.`) : "";
+    const more = size > 1 ? note(`Each column is the mean of ${counted(size, by)}.`) : "";
     if (columns.every((c) => sum(c.values) === 0)) return place.replaceChildren(note("There is none."));
     place.replaceChildren(
       stackedColumns({ label: `${label} by ${by}`, axis: by, parts, columns }).host,
@@ -164,8 +164,8 @@ function drawMap({ heat }) {
     ramp.replaceChildren(heatLegend(metric));
   };
   draw(heat.metrics[0].key);
-  const folded = heat.rows_size * heat.columns_size;
-  const more = `Each cell is the largest of ${formatCount(heat.rows_size)} ranks and ${formatCount(heat.columns_size)} steps.`;
+  const of = [counted(heat.rows_size, "rank"), counted(heat.columns_size, "step")];
+  const folded = heat.rows_size * heat.columns_size > 1;
   return [
     el(
       "div",
@@ -178,7 +178,8 @@ function drawMap({ heat }) {
       ramp,
     ),
     place,
-    folded > 1 ? note(more) : null,
+    note("Shades of lateness go with its square root."),
+    folded ? note(`Each cell is the largest of ${of.join(" and ")}.`) : null,
   ];
 }
 
@@ -303,7 +304,7 @@ function drawNames({ names }) {
       rows: names.rows,
       sort: 1,
       search: "Search kernels and operators",
-      filter: { label: "show", values: kinds, at: 0 },
+      filter: { label: "show", values: kinds, at: 0, initial: kinds[0] },
     }),
     leftOutNote(
       names.left_out,
@@ -344,7 +345,7 @@ function drawProgram({ flame, program, job }) {
       rows: program.rows,
       sort: 1,
       search: "Search modules and annotations",
-      filter: { label: "show", values: parts, at: 0 },
+      filter: { label: "show", values: parts, at: 0, initial: parts.find((p) => p === "module") || parts[0] },
     }),
     leftOutNote(program.left_out, "modules and annotations with less time"),
   ];
@@ -360,13 +361,13 @@ function drawChecks(d) {
     { label: "trace", kind: "name", at: 2 },
   ];
   const counts = ["error", "warning", "note"].map((s) => [findings.counts[s] || 0, s]).filter(([n]) => n > 0);
-  const said = counts.map(([n, s]) => `${formatCount(n)} ${s}${n === 1 ? "" : "s"}`).join(", ");
-  const read = `${formatCount(d.job.files)} traces with ${formatCount(d.job.events)} events were read`;
+  const said = counts.map(([n, s]) => counted(n, s)).join(", ");
+  const read = `Read: ${counted(d.job.files, "trace")} with ${counted(d.job.events, "event")}`;
   return [
     note(
       d.job.incomplete > 0
         ? `${read}, ${formatCount(d.job.incomplete)} of them not to their end.`
-        : `${read} to their end.`,
+        : `${read}, all to their end.`,
     ),
     d.reading.rows.length
       ? table({
@@ -411,10 +412,11 @@ function drawComparison({ comparison }) {
   ];
   const parts = comparison.rows.filter((row) => row[0] === "step");
   const items = comparison.rows.filter((row) => row[0] !== "step");
+  const noises = [...new Set(items.map((row) => row[6]))];
   return [
     el("p", { class: "lead" }, comparison.text),
     note(
-      `Before: ${comparison.base} (${formatCount(comparison.base_ranks)} ranks). Now: ${comparison.new} (${formatCount(comparison.new_ranks)} ranks).`,
+      `Before: ${comparison.base} (${counted(comparison.base_ranks, "rank")}). Now: ${comparison.new} (${counted(comparison.new_ranks, "rank")}).`,
     ),
     table({ caption: "A step and its parts", columns, rows: parts }),
     items.length
@@ -423,7 +425,7 @@ function drawComparison({ comparison }) {
           columns,
           rows: items,
           search: "Search changes",
-          filter: { label: "noise", values: ["beyond", "within"], at: 6 },
+          filter: { label: "noise", values: noises, at: 6, initial: noises.find((n) => n === "beyond") },
         })
       : null,
     leftOutNote(comparison.left_out, "names that changed less"),

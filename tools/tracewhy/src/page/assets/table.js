@@ -19,10 +19,16 @@ const FIRST_ROWS = 25;
 
 /**
  * A table. `sort` is the index of the column by which it is sorted first, largest first; `search` the label of a
- * search field; `mark` tells the rows that stand out.
+ * search field; `mark` tells the rows that stand out; `filter` is a choice of the values in a column (`at`).
  */
 function table({ caption, columns, rows, sort, search, mark, filter }) {
-  const state = { column: sort, descending: true, query: "", filter: "", all: false };
+  const state = {
+    column: sort,
+    descending: true,
+    query: "",
+    filter: (filter && filter.initial) || "",
+    all: false,
+  };
   const view = { scales: timeScales(columns, rows), columns, rows, mark, filter, state };
   const head = columns.map((column, index) => headCell(view, column, index, () => draw()));
   const body = el("tbody", {});
@@ -45,7 +51,13 @@ function table({ caption, columns, rows, sort, search, mark, filter }) {
     el(
       "div",
       { class: "table-scroll", tabindex: "0", role: "region", "aria-label": caption },
-      el("table", { class: columns.length > 7 ? "" : "few-columns" }, el("caption", {}, caption), el("thead", {}, el("tr", {}, head)), body),
+      el(
+        "table",
+        { class: columns.length > 7 ? "" : "few-columns" },
+        el("caption", {}, caption),
+        el("thead", {}, el("tr", {}, head)),
+        body,
+      ),
     ),
     more,
   );
@@ -71,10 +83,15 @@ function controls({ filter, state }, search, count, draw) {
   const parts = [];
   if (filter) {
     parts.push(
-      select(filter.label, [["", "all"], ...filter.values.map((v) => [v, v])], (value) => {
-        state.filter = value;
-        draw();
-      }),
+      select(
+        filter.label,
+        [["", "all"], ...filter.values.map((v) => [v, v])],
+        (value) => {
+          state.filter = value;
+          draw();
+        },
+        state.filter,
+      ),
     );
   }
   if (search) {
@@ -105,7 +122,7 @@ function visibleRows({ columns, rows, filter, state }) {
       ),
     );
   }
-  if (state.column === undefined) return shown;
+  if (!columns[state.column]) return shown;
   const { at } = columns[state.column];
   const sign = state.descending ? -1 : 1;
   const compare = (a, b) => (typeof a === "string" ? a.localeCompare(b, "en") : a - b);
