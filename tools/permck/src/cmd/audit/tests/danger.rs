@@ -186,7 +186,9 @@ fn a_link_is_as_dangerous_as_who_can_change_its_target() {
     symlink(other.path().join("kept"), dir.path().join("a")).unwrap();
     symlink(other.path().join("open"), dir.path().join("b")).unwrap();
     symlink(other.path().join("nothing"), dir.path().join("c")).unwrap();
-    symlink("/tmp/no-such-file-of-permck/x", dir.path().join("d")).unwrap();
+    let shared = open_dir();
+    chmod(shared.path(), 0o1777);
+    symlink(shared.path().join("nothing"), dir.path().join("d")).unwrap();
     let wanted = owned(&[("a", "note"), ("b", "warning"), ("c", "note"), ("d", "warning")]);
     assert_eq!(severities(dir.path(), &[]), wanted);
 }
