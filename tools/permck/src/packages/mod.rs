@@ -42,9 +42,12 @@ impl PackagedFiles {
     }
 
     /// Returns whether a package has installed the file like this. Where /lib is a link to /usr/lib, packages may name
-    /// either.
+    /// either. What Debian's packages of Python modules compile when they are installed is theirs too.
     pub(crate) fn has_file(&self, path: &Path, mode: Mode) -> bool {
-        spellings(path).any(|path| self.files.contains(&path) || self.modes.contains(&(path, mode.0)))
+        let listed =
+            spellings(path).any(|path| self.files.contains(&path) || self.modes.contains(&(path, mode.0)));
+        let compiled_from = |source: PathBuf| spellings(&source).any(|path| self.files.contains(&path));
+        listed || python_source(path).is_some_and(compiled_from)
     }
 
     /// Returns whether an administrator has set this mode.
@@ -63,6 +66,19 @@ impl PackagedFiles {
             self.modes.insert((hash_path(path), mode.0));
         }
     }
+}
+
+/// The file that a compiled module comes from, `DIR/x.py` of `DIR/__pycache__/x.cpython-311.pyc`; the directory that
+/// `__pycache__` is in (PEP 3147).
+fn python_source(path: &Path) -> Option<PathBuf> {
+    const CACHE: &str = "__pycache__";
+    let parent = path.parent()?;
+    if path.file_name()? == CACHE {
+        return Some(parent.to_owned());
+    }
+    let name = path.file_name()?.to_str()?.strip_suffix(".pyc")?;
+    let (module, _) = name.split_once(".cpython-")?;
+    (parent.file_name()? == CACHE).then(|| parent.with_file_name(format!("{module}.py")))
 }
 
 fn spellings(path: &Path) -> impl Iterator<Item = u64> {

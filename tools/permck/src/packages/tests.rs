@@ -15,13 +15,23 @@ fn lists_and_overrides_of_dpkg_are_read() {
     let root = clean_dir();
     let dpkg = root.path().join("var/lib/dpkg");
     std::fs::create_dir_all(dpkg.join("info")).unwrap();
-    std::fs::write(dpkg.join("info/x.list"), "/.\n/lib\n/lib/x.so\n/usr/share/a b\n").unwrap();
+    let list = "/.\n/lib\n/lib/x.so\n/usr/share/a b\n/usr/lib/python3/m\n/usr/lib/python3/m/x.py\n";
+    std::fs::write(dpkg.join("info/x.list"), list).unwrap();
     std::fs::write(dpkg.join("info/x.md5sums"), "/etc/other\n").unwrap();
     std::fs::write(dpkg.join("statoverride"), "root ssl-cert 0640 /etc/ssl/my key\n").unwrap();
     let known = load(root.path());
-    for (path, there) in
-        [("/lib/x.so", true), ("/usr/lib/x.so", true), ("/usr/share/a b", true), ("/etc/other", false)]
-    {
+    for (path, there) in [
+        ("/lib/x.so", true),
+        ("/usr/lib/x.so", true),
+        ("/usr/share/a b", true),
+        ("/etc/other", false),
+        ("/usr/lib/python3/m/__pycache__", true),
+        ("/usr/lib/python3/m/__pycache__/x.cpython-311.pyc", true),
+        ("/usr/lib/python3/m/__pycache__/x.cpython-311.opt-1.pyc", true),
+        ("/usr/lib/python3/m/__pycache__/y.cpython-311.pyc", false),
+        ("/usr/lib/python3/m/x.cpython-311.pyc", false),
+        ("/usr/lib/python3/n/__pycache__", false),
+    ] {
         assert_eq!(known.has_file(Path::new(path), Mode(0o644)), there, "{path}");
     }
     assert!(known.overrides(Path::new("/etc/ssl/my key"), Mode(0o640)));
