@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import duckdb
+import pyarrow.ipc
 import pyarrow.parquet
 from perfetto.protos.perfetto.trace import perfetto_trace_pb2
 
@@ -92,6 +93,38 @@ def check_data_set(traces, path):
     assert sum(e["ph"] == "X" for e in events) == sum(r["dur_ns"] is not None for r in rows)
 
 
+def check_step_sums(traces, path):
+    """The sums of the table of steps are those of the table of kernels, which DuckDB adds up."""
+    query = lambda sql: duckdb.sql(sql.replace("DS", path)).fetchall()
+    steps = query("select rank, step, device, device_events, total_ns, compute_ns + exposed_communication_ns + exposed_memcpy_ns + idle_ns from 'DS/*/table=steps/*.parquet' order by 1, 2")
+    assert [s[:4] for s in steps] == [(r, s, 0, 200) for r in range(RANKS) for s in range(3)], steps
+    spans = query("select rank, step, max(start_ns + dur_ns) - min(start_ns) from 'DS/*/table=kernels/*.parquet' group by 1, 2 order by 1, 2")
+    assert [(s[0], s[1], s[4]) for s in steps] == spans and all(s[4] == s[5] for s in steps), (steps, spans)
+
+
+def check_arrow(traces, path):
+    table = pyarrow.ipc.open_file(path).read_all()
+    events = [e for trace in traces for e in trace["traceEvents"]]
+    assert table.num_rows == len(events)
+    rows = table.to_pylist()
+    assert [(r["ph"], r["name"], json.loads(r["args"] or "{}")) for r in rows] == [(e["ph"], e["name"], e.get("args", {})) for e in events]
+    assert [r["dur_ns"] for r in rows] == [nanos(e["dur"]) if "dur" in e else None for e in events]
+    about = json.loads(pyarrow.ipc.open_file(path).metadata[b"traces"]) if hasattr(pyarrow.ipc.open_file(path), "metadata") else None
+    assert about is None or [t["rank"] for t in about] == list(range(RANKS))
+
+
+def check_round_trips(trace, paths):
+    """Through a data set and back, every event is what it was."""
+    convert("parquet", f"{DIR}/one", paths[0])
+    convert("chrome", f"{DIR}/back.json", f"{DIR}/one")
+    with open(f"{DIR}/back.json", encoding="utf-8") as file:
+        back = json.load(file)["traceEvents"]
+    plain = lambda e: {k: nanos(v) if k == "dur" else v for k, v in e.items()}
+    assert len(back) == len(trace["traceEvents"])
+    for a, b in zip(trace["traceEvents"], back):
+        assert plain({k: v for k, v in a.items() if k != "ts"}) == plain({k: v for k, v in b.items() if k != "ts"}), (a, b)
+
+
 def main():
     traces = [make_trace(rank) for rank in range(RANKS)]
     paths = []
@@ -104,7 +137,13 @@ def main():
     print("perfetto: slices, flows, counters and moments are those of the trace")
     convert("parquet", f"{DIR}/ds", *paths)
     check_data_set(traces, f"{DIR}/ds")
+    check_step_sums(traces, f"{DIR}/ds")
     print("parquet: DuckDB and pyarrow count and sum as the traces do")
+    convert("arrow", f"{DIR}/out.arrow", *paths)
+    check_arrow(traces, f"{DIR}/out.arrow")
+    print("arrow: pyarrow reads every event")
+    check_round_trips(traces[0], paths)
+    print("parquet and back: Python reads the same events")
     convert("chrome", f"{DIR}/out.json", paths[0])
     with open(f"{DIR}/out.json", encoding="utf-8") as file:
         assert json.load(file)["traceEvents"] == traces[0]["traceEvents"]

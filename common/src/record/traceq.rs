@@ -14,6 +14,7 @@ use super::{Entry, Record, entry, summary};
 /// All of them.
 pub const ENTRIES: &[Entry] = &[
     entry::<Info>(),
+    entry::<RankSet>(),
     entry::<Step>(),
     entry::<Total>(),
     entry::<JobTime>(),
@@ -126,6 +127,42 @@ impl Record for Info {
     const TYPE: &'static str = "traceq.info";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"traceq.info","v":1,"path":"log_4242.json","format":"kineto","producer":["schema 1"],"gzip":false,"size_bytes":10240,"text_bytes":10240,"complete":true,"events":42,"categories":{"cpu_op":30,"kernel":10,"step":2},"rank":0,"world_size":8,"backend":"nccl","devices":[{"device":0,"name":"NVIDIA H100","events":10}],"threads":3,"trace_id":"7331","host":"node17","base_time_ns":1722470400000000000,"start_ns":1000,"end_ns":2500,"span_ns":1500,"start":"2024-08-01T00:00:00.000001Z","end":"2024-08-01T00:00:00.0000025Z","steps":[5,6],"repairs":{}}"#;
+}
+
+/// `traceq.rank_set`: what is missing of the job that several traces are of; behind their `traceq.info` records.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RankSet {
+    /// Traces read.
+    pub traces: u64,
+    /// Different ranks among them.
+    pub ranks: u64,
+    /// Ranks in the job, where a trace says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub world_size: Option<i64>,
+    /// Ranks that no trace is of: of the world size, or where that is not known, between the first and the last.
+    pub missing_ranks: Vec<RankRange>,
+    /// Ranks of whose devices no trace has events.
+    pub ranks_without_device_events: Vec<RankRange>,
+    /// Traces that could not be read to their end.
+    pub incomplete: Vec<String>,
+    /// Traces that do not say their rank.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub without_rank: u64,
+}
+
+/// Ranks that follow one another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RankRange {
+    /// The first of them.
+    pub first: i64,
+    /// The last of them.
+    pub last: i64,
+}
+
+impl Record for RankSet {
+    const TYPE: &'static str = "traceq.rank_set";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"traceq.rank_set","v":1,"traces":6,"ranks":6,"world_size":8,"missing_ranks":[{"first":3,"last":4}],"ranks_without_device_events":[],"incomplete":["rank5.json"]}"#;
 }
 
 /// How a stretch of time on a device divides. `compute_ns + exposed_communication_ns + exposed_memcpy_ns +

@@ -21,9 +21,11 @@ pub struct Inputs {
     /// Traces: files, also compressed, or directories of them; `-` or none is standard input
     ///
     /// A format is told by the content: traces in JSON of PyTorch, Ascend, JAX, Chrome and others, Perfetto's .pftrace,
-    /// databases of Ascend, msMonitor, Nsight Systems (SQLite export) and rocprofv3, xplane.pb, rocprofv3's JSON,
-    /// msMonitor's JSON lines, speedscope and folded stacks; gzip, zstd and a zip archive of one file are taken off. A
-    /// directory stands for its timeline, or for all traces in it.
+    /// databases of Ascend, msMonitor, Nsight Systems (SQLite export) and rocprofv3, Ascend's tables (CSV) and
+    /// communication.json, xplane.pb, rocprofv3's JSON, JSON lines of msMonitor and profd, speedscope and folded stacks;
+    /// gzip, zstd and a zip archive of one file are taken off. A
+    /// directory stands for its timeline, or for all traces in it; a pattern that no shell has expanded (`*`, `?`, `[a-z]`,
+    /// `**` for any directories) for what it matches.
     ///
     /// A list of --files-from may hold JSON lines as well: of those, `path` of each `profctl.trace_file` record is taken
     /// and other records are skipped.
@@ -109,10 +111,11 @@ impl Inputs {
             return None;
         }
         let size_of = |path: &PathBuf| {
-            let timeline = if path.is_dir() { ascend::find_timeline(path)? } else { path.clone() };
-            timeline.metadata().ok().filter(|meta| meta.is_file()).map(|meta| meta.len())
+            let meta = path.metadata().ok().filter(|meta| meta.is_file());
+            meta.map(|meta| meta.len())
         };
-        self.paths.iter().map(size_of).sum()
+        let inputs = self.paths.iter().flat_map(|path| inputs_of(path));
+        inputs.map(|input| if let Input::Path(path) = input { size_of(&path) } else { None }).sum()
     }
 
     /// What these paths stand for on a command line.
@@ -126,11 +129,15 @@ impl Inputs {
     }
 }
 
-/// What a path of the command line stands for: standard input, a file, or the traces in a directory. A directory
-/// without any is left as it is: opening it says why.
+/// What a path of the command line stands for: standard input, a file, the traces in a directory, or all that a pattern
+/// matches. A directory without any, and a pattern without a match, are left as they are: opening them says why.
 fn inputs_of(path: &Path) -> Vec<Input> {
     if path.as_os_str() == "-" {
         return vec![Input::Stdin];
+    }
+    let matches = read::expand_pattern(path);
+    if !matches.is_empty() {
+        return matches.iter().flat_map(|path| inputs_of(path)).collect();
     }
     let found = if path.is_dir() { read::find_traces(path) } else { Vec::new() };
     if found.is_empty() {

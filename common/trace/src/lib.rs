@@ -13,9 +13,11 @@
 //! | [`clock`] | how the clocks of two ranks differ |
 //! | [`summary`], [`table`], [`units`], [`shorten`] | results, tables and numbers for people, as text and Markdown |
 //! | [`rows`] | events as records and rows of CSV |
+//! | [`split`] | how time on a device divides |
 //! | [`steps`] | the steps of a trace, by their marks |
 //! | [`spool`] | records by the million, sorted, in bounded memory |
 
+pub mod argument_columns;
 pub mod classifier;
 pub mod clock;
 pub mod inputs;
@@ -26,6 +28,7 @@ pub mod read;
 pub mod report;
 pub mod rows;
 pub mod shorten;
+pub mod split;
 pub mod spool;
 pub mod steps;
 pub mod summary;

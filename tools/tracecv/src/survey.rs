@@ -82,10 +82,15 @@ impl SurveySink {
 impl TraceSurvey {
     /// The step that an event belongs to: of work on a device that of its launch, otherwise that of its start.
     pub(crate) fn step_of(&self, event: &Event<'_>) -> Option<&Step> {
+        self.step_index_of(event).map(|i| &self.steps.all()[i])
+    }
+
+    /// The index of that step.
+    pub(crate) fn step_index_of(&self, event: &Event<'_>) -> Option<usize> {
         let start = event.start?;
         let launched = event.category.is_on_device().then_some(event.correlation).flatten();
         let moment = launched.and_then(|c| self.launches.get(&c).copied()).unwrap_or(start);
-        self.steps.at(moment).map(|i| &self.steps.all()[i])
+        self.steps.at(moment)
     }
 
     /// A moment as nanoseconds since the Unix epoch, as far as the trace says how its clock relates to that.

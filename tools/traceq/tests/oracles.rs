@@ -5,7 +5,6 @@
 mod support;
 
 use std::collections::HashMap;
-use std::io::Read;
 use std::path::Path;
 
 use common::exit::Exit;
@@ -136,69 +135,6 @@ fn ascend_steps_are_those_of_the_exporter() {
             }
         }
     }
-}
-
-/// Every shared file either is read or is refused with a reason; in what is read, the parts make the whole.
-#[test]
-fn every_shared_file_is_read_or_refused() {
-    let Some(root) = require_data("") else { return };
-    let (mut read, mut refused) = (0, 0);
-    for path in list_files(&root) {
-        let run = run([Path::new("sum"), Path::new("--format"), Path::new("json"), &path]);
-        assert_eq!(run.fatal, None);
-        let records = run.records();
-        let summary = records.last().unwrap();
-        assert_eq!(summary["type"], "traceq.summary");
-        let traces = summary["files"].as_u64().unwrap();
-        let is_trace = is_chrome_trace(&path) || is_other_trace(&path);
-        assert_eq!(traces == 1, is_trace, "{}", path.display());
-        assert_eq!(run.errors == 0, is_trace, "{}", path.display());
-        for r in records.iter().filter(|r| !r["total_ns"].is_null()) {
-            let parts = ["compute_ns", "exposed_communication_ns", "exposed_memcpy_ns", "idle_ns"];
-            assert_eq!(parts.iter().map(|p| ns(r, p)).sum::<i64>(), ns(r, "total_ns"), "{}", path.display());
-        }
-        if is_trace { read += 1 } else { refused += 1 }
-    }
-    assert!(read > 60 && refused > 60, "{read} {refused}");
-}
-
-/// Whether a file is a Chrome trace, by its content: an object with `traceEvents`, or an array whose first element has
-/// a phase. Rows of other JSON files have none.
-fn is_chrome_trace(path: &Path) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Document {
-        #[serde(rename = "traceEvents")]
-        _events: Vec<serde::de::IgnoredAny>,
-    }
-    let bytes = std::fs::read(path).unwrap();
-    let mut text = Vec::new();
-    if bytes.starts_with(b"\x1f\x8b") {
-        flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut text).unwrap();
-    } else {
-        text = bytes;
-    }
-    let first_element = text
-        .trim_ascii_start()
-        .strip_prefix(b"[")
-        .map(|rest| serde_json::Deserializer::from_slice(rest).into_iter::<serde_json::Value>().next());
-    match first_element {
-        Some(first) => first.is_some_and(|e| e.is_ok_and(|e| e.get("ph").is_some())),
-        None => serde_json::from_slice::<Document>(&text).is_ok(),
-    }
-}
-
-/// Whether a file is a trace in another format, by what the repositories that it is from say of it.
-fn is_other_trace(path: &Path) -> bool {
-    let text = path.to_string_lossy();
-    let name = path.file_name().unwrap().to_string_lossy();
-    let database = name.starts_with("ascend_pytorch_profiler_") || name.starts_with("msprof_");
-    database && name.ends_with(".db")
-        || name == "908_results.json.gz"
-        || name.ends_with(".xplane.pb")
-        || text.contains("/stackcollapse/")
-        || name.ends_with(".speedscope.json")
-        || name == "out-of-order-events.json"
-        || name == "incomplete-trace.json"
 }
 
 /// Two ranks of one job, as HTA's rule of steps has it: the launches decide, and no step is dropped.

@@ -63,6 +63,17 @@ pub struct TraceMeta {
     pub host: Option<String>,
     /// Names of devices by index.
     pub devices: BTreeMap<i64, String>,
+    /// Members of a Chrome trace beside its events, for who writes such a trace again; empty unless it is asked for.
+    pub members: Vec<RootMember>,
+}
+
+/// A member of a Chrome trace beside its events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootMember {
+    /// Its name.
+    pub name: String,
+    /// Its value, as it stands in the file: JSON.
+    pub value: Vec<u8>,
 }
 
 impl TraceMeta {

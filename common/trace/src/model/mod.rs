@@ -16,7 +16,7 @@ pub use category::Category;
 pub use collective::{KernelClass, classify_kernel_name, is_collective_call};
 pub use defect::{Defect, DefectCount, DefectCounts, Severity};
 pub use hash::{FastMap, FastState};
-pub use meta::{Dialect, TraceMeta};
+pub use meta::{Dialect, RootMember, TraceMeta};
 pub use names::NameTable;
 pub(crate) use processes::is_compute_task;
 pub use processes::{NameHint, ProcessRole, ProcessTable, RowMeaning, RowTraits, TaskKind, rank_in_text};

@@ -5,6 +5,22 @@ use std::path::{Path, PathBuf};
 
 use crate::model::Category;
 
+/// The groups of rows that stand in processes of their own in a timeline, with the number that makes the process id
+/// (Ascend/msprof `analysis/csrc/domain/entities/json_trace`).
+#[derive(Clone, Copy)]
+pub(super) enum AscendLayer {
+    Cann = 7,
+    Hardware = 14,
+    Communication = 16,
+    Counters = 17,
+    Overlap = 31,
+}
+
+/// The process of the rows of a device, `(pid << 10) | (layer << 5) | device` as in a timeline.
+pub(super) fn layer_process(host: i64, layer: AscendLayer, device: i64) -> i64 {
+    ((host & 0x003f_ffff_ffff) << 10) + ((layer as i64) << 5) + device.clamp(0, 1 << 20)
+}
+
 /// The categories that the framework part of the file carries.
 pub(super) fn classify_framework_event(cat: &[u8]) -> Option<Category> {
     match cat {
@@ -30,7 +46,7 @@ pub fn find_timeline(dir: &Path) -> Option<PathBuf> {
     // One of several would not be the whole.
     match (timelines.next(), timelines.next()) {
         (Some(timeline), None) => Some(timeline),
-        (None, _) => find_database(dir, &outputs),
+        (None, _) => find_database(dir, &outputs).or_else(|| find_table(dir, &outputs)),
         (Some(_), Some(_)) => None,
     }
 }
@@ -46,6 +62,19 @@ fn find_database(dir: &Path, outputs: &[PathBuf]) -> Option<PathBuf> {
     let places = named.iter().chain(outputs);
     let mut found =
         places.flat_map(|dir| list_names(dir).into_iter().filter(is_database).map(|name| dir.join(name)));
+    found.next().filter(|_| found.next().is_none())
+}
+
+/// The table of kernels of a profile that has neither: `kernel_details.csv`, or the one `op_summary_*.csv` of msprof.
+fn find_table(dir: &Path, outputs: &[PathBuf]) -> Option<PathBuf> {
+    let named = ["ASCEND_PROFILER_OUTPUT/kernel_details.csv", "kernel_details.csv"];
+    if let Some(path) = named.iter().map(|name| dir.join(name)).find(|path| path.is_file()) {
+        return Some(path);
+    }
+    let is_table = |name: &String| name.starts_with("op_summary_") && name.ends_with(".csv");
+    let mut found = outputs
+        .iter()
+        .flat_map(|dir| list_names(dir).into_iter().filter(is_table).map(|name| dir.join(name)));
     found.next().filter(|_| found.next().is_none())
 }
 
@@ -81,6 +110,11 @@ pub fn describe_missing_timeline(dir: &Path) -> (&'static str, &'static str) {
         ("is a directory of profiles", "name the profiles in it: DIR/*_ascend_pt")
     } else if has(&|name| name.starts_with("ascend_") && name.ends_with(".db")) {
         ("holds several databases of a profiler", "name the files: DIR/ASCEND_PROFILER_OUTPUT/ascend_*.db")
+    } else if has(&|name| name == "cluster_communication.json") {
+        (
+            "holds what was summed up of several ranks",
+            "name the file with times: DIR/cluster_communication.json",
+        )
     } else if has(&|name| name == "FRAMEWORK" || name.starts_with("PROF_")) {
         (
             "is a profile that has not been analyzed",

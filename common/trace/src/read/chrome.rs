@@ -16,7 +16,7 @@ use super::scan::{JsonScan, ScanFault, StrictScanner};
 use super::skip::ValueSkipper;
 use super::window::{BLOCK, InputWindow, TEXT_LIMIT};
 use super::{ReadOptions, ReadOutcome, ReadStop, kineto, value};
-use crate::model::{Defect, Dialect, EventSink};
+use crate::model::{Defect, Dialect, EventSink, RootMember};
 
 /// How many keys of an object that is no trace are named.
 const KEYS_SHOWN: usize = 4;
@@ -37,6 +37,8 @@ pub(super) fn read_document(
         nested_ends: 0,
         other_keys: Vec::new(),
         told_by_metadata: false,
+        keep_members: options.keep_members,
+        kept_bytes: 0,
     };
     let result = reader.read_root();
     reader.finish();
@@ -55,6 +57,10 @@ struct ChromeReader<'s> {
     nested_ends: u64,
     other_keys: Vec<String>,
     told_by_metadata: bool,
+    /// Members beside the events are wanted as they stand.
+    keep_members: bool,
+    /// Bytes in those that were kept.
+    kept_bytes: usize,
 }
 
 /// Where reading can go on behind something that cannot be understood.
@@ -214,12 +220,40 @@ impl ChromeReader<'_> {
         if key == "traceEvents" && self.window.peek_byte() == Some(b'{') {
             return Ok(false);
         }
+        if self.keep_members && key != "traceEvents" {
+            self.keep_value(&key);
+        }
         if kineto::KEYS.contains(&key.as_str()) {
             return self.read_metadata(&key);
         }
         // For an error message: more than a few are of no use, and they cost memory.
         self.other_keys.extend((self.other_keys.len() <= KEYS_SHOWN).then_some(key));
         self.skip_value()
+    }
+
+    /// Keeps the value that is next, which stays where it is, unless it is too long, or no JSON.
+    fn keep_value(&mut self, key: &str) {
+        /// All of them, in bytes.
+        const MOST_BYTES: usize = 4 * TEXT_LIMIT;
+        const MOST: usize = 256;
+        let mut size = BLOCK;
+        let length = loop {
+            self.window.fill_to(size);
+            let mut scan = StrictScanner::new(self.window.rest(), 0);
+            match scan.scan_value() {
+                Ok(_) => break scan.pos(),
+                Err(ScanFault::End) if !self.window.is_done() && size < TEXT_LIMIT => size *= 2,
+                Err(_) => return,
+            }
+        };
+        let value = &self.window.rest()[..length];
+        let members = &mut self.delivery.out.meta.members;
+        let is_text = std::str::from_utf8(value).is_ok();
+        let known = || members.iter().any(|known| known.name == key);
+        if is_text && self.kept_bytes + length <= MOST_BYTES && members.len() < MOST && !known() {
+            self.kept_bytes += length + key.len();
+            members.push(RootMember { name: key.to_owned(), value: value.to_vec() });
+        }
     }
 
     /// Reads a key and its colon.
@@ -426,7 +460,10 @@ impl ChromeReader<'_> {
         let dialect = self.delivery.decide_dialect(self.told_by_metadata);
         let bytes = self.window.passed().bytes + self.window.rest().len() as u64;
         (self.delivery.out.meta.dialect, self.delivery.out.bytes) = (dialect, bytes);
-        self.delivery.out.unread_members = std::mem::take(&mut self.other_keys);
+        let mut unread = std::mem::take(&mut self.other_keys);
+        let members = &self.delivery.out.meta.members;
+        unread.retain(|key| members.iter().all(|kept| kept.name != *key));
+        self.delivery.out.unread_members = unread;
     }
 }
 

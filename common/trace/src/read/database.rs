@@ -52,6 +52,7 @@ impl Database {
         connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
         connection.pragma_update(None, "query_only", true)?;
         connection.pragma_update(None, "cell_size_check", true)?;
+        bound_steps(&connection, path.metadata().map_or(0, |meta| meta.len()))?;
         let tables = list_tables(&connection)?;
         Ok(Self { connection, tables })
     }
@@ -108,6 +109,23 @@ impl Database {
     }
 }
 
+/// Bounds the work of all queries by the size of the file: rows that join with many others make it grow with the square
+/// of that. Every real file needs less than a tenth of it.
+fn bound_steps(connection: &Connection, file_bytes: u64) -> rusqlite::Result<()> {
+    /// Steps of SQLite's virtual machine for each byte of the file, and for any file.
+    const STEPS_PER_BYTE: u64 = 100;
+    const STEPS: u64 = 20_000_000;
+    const BETWEEN: i32 = 100_000;
+    let mut left = file_bytes.saturating_mul(STEPS_PER_BYTE).saturating_add(STEPS) / BETWEEN as u64;
+    connection.progress_handler(
+        BETWEEN,
+        Some(move || {
+            left = left.saturating_sub(1);
+            left == 0
+        }),
+    )
+}
+
 /// What went wrong, as the end of reading.
 pub(super) fn damaged(e: rusqlite::Error) -> ReadStop {
     ReadError::new(InputPosition::default(), ReadFault::Damaged(describe(&e))).into()
@@ -115,6 +133,10 @@ pub(super) fn damaged(e: rusqlite::Error) -> ReadStop {
 
 /// An error of SQLite on one line.
 pub(super) fn describe(e: &rusqlite::Error) -> String {
+    if e.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) {
+        return "the database needs more work than one of its size can: its rows join with too many others"
+            .to_owned();
+    }
     let text = e.to_string();
     format!("the database is damaged: {}", text.lines().next().unwrap_or_default())
 }

@@ -78,6 +78,16 @@ impl<'s> Emitter<'s> {
         Self { sink, out, strict: options.strict, args: Arguments::default() }
     }
 
+    /// Another one for the same sink and outcome.
+    pub(super) fn again(&mut self) -> Emitter<'_> {
+        Emitter {
+            sink: &mut *self.sink,
+            out: &mut *self.out,
+            strict: self.strict,
+            args: Arguments::default(),
+        }
+    }
+
     /// Delivers an event with the arguments that were put together for it. Its category is told as that of an event
     /// in JSON, unless it is known.
     pub(super) fn send(&mut self, event: Event<'_>) -> Result<(), ReadStop> {

@@ -18,15 +18,20 @@
 //! | `database` | SQLite files as hostile input |
 //! | `emit` | events of formats that are not JSON |
 //! | `ascend_db` | the databases of Ascend and msMonitor |
+//! | `ascend_text`, `allocation` | tables and summaries of Ascend's profilers; allocations, also of their databases |
 //! | `wire`, `perfetto`, `xplane` | messages of protobuf; Perfetto's traces, XLA's profiles |
 //! | `nsys`, `rocpd`, `string_table` | databases of Nsight Systems and rocprofv3 |
+//! | `parquet_rows` | the table of events of a data set |
 //! | `tree` | directories of traces |
-//! | `rocprof`, `msmonitor`, `stacks` | JSON and text of other kinds |
+//! | `rocprof`, `msmonitor`, `profd`, `stacks` | JSON and text of other kinds |
+//! | `table_rows`, `lines` | tables in CSV; text of a record in each line |
 //! | `value`, `decimal`, `transcribe` | small values built whole; exact numbers; JSON written as it stands |
 
 mod ahead;
+mod allocation;
 pub mod ascend;
 mod ascend_db;
+mod ascend_text;
 mod bgzf;
 mod block;
 mod boundary;
@@ -41,11 +46,15 @@ mod event;
 mod gzip;
 mod habits;
 pub mod kineto;
+mod lines;
 mod msmonitor;
 mod nsys;
 mod packed;
+#[cfg(feature = "parquet")]
+mod parquet_rows;
 mod perfetto;
 mod pipeline;
+mod profd;
 mod repair;
 mod rocpd;
 mod rocprof;
@@ -57,6 +66,7 @@ mod source;
 mod span;
 mod stacks;
 mod string_table;
+mod table_rows;
 #[cfg(test)]
 mod testing;
 mod transcribe;
@@ -80,7 +90,7 @@ pub use chrome::list_members;
 pub use error::{InputPosition, ReadError, ReadFault};
 pub use source::open_trace_file;
 pub use transcribe::{for_each_member, write_compact, write_text};
-pub use tree::find_traces;
+pub use tree::{expand_pattern, find_traces};
 pub use value::{RawValue, find_argument, parse_arguments};
 
 /// A format that can be read, or that is known by name.
@@ -96,6 +106,8 @@ enum FormatReader {
     Stream(fn(&[u8]) -> bool, ReadDocument),
     /// An SQLite file, told by its tables.
     Tables(fn(&Database) -> bool, ReadDatabase),
+    /// Known by the first bytes, but not read: it holds no events. The function says why.
+    Sums(fn(&[u8]) -> Option<String>),
     /// Known by the first bytes, but not read.
     Refused(&'static [u8]),
 }
@@ -126,6 +138,17 @@ pub const FORMATS: &[TraceFormat] = &[
     tables("rocpd database", rocpd::recognize, rocpd::read),
     stream("rocprofv3 (JSON)", rocprof::recognize, rocprof::read),
     stream("msMonitor (JSON lines)", msmonitor::recognize, msmonitor::read),
+    stream(
+        "Ascend's communication.json",
+        ascend_text::recognize_communication,
+        ascend_text::read_communication,
+    ),
+    stream("Ascend's tables (CSV)", ascend_text::recognize, ascend_text::read),
+    TraceFormat {
+        name: "sums of Ascend's profilers",
+        reader: FormatReader::Sums(ascend_text::describe_sums),
+    },
+    stream("metrics of profd (JSON lines)", profd::recognize, profd::read),
     stream("speedscope (JSON)", stacks::recognize_speedscope, stacks::read_speedscope),
     stream("xplane.pb", xplane::recognize, xplane::read),
     stream("Perfetto trace (.pftrace)", perfetto::recognize, perfetto::read),
@@ -136,6 +159,7 @@ pub const FORMATS: &[TraceFormat] = &[
     other("a program", b"\x7fELF"),
     other("a recording of Nsight Systems (export it: `nsys export --type sqlite`)", b"\x7fQDS"),
     other("a trace of Fuchsia, as magic-trace writes it", b"\x10\0\x04FxT\x16\0"),
+    #[cfg(not(feature = "parquet"))]
     other("a Parquet file", b"PAR1"),
     other("an Arrow file", b"ARROW1"),
     other("an HDF5 file", b"\x89HDF\r\n"),
@@ -179,6 +203,8 @@ impl<R: Read + Send + 'static> From<Box<R>> for TraceSource {
 pub struct ReadOptions {
     /// Stop at the first thing that has to be repaired.
     pub strict: bool,
+    /// Keep the members of a Chrome trace beside its events, see [`TraceMeta::members`].
+    pub keep_members: bool,
     /// How many threads decode; `None` is as many as there are processors for this process.
     pub threads: Option<usize>,
     /// How many bytes a thread gets at a time, for tests: what is read does not depend on it.
@@ -202,7 +228,7 @@ pub struct ReadOutcome {
     pub meta: TraceMeta,
     /// What had to be repaired, and what was lost.
     pub defects: DefectCounts,
-    /// Members of a Chrome trace beside the events that the model has no place for, at most a few.
+    /// Members of a Chrome trace beside the events that the model has no place for and that were not kept, at most a few.
     pub unread_members: Vec<String>,
     /// Events handed to the sink.
     pub events: u64,
@@ -270,19 +296,43 @@ fn read_text(
     if head.starts_with(database::MAGIC) {
         return read_database(window, path, options, sink, out);
     }
+    #[cfg(feature = "parquet")]
+    if head.starts_with(parquet_rows::MAGIC) {
+        let mut copy = None;
+        let path = file_of(window, path, &mut copy)?;
+        return parquet_rows::read(path, options, sink, out);
+    }
     let found = FORMATS.iter().find_map(|format| match format.reader {
-        FormatReader::Stream(is, read) if is(head) => Some(read),
+        FormatReader::Stream(is, read) if is(head) => Some(Ok(read)),
+        FormatReader::Sums(describe) => describe(head).map(Err),
         _ => None,
     });
-    if let Some(read) = found {
-        return read(window, options, sink, out);
-    }
-    let reason = describe_unrecognized(head);
+    let reason = match found {
+        Some(Ok(read)) => return read(window, options, sink, out),
+        Some(Err(reason)) => reason,
+        None => describe_unrecognized(head),
+    };
     let fault = window.fault.take().unwrap_or(ReadFault::NotATrace(reason));
     Err(ReadError::new(InputPosition::default(), fault).into())
 }
 
-/// Reads an SQLite file where it lies, or a copy of one that lies nowhere.
+/// The file that an input lies in, or a copy of one that lies nowhere.
+fn file_of<'p>(
+    window: InputWindow,
+    path: Option<&'p Path>,
+    copy: &'p mut Option<tempfile::NamedTempFile>,
+) -> Result<&'p Path, ReadStop> {
+    match path {
+        Some(path) => Ok(path),
+        None => {
+            let spooled = database::spool(window);
+            let at_start = |fault| ReadStop::from(ReadError::new(InputPosition::default(), fault));
+            Ok(copy.insert(spooled.map_err(at_start)?).path())
+        }
+    }
+}
+
+/// Reads an SQLite file.
 fn read_database(
     window: InputWindow,
     path: Option<&Path>,
@@ -290,12 +340,8 @@ fn read_database(
     sink: &mut dyn EventSink,
     out: &mut ReadOutcome,
 ) -> Result<(), ReadStop> {
-    let at_start = |fault| ReadStop::from(ReadError::new(InputPosition::default(), fault));
     let mut copy = None;
-    let path = match path {
-        Some(path) => path,
-        None => copy.insert(database::spool(window).map_err(at_start)?).path(),
-    };
+    let path = file_of(window, path, &mut copy)?;
     out.bytes = path.metadata().map_or(0, |meta| meta.len());
     if let Some(log) = database::find_log(path) {
         let name = log.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -344,7 +390,8 @@ fn find_columns(head: &[u8]) -> Option<String> {
 
 /// The names of the formats that are read.
 pub fn format_names() -> Vec<&'static str> {
-    let read = |format: &&TraceFormat| !matches!(format.reader, FormatReader::Refused(_));
+    let read =
+        |format: &&TraceFormat| !matches!(format.reader, FormatReader::Refused(_) | FormatReader::Sums(_));
     let refuses =
         |format: &&TraceFormat| !format.name.contains("analysis") && !format.name.contains("nvprof");
     FORMATS.iter().filter(read).filter(refuses).map(|format| format.name).collect()

@@ -5,7 +5,8 @@ use serde::Deserialize;
 
 use super::emit::{Emitter, plain};
 use super::error::ReadStop;
-use super::window::{InputWindow, TEXT_LIMIT};
+use super::lines::each_line;
+use super::window::InputWindow;
 use super::{ReadOptions, ReadOutcome};
 use crate::model::{Category, Defect, Dialect, Event, EventId, EventSink};
 
@@ -97,29 +98,10 @@ struct MonitorReader<'s> {
 
 impl MonitorReader<'_> {
     fn read_lines(&mut self, window: &mut InputWindow) -> Result<(), ReadStop> {
-        let mut size = 64 * 1024;
-        loop {
-            window.fill_to(size);
-            let rest = window.rest();
-            let end = memchr::memchr(b'\n', rest);
-            if end.is_none() && !window.is_done() && rest.len() < TEXT_LIMIT {
-                size = rest.len() * 2;
-                continue;
-            }
-            let length = end.unwrap_or(rest.len());
-            if length == 0 && end.is_none() {
-                return Ok(());
-            }
-            let line = rest[..length].trim_ascii();
-            let (place, lines) = (window.passed().bytes, window.passed().lines + 1);
-            match serde_json::from_slice::<Record>(line) {
-                _ if line.is_empty() => {}
-                Ok(record) => self.send_record(&record)?,
-                Err(_) => self.emit.count_line(Defect::UnreadableEvent, lines, place)?,
-            }
-            let step = (length + 1).min(window.rest().len());
-            window.consume(step);
-        }
+        each_line(window, |line| match serde_json::from_slice::<Record>(line.text) {
+            Ok(record) => self.send_record(&record),
+            Err(_) => self.emit.count_line(Defect::UnreadableEvent, line.number, line.offset),
+        })
     }
 
     fn send_record(&mut self, record: &Record) -> Result<(), ReadStop> {

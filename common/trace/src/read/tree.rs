@@ -1,7 +1,9 @@
 //! Directories of traces: which of the files in one are traces, by the names that profilers give them. What they are is
 //! told by their content when they are read.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+
+use common::glob::Glob;
 
 use super::ascend;
 
@@ -54,8 +56,45 @@ fn collect(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) {
             if depth < DEEPEST {
                 collect(&path, depth + 1, found);
             }
+        } else if name.ends_with(".parquet") {
+            // Of a data set, the other tables repeat the one of all events.
+            if dir.file_name().is_some_and(|dir| dir == "table=events") {
+                found.push(path);
+            }
         } else if TRACE_ENDINGS.iter().any(|ending| name.ends_with(ending)) || is_monitor_file(&name) {
             found.push(path);
+        }
+    }
+}
+
+/// What a pattern matches that no shell has expanded, in the order of names: nothing if the path exists, or is none.
+pub fn expand_pattern(path: &Path) -> Vec<PathBuf> {
+    let Some(text) = path.to_str().filter(|text| text.contains(['*', '?', '['])) else { return Vec::new() };
+    let Ok(glob) = Glob::parse(text) else { return Vec::new() };
+    if path.symlink_metadata().is_ok() {
+        return Vec::new();
+    }
+    let is_plain = |part: &Component<'_>| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+    let base: PathBuf = path.components().take_while(is_plain).collect();
+    let levels = path.components().count() - base.components().count();
+    let levels = if text.contains("**") { levels + DEEPEST } else { levels };
+    let mut found = Vec::new();
+    collect_matches(&glob, &base, levels, &mut found);
+    found
+}
+
+fn collect_matches(glob: &Glob, dir: &Path, levels: usize, found: &mut Vec<PathBuf>) {
+    let here = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    for name in ascend::list_names(here) {
+        let path = dir.join(&name);
+        if found.len() >= MOST || name.starts_with('.') {
+            continue;
+        }
+        let plain = path.strip_prefix(".").unwrap_or(&path);
+        if glob.matches(plain.as_os_str().as_encoded_bytes()) {
+            found.push(path);
+        } else if levels > 1 && path.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+            collect_matches(glob, &path, levels - 1, found);
         }
     }
 }
@@ -94,6 +133,8 @@ mod tests {
             "rank0.pt.trace.json.gz",
             ".hidden/rank9.pt.trace.json.gz",
             "notes.json",
+            "run=1/table=events/part-00001-of-00001.parquet",
+            "run=1/table=kernels/part-00001-of-00001.parquet",
         ];
         for file in files {
             let path = dir.path().join(file);
@@ -105,6 +146,17 @@ mod tests {
             .iter()
             .map(|p| p.strip_prefix(dir.path()).unwrap().to_str().unwrap().to_owned())
             .collect();
-        assert_eq!(found, [files[0], files[2], files[4], files[6], files[7], files[8]]);
+        assert_eq!(found, [files[0], files[2], files[4], files[6], files[7], files[8], files[11]]);
+        let expand = |pattern: &str| -> Vec<String> {
+            let found = expand_pattern(&dir.path().join(pattern));
+            let inside = |path: &PathBuf| path.strip_prefix(dir.path()).unwrap().to_str().unwrap().to_owned();
+            found.iter().map(inside).collect()
+        };
+        assert_eq!(expand("rank?.pt.*"), [files[8]]);
+        let trees = ["a_1_20250101000000000_ascend_pt", "b_2_20250101000000000_ascend_pt"];
+        assert_eq!(expand("*_ascend_pt"), trees);
+        assert_eq!(expand("[ab]_*/*/*_profiler_?.db"), [files[1], files[2]]);
+        assert_eq!(expand("**/*.xplane.pb"), [files[4]]);
+        assert_eq!((expand("*.none"), expand("notes.json")), (Vec::<String>::new(), Vec::new()));
     }
 }

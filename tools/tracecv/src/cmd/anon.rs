@@ -90,7 +90,7 @@ impl AnonArgs {
 
 /// What a trace says about itself, without what identifies its owner.
 fn without_identity(meta: TraceMeta) -> TraceMeta {
-    TraceMeta { trace_id: None, trace_name: None, host: None, ..meta }
+    TraceMeta { trace_id: None, trace_name: None, host: None, members: Vec::new(), ..meta }
 }
 
 /// Events on their way to the new trace.

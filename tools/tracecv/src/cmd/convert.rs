@@ -76,7 +76,10 @@ impl ConvertArgs {
     /// Converts one trace after the other.
     pub(crate) fn run(self, out: &mut Out, format: Format) -> anyhow::Result<Exit> {
         self.check_output(format)?;
-        let reader = TraceReader::new(out, &self.inputs, if self.is_dataset() { 2 } else { 1 });
+        let mut reader = TraceReader::new(out, &self.inputs, if self.is_dataset() { 2 } else { 1 });
+        if self.to == TargetFormat::Chrome {
+            reader = reader.keeping_members();
+        }
         let mut conversion = Conversion { args: &self, reader, written: Vec::new() };
         let named = if self.is_dataset() {
             conversion.write_dataset(out)?
@@ -148,7 +151,7 @@ impl Conversion<'_> {
         let args = self.args;
         let shard = args.shard.unwrap_or(Shard { index: 1, count: 1 });
         let run = args.run.as_deref().unwrap_or("1");
-        let mut writer = DatasetWriter::create(&args.output, run, shard)?;
+        let mut writer = DatasetWriter::create(&args.output, run, shard, args.memory())?;
         let (mut number, mut traces, mut events) = (0, 0, 0);
         let named = args.inputs.each(out, |out, input| {
             number += 1;

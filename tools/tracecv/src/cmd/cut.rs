@@ -74,7 +74,7 @@ impl CutArgs {
         if self.inputs.several() {
             return Err(anyhow::anyhow!("usage: one trace is cut at a time")).hint("call it for each");
         }
-        let mut reader = TraceReader::new(out, &self.inputs, 2);
+        let mut reader = TraceReader::new(out, &self.inputs, 2).keeping_members();
         let mut written = Vec::new();
         self.inputs.each(out, |out, input| {
             if *input == Input::Stdin {

@@ -222,7 +222,7 @@ fn write_ranks(
         distributed
             .insert("merged_ranks".to_owned(), ranks.iter().map(|rank| json!(rank.meta.rank)).collect());
     }
-    writer.write_description(&members)?;
+    writer.write_description(&[], &members)?;
     let events = writer.count_events();
     Box::new(writer).finish()?;
     Ok(events)

@@ -46,6 +46,13 @@ impl TraceReader {
         Self { options: inputs.read_options(), bar, files: 0, incomplete: 0 }
     }
 
+    /// Keeps the members of Chrome traces beside their events, for who writes such traces.
+    #[must_use]
+    pub(crate) fn keeping_members(mut self) -> Self {
+        self.options.keep_members = true;
+        self
+    }
+
     /// Reads one trace into `sink`, and reports its faults. `None` if it is no trace at all.
     ///
     /// # Errors

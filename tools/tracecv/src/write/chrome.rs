@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use serde_json::{Map, Value, json};
-use trace::model::{Event, EventSink, TraceMeta};
+use trace::model::{Event, EventSink, RootMember, TraceMeta};
 
 use super::event_text::write_event;
 use super::{Buffered, TraceWriter};
@@ -41,16 +41,31 @@ impl<'w> ChromeWriter<'w> {
         self.write_text(event)
     }
 
-    /// Ends the list of events, and adds what is known of the trace.
-    pub(crate) fn write_description(&mut self, members: &Map<String, Value>) -> anyhow::Result<()> {
+    /// Ends the list of events, and adds what is known of the trace: members as they stand in its file, and others.
+    pub(crate) fn write_description(
+        &mut self,
+        kept: &[RootMember],
+        members: &Map<String, Value>,
+    ) -> anyhow::Result<()> {
         self.out.bytes.extend_from_slice(b"\n]");
-        for (key, value) in members {
-            self.out.bytes.extend_from_slice(b",\n");
-            serde_json::to_writer(&mut self.out.bytes, key)?;
-            self.out.bytes.push(b':');
+        for RootMember { name, value } in kept {
+            self.write_key(name)?;
+            self.out.bytes.extend_from_slice(value);
+        }
+        let is_kept =
+            |key: &str| kept.iter().any(|kept| kept.name == key || Some(key) == renamed(&kept.name));
+        for (key, value) in members.iter().filter(|(key, _)| !is_kept(key)) {
+            self.write_key(key)?;
             serde_json::to_writer(&mut self.out.bytes, value)?;
         }
         self.out.bytes.extend_from_slice(b"}\n");
+        Ok(())
+    }
+
+    fn write_key(&mut self, key: &str) -> anyhow::Result<()> {
+        self.out.bytes.extend_from_slice(b",\n");
+        serde_json::to_writer(&mut self.out.bytes, key)?;
+        self.out.bytes.push(b':');
         Ok(())
     }
 
@@ -78,12 +93,21 @@ impl TraceWriter for ChromeWriter<'_> {
     }
 
     fn end_trace(&mut self, meta: &TraceMeta) -> anyhow::Result<()> {
-        self.write_description(&describe_trace(meta))
+        self.write_description(&meta.members, &describe_trace(meta))
     }
 
     fn finish(mut self: Box<Self>) -> anyhow::Result<Losses> {
         self.out.pass_all()?;
         Ok(Losses::default())
+    }
+}
+
+/// What newer versions of libkineto call a member.
+fn renamed(name: &str) -> Option<&'static str> {
+    match name {
+        "computeProperties" => Some("deviceProperties"),
+        "baseTimeNanosecond" => Some("baseTimeNanoseconds"),
+        _ => None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Writers: events in, a file of another format out. One file per format; [`TargetFormat`] lists them.
 
+#[cfg(feature = "arrow")]
+mod arrow;
 pub(crate) mod chrome;
 #[cfg(feature = "parquet")]
 pub(crate) mod dataset;
@@ -61,6 +63,9 @@ pub(crate) enum TargetFormat {
     /// SQLite database with the tables of Ascend's profilers and msMonitor, for MindStudio Insight
     #[cfg(feature = "sqlite")]
     AscendDb,
+    /// Arrow's IPC file format (Feather version 2), for pyarrow, Polars, pandas and whatever maps columns into memory
+    #[cfg(feature = "arrow")]
+    Arrow,
     /// A data set of Parquet files for any number of traces, in a directory: for DuckDB, Spark, Polars, pandas
     #[cfg(feature = "parquet")]
     Parquet,
@@ -79,6 +84,8 @@ impl TargetFormat {
             Self::Speedscope => "speedscope.json",
             #[cfg(feature = "sqlite")]
             Self::Sqlite | Self::AscendDb => "db",
+            #[cfg(feature = "arrow")]
+            Self::Arrow => "arrow",
             #[cfg(feature = "parquet")]
             Self::Parquet => "parquet",
         }
@@ -88,6 +95,10 @@ impl TargetFormat {
     pub(crate) fn holds_several(self) -> bool {
         #[cfg(feature = "sqlite")]
         if self == Self::Sqlite {
+            return true;
+        }
+        #[cfg(feature = "arrow")]
+        if self == Self::Arrow {
             return true;
         }
         #[cfg(feature = "parquet")]
@@ -101,6 +112,10 @@ impl TargetFormat {
     pub(crate) fn is_binary(self) -> bool {
         #[cfg(feature = "sqlite")]
         if matches!(self, Self::Sqlite | Self::AscendDb) {
+            return true;
+        }
+        #[cfg(feature = "arrow")]
+        if self == Self::Arrow {
             return true;
         }
         self == Self::Perfetto
@@ -121,6 +136,8 @@ impl TargetFormat {
             Self::Sqlite => Box::new(sqlite::PlainWriter::new(to)?),
             #[cfg(feature = "sqlite")]
             Self::AscendDb => Box::new(sqlite::AscendWriter::new(to)?),
+            #[cfg(feature = "arrow")]
+            Self::Arrow => Box::new(arrow::ArrowWriter::new(to)?),
             Self::Chrome => Box::new(chrome::ChromeWriter::new(to)),
             Self::Jsonl => Box::new(row::RowWriter::json(to, several)),
             Self::Csv => Box::new(row::RowWriter::csv(to, several)),

@@ -1,9 +1,9 @@
 //! The work of one device in the order of time: how it divides, over everything and by step, and what is odd about it.
 
 use super::link::LinkedWork;
-use super::split::{Split, SplitSweep};
 use trace::classifier::EventClassifier;
 use trace::model::{Category, FastMap};
+use trace::split::{Split, SplitSweep};
 
 /// Device events by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -17,5 +17,4 @@ mod records;
 pub(crate) mod resolve;
 pub(crate) mod scopes;
 mod selftime;
-pub(crate) mod split;
 pub(crate) mod sum;

@@ -10,7 +10,7 @@ use std::io;
 
 use super::records::{Lane, NO_NUMBER, Piece};
 use super::resolve::Resolved;
-use super::split::Split;
+use trace::split::Split;
 use trace::spool::{Spool, SpoolRecord};
 use trace::steps::Step;
 

@@ -15,9 +15,9 @@ use super::overlap::{self, OverlapLanes};
 use super::records::{Lane, Work};
 use super::resolve::Resolved;
 use super::scopes::Scopes;
-use super::split::{Split, SplitSweep};
 use common::error::HintExt;
 use trace::model::Category;
+use trace::split::{Split, SplitSweep};
 use trace::spool::Spool;
 use trace::steps::{MarkKind, Step};
 

@@ -1,4 +1,6 @@
-//! `traceq info`: what a file is.
+//! `traceq info`: what a file is, and of several, what a job has left behind.
+
+mod ranks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -20,9 +22,13 @@ use trace::report::format_count;
 use trace::units::{format_bytes, format_duration, format_wall_clock};
 
 /// Say what a trace is: format, producer, rank, devices, time span, steps, completeness
+///
+/// Of several traces, a table has a row for each rank; below it stands what is missing: ranks, device events, ends of
+/// traces.
 #[derive(Args, Debug)]
 #[command(arg = super::format_arg(super::PLAIN), after_long_help = "Examples:\n  \
     traceq info log_4242.json.gz\n  \
+    traceq info traces/\n  \
     traceq info --format json *.json | jq -r 'select(.complete|not).path'")]
 pub(crate) struct Info {
     #[command(flatten)]
@@ -34,6 +40,7 @@ impl Info {
     pub(crate) fn run(self, out: &mut Out, format: Format) -> anyhow::Result<Exit> {
         let json = format.is_json("info")?;
         let mut tally = Tally::default();
+        let mut infos = Vec::new();
         let named = super::each_trace(
             &self.inputs,
             out,
@@ -49,10 +56,24 @@ impl Info {
                     }
                 };
                 let info = info_record(&trace, &survey, steps);
-                tally.record();
-                if json { Ok(out.record(&info)?) } else { Ok(write_text(out.text(), &info)?) }
+                if json {
+                    tally.record();
+                    out.record(&info)?;
+                }
+                infos.push(info);
+                Ok(())
             },
         )?;
+        match (&infos[..], json) {
+            ([] | [_], true) => {}
+            (several, true) => {
+                tally.record();
+                out.record(&ranks::find_missing(several))?;
+            }
+            ([one], false) => write_text(out.text(), one)?,
+            ([], false) => {}
+            (several, false) => ranks::write_table(out.text(), several)?,
+        }
         tally.finish(out, json, named)
     }
 }

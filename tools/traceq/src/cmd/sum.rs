@@ -15,13 +15,13 @@ use super::options::AnalysisOptions;
 use super::{Format, Tally, Trace};
 use crate::analysis::overlap::OverlapLanes;
 use crate::analysis::resolve::resolve;
-use crate::analysis::split::Split;
 use crate::analysis::sum::{StepRow, Sums, TotalRow, sum_trace};
 use crate::check;
 use job::JobTimes;
 use markdown::MarkdownSums;
 use trace::inputs::Inputs;
 use trace::report::format_count;
+use trace::split::Split;
 use trace::table::{Align, Table, cut_to_width};
 use trace::units::{TimeUnit, format_duration, format_percent, format_wall_clock};
 

@@ -1,5 +1,6 @@
 //! Tables of values over time.
 
+use super::super::allocation::Allocation;
 use super::super::emit::plain;
 use super::super::error::ReadStop;
 use super::{AscendReader, Layer};
@@ -80,7 +81,40 @@ impl AscendReader<'_> {
                 self.read_counter(table)?;
             }
         }
-        Ok(())
+        self.read_allocations()
+    }
+
+    /// `OP_MEMORY`: allocations of operators, each with its release if there was one.
+    fn read_allocations(&mut self) -> Result<(), ReadStop> {
+        if !self.database.has_column("OP_MEMORY", "allocationTime") {
+            return Ok(());
+        }
+        let wanted = [
+            "name",
+            "size",
+            "deviceId",
+            "allocationTime",
+            "allocationTotalAllocated",
+            "allocationTotalReserved",
+            "allocationTotalActive",
+            "releaseTime",
+            "releaseTotalAllocated",
+            "releaseTotalReserved",
+            "releaseTotalActive",
+        ];
+        let columns = self.database.columns("OP_MEMORY", "v", &wanted);
+        self.database.each_row(&format!("SELECT {columns} FROM OP_MEMORY v"), |row| {
+            let operator = self.strings.get(row.integer(0).unwrap_or(-1));
+            let Some(size) = row.integer(1) else { return Ok(()) };
+            for (first, bytes) in [(3, size), (7, size.saturating_neg())] {
+                let Some(at) = row.integer(first).filter(|at| *at > 0) else { continue };
+                let [allocated, reserved, active] = [1, 2, 3].map(|i| row.integer(first + i));
+                let device = row.integer(2).filter(|device| *device >= 0);
+                Allocation { at, operator, bytes, allocated, reserved, active, device }
+                    .send(&mut self.emit)?;
+            }
+            Ok(())
+        })
     }
 
     fn read_counter(&mut self, counter: &CounterTable) -> Result<(), ReadStop> {

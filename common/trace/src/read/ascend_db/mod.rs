@@ -12,6 +12,7 @@ mod lanes;
 #[cfg(test)]
 mod tests;
 
+use super::ascend::{AscendLayer as Layer, layer_process};
 use super::database::Database;
 use super::emit::{Emitter, refused};
 use super::error::{InputPosition, ReadError, ReadFault, ReadStop};
@@ -87,22 +88,10 @@ struct AscendReader<'a> {
     devices: Vec<i64>,
 }
 
-/// The groups of rows that stand in processes of their own in a timeline, with the number that makes the process id
-/// (Ascend/msprof `analysis/csrc/domain/entities/json_trace`).
-#[derive(Clone, Copy)]
-enum Layer {
-    Cann = 7,
-    Hardware = 14,
-    Communication = 16,
-    Counters = 17,
-    Overlap = 31,
-}
-
 impl AscendReader<'_> {
-    /// The process of the rows of a device, `(pid << 10) | (layer << 5) | device` as in a timeline.
+    /// The process of the rows of a device.
     fn layer_pid(&self, layer: Layer, device: i64) -> i64 {
-        let host = self.host.unwrap_or(0) & 0x003f_ffff_ffff;
-        (host << 10) + ((layer as i64) << 5) + device.clamp(0, 1 << 20)
+        layer_process(self.host.unwrap_or(0), layer, device)
     }
 
     /// The process of the calls on the host, which all say who it was.

@@ -117,6 +117,26 @@ fn hostile_schemas_are_not_run() {
     assert!(outcome.error.unwrap().to_string().contains("has no STRING_IDS"));
 }
 
+/// Rows that each join with all others: the work is bounded by the size of the file.
+#[test]
+fn rows_that_join_with_all_others_end_the_reading() {
+    let joined = "CREATE TABLE STRING_IDS (id INTEGER PRIMARY KEY, value TEXT);
+        CREATE TABLE TASK (startNs INTEGER, endNs INTEGER, deviceId INTEGER, connectionId INTEGER, globalTaskId INTEGER,
+            taskType INTEGER, streamId INTEGER);
+        CREATE TABLE CONNECTION_IDS (id INTEGER, connectionId INTEGER);
+        CREATE TABLE PYTORCH_API (startNs INTEGER, endNs INTEGER, globalTid INTEGER, connectionId INTEGER, type INTEGER);
+        CREATE TABLE numbers (n INTEGER);
+        WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 4000) INSERT INTO numbers SELECT n FROM r;
+        INSERT INTO TASK SELECT n, n + 1, 0, 7, n, 1, 1 FROM numbers;
+        INSERT INTO CONNECTION_IDS SELECT 5, 7 FROM numbers;
+        INSERT INTO PYTORCH_API SELECT n, n + 1, 1, 5, 50001 FROM numbers;";
+    let started = std::time::Instant::now();
+    let (_, outcome) = read(database(joined).path(), &ReadOptions::default());
+    assert!(outcome.error.unwrap().to_string().contains("join with too many others"));
+    // Without a bound, this takes an hour.
+    assert!(started.elapsed().as_secs() < 60);
+}
+
 #[test]
 fn other_databases_are_refused_by_name() {
     let refused =

@@ -1,53 +1,21 @@
 //! Common arguments of events as columns, and the others as JSON.
 
+use trace::argument_columns::ARGUMENT_COLUMNS;
 use trace::model::Event;
 use trace::read::{for_each_member, write_compact, write_text};
 use trace::rows::RawMembers;
 
 use super::table::{Column, ColumnKind, TableWriter};
 
-/// An argument that has a column of its own, by its spelling in libkineto's traces (pytorch/kineto
-/// `libkineto/src/output_json.cpp`, pytorch `torch/csrc/profiler`).
-struct Argument {
-    key: &'static [u8],
-    column: Column,
-}
-
-const fn int(key: &'static str, name: &'static str) -> Argument {
-    Argument { key: key.as_bytes(), column: Column { name, kind: ColumnKind::Int } }
-}
-
-const fn text(key: &'static str, name: &'static str) -> Argument {
-    Argument { key: key.as_bytes(), column: Column { name, kind: ColumnKind::Text } }
-}
-
-const COUNT: usize = 16;
-
-const ARGUMENTS: [Argument; COUNT] = [
-    text("Collective name", "collective"),
-    text("Process Group Name", "group_name"),
-    text("Process Group Ranks", "group_ranks"),
-    int("Group size", "group_size"),
-    int("Seq", "sequence"),
-    int("In msg nelems", "in_elements"),
-    int("Out msg nelems", "out_elements"),
-    text("dtype", "dtype"),
-    int("bytes", "bytes"),
-    int("Sequence number", "autograd_sequence"),
-    int("Fwd thread id", "forward_thread"),
-    int("Python id", "python_id"),
-    int("Python parent id", "python_parent_id"),
-    text("Input Dims", "input_dims"),
-    text("Input type", "input_types"),
-    text("Call stack", "call_stack"),
-];
+const COUNT: usize = ARGUMENT_COLUMNS.len();
 
 /// The columns, in the order in which [`EventArguments::push`] fills them.
 pub(super) const COLUMNS: [Column; COUNT] = {
     let mut columns = [Column { name: "", kind: ColumnKind::Int }; COUNT];
     let mut i = 0;
     while i < COUNT {
-        columns[i] = ARGUMENTS[i].column;
+        let kind = if ARGUMENT_COLUMNS[i].whole_number { ColumnKind::Int } else { ColumnKind::Text };
+        columns[i] = Column { name: ARGUMENT_COLUMNS[i].column, kind };
         i += 1;
     }
     columns
@@ -93,7 +61,7 @@ impl EventArguments {
         let arguments = Event { text: event.args, args: b"", repaired: event.repaired, ..Event::default() };
         for_each_member(&arguments, |key, value| {
             let name = key.unescape();
-            let known = ARGUMENTS.iter().position(|argument| argument.key == &*name);
+            let known = ARGUMENT_COLUMNS.iter().position(|argument| argument.key.as_bytes() == &*name);
             if known.is_some_and(|i| self.take(i, value, event.repaired)) || is_in_columns(&name, event) {
                 return;
             }
@@ -109,7 +77,7 @@ impl EventArguments {
 
     /// Takes an argument that has a column. `false` if its value is of another kind.
     fn take(&mut self, i: usize, value: &[u8], repaired: bool) -> bool {
-        if ARGUMENTS[i].column.kind == ColumnKind::Int {
+        if ARGUMENT_COLUMNS[i].whole_number {
             let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
             if let Some(number) = number {
                 self.values[i] = ArgumentValue::Int(number);
@@ -132,8 +100,8 @@ impl EventArguments {
 
     /// Appends the columns.
     pub(super) fn push(&self, table: &mut TableWriter) {
-        for (value, argument) in self.values.iter().zip(&ARGUMENTS) {
-            match (value, argument.column.kind) {
+        for (value, column) in self.values.iter().zip(&COLUMNS) {
+            match (value, column.kind) {
                 (ArgumentValue::Int(n), _) => table.int(Some(*n)),
                 (ArgumentValue::Text(from, to), _) => table.text(Some(&self.texts[*from..*to])),
                 (ArgumentValue::Missing, ColumnKind::Int) => table.int(None),

@@ -5,15 +5,18 @@
 //! by rank, step and start, so that readers skip the pages of other ranks and steps.
 
 mod arguments;
+mod sums;
 mod table;
 
 use std::path::{Path, PathBuf};
 
 use trace::model::{Category, Event, EventId, is_collective_call};
+use trace::spool::MemoryLimit;
 
 use crate::survey::TraceSurvey;
 use crate::write::shard::Shard;
 use arguments::{COLUMNS as ARGUMENT_COLUMNS, EventArguments};
+use sums::StepSums;
 use table::{Column, ColumnKind, TableWriter};
 
 const fn int(name: &'static str) -> Column {
@@ -50,8 +53,24 @@ const DETAILS: [Column; 8] = [
     Column { name: "other", kind: ColumnKind::LongText },
 ];
 
-const STEPS: [Column; 6] =
-    [int("rank"), int("step"), int("start_ns"), int("dur_ns"), text("name"), int("partial")];
+/// A row for each device that a step put work on, with how its time divides.
+const STEPS: [Column; 15] = [
+    int("rank"),
+    int("step"),
+    int("start_ns"),
+    int("dur_ns"),
+    text("name"),
+    int("partial"),
+    int("device"),
+    int("device_events"),
+    int("total_ns"),
+    int("compute_ns"),
+    int("communication_ns"),
+    int("exposed_communication_ns"),
+    int("memcpy_ns"),
+    int("exposed_memcpy_ns"),
+    int("idle_ns"),
+];
 
 const RANKS: [Column; 12] = [
     int("rank"),
@@ -76,6 +95,7 @@ pub(crate) struct DatasetWriter {
     steps: TableWriter,
     ranks: TableWriter,
     arguments: EventArguments,
+    sums: StepSums,
 }
 
 impl DatasetWriter {
@@ -83,7 +103,7 @@ impl DatasetWriter {
     ///
     /// # Errors
     /// A directory cannot be made, or a file not written.
-    pub(crate) fn create(dir: &Path, run: &str, shard: Shard) -> anyhow::Result<Self> {
+    pub(crate) fn create(dir: &Path, run: &str, shard: Shard, memory: MemoryLimit) -> anyhow::Result<Self> {
         let part = format!("part-{:05}-of-{:05}.parquet", shard.index, shard.count);
         let table = |name: &str, columns: Vec<Column>, sorted: usize| {
             let dir: PathBuf = dir.join(format!("run={run}")).join(format!("table={name}"));
@@ -98,6 +118,7 @@ impl DatasetWriter {
             steps: table("steps", STEPS.to_vec(), 2)?,
             ranks: table("ranks", RANKS.to_vec(), 1)?,
             arguments: EventArguments::default(),
+            sums: StepSums::new(memory),
         })
     }
 
@@ -115,6 +136,7 @@ impl DatasetWriter {
         if event.category.is_on_device() && event.phase == b'X' {
             push_event(&mut self.kernels, event, survey, step);
             self.kernels.end_row()?;
+            self.sums.take_event(event, survey)?;
         }
         let called = event.category == Category::CpuOp && is_collective_call(&event.name.decode());
         if event.category == Category::Collective || called {
@@ -136,15 +158,27 @@ impl DatasetWriter {
         (events, complete): (u64, bool),
     ) -> anyhow::Result<()> {
         let meta = &survey.meta;
-        for step in survey.steps.all() {
-            self.steps.int(meta.rank);
-            self.steps.int(Some(step.number));
-            self.steps.int(Some(survey.wall_clock(step.start)));
-            self.steps.int(Some(step.end.saturating_sub(step.start)));
-            self.steps.text(step.name.map(|name| survey.names.name(name).as_bytes()));
-            self.steps.int(Some(i64::from(step.partial)));
-            self.steps.end_row()?;
-        }
+        let steps = &mut self.steps;
+        self.sums.take_rows(survey.steps.all().len(), |step, work| {
+            let step = &survey.steps.all()[step];
+            steps.int(meta.rank);
+            steps.int(Some(step.number));
+            steps.int(Some(survey.wall_clock(step.start)));
+            steps.int(Some(step.end.saturating_sub(step.start)));
+            steps.text(step.name.map(|name| survey.names.name(name).as_bytes()));
+            steps.int(Some(i64::from(step.partial)));
+            steps.int(work.and_then(|work| work.device));
+            steps.int(work.map(|work| work.events));
+            let split = work.map(|work| work.split);
+            steps.int(split.map(|split| split.total));
+            steps.int(split.map(|split| split.compute));
+            steps.int(split.map(|split| split.communication));
+            steps.int(split.map(|split| split.exposed_communication));
+            steps.int(split.map(|split| split.memcpy));
+            steps.int(split.map(|split| split.exposed_memcpy));
+            steps.int(split.map(|split| split.idle()));
+            steps.end_row()
+        })?;
         self.ranks.int(meta.rank);
         self.ranks.int(survey.extent.map(|(from, _)| survey.wall_clock(from)));
         self.ranks.int(survey.extent.map(|(from, to)| to.saturating_sub(from)));

@@ -3,10 +3,9 @@
 use std::io::{self, Write};
 
 use common::record::traceq as record;
+use trace::split::Split;
 use trace::table::{Align, Table};
 use trace::units::TimeUnit;
-
-use crate::analysis::split::Split;
 
 /// A time that is compared.
 type Measure = (&'static str, fn(&Split) -> i64);

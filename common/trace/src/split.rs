@@ -1,44 +1,44 @@
 //! How time on a device divides between computation, communication, copies and nothing.
 
-use trace::model::Category;
+use crate::model::Category;
 
 /// The division. `compute + exposed_communication + exposed_memcpy + idle = total`, always.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Split {
+pub struct Split {
     /// From the first start to the last end.
-    pub(crate) total: i64,
+    pub total: i64,
     /// At least one computation runs; fills count as computation.
-    pub(crate) compute: i64,
+    pub compute: i64,
     /// At least one communication runs.
-    pub(crate) communication: i64,
+    pub communication: i64,
     /// Communication runs and no computation.
-    pub(crate) exposed_communication: i64,
+    pub exposed_communication: i64,
     /// At least one copy runs.
-    pub(crate) memcpy: i64,
+    pub memcpy: i64,
     /// A copy runs, and neither computation nor communication.
-    pub(crate) exposed_memcpy: i64,
+    pub exposed_memcpy: i64,
 }
 
 impl Split {
     /// Nothing runs.
-    pub(crate) fn idle(&self) -> i64 {
+    pub fn idle(&self) -> i64 {
         self.total - self.compute - self.exposed_communication - self.exposed_memcpy
     }
 
     /// Communication and computation both run.
-    pub(crate) fn overlap(&self) -> i64 {
+    pub fn overlap(&self) -> i64 {
         self.communication - self.exposed_communication
     }
 
     /// A part of the total; `None` if that is 0.
-    pub(crate) fn ratio(&self, part: i64) -> Option<f64> {
+    pub fn ratio(&self, part: i64) -> Option<f64> {
         (self.total > 0).then(|| part as f64 / self.total as f64)
     }
 }
 
 /// Divides the time of events that come in the order of their starts, and keeps none of them.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct SplitSweep {
+pub struct SplitSweep {
     /// Until here time has been divided; none before the first event.
     now: Option<i64>,
     /// Until when computation, communication and copies run.
@@ -48,7 +48,7 @@ pub(crate) struct SplitSweep {
 
 impl SplitSweep {
     /// Takes the next event. Starts must not decrease.
-    pub(crate) fn add(&mut self, start: i64, end: i64, category: Category) {
+    pub fn add(&mut self, start: i64, end: i64, category: Category) {
         match self.now {
             None => (self.now, self.busy) = (Some(start), [start; 3]),
             Some(_) => self.advance(start),
@@ -82,7 +82,7 @@ impl SplitSweep {
     }
 
     /// The division up to the last end. `None` if there was no event.
-    pub(crate) fn finish(mut self) -> Option<Split> {
+    pub fn finish(mut self) -> Option<Split> {
         self.now?;
         let last = self.busy.iter().copied().max()?;
         self.advance(last);

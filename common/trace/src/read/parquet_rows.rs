@@ -1,0 +1,420 @@
+//! The table of events of a data set (`tracecv convert --to parquet`): `run=R/table=events/part-I-of-N.parquet`.
+//!
+//! Rows are written down as events of the Trace Event Format, which is what they were made of, and read as such: so the
+//! arguments, members and rows without a category mean what they meant in the trace. A row group has rows of consecutive
+//! events, sorted by step and start; here they come in the order of the trace again.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::data_type::{ByteArray, DataType};
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use parquet::file::statistics::Statistics;
+
+use super::emit::{plain, refused};
+use super::error::{ReadFault, ReadStop};
+use super::window::InputWindow;
+use super::{ReadOptions, ReadOutcome, chrome, write_text};
+use crate::argument_columns::ARGUMENT_COLUMNS;
+use crate::model::{Event, EventSink};
+
+/// The first bytes of every Parquet file (apache/parquet-format `README.md`).
+pub(super) const MAGIC: &[u8] = b"PAR1";
+
+/// The most rows and bytes of a row group, which is held in memory.
+const MOST_ROWS: i64 = 4 << 20;
+const MOST_BYTES: i64 = 2 << 30;
+
+/// Columns that a table of events must have.
+const NEEDED: [&str; 5] = ["start_ns", "dur_ns", "name", "ph", "index"];
+
+/// Reads a file.
+pub(super) fn read(
+    path: &Path,
+    options: &ReadOptions,
+    sink: &mut dyn EventSink,
+    out: &mut ReadOutcome,
+) -> Result<(), ReadStop> {
+    let file = File::open(path).map_err(|e| damaged(&e))?;
+    let bytes = file.metadata().map_or(0, |meta| meta.len());
+    let reader = SerializedFileReader::new(file).map_err(|e| damaged(&e))?;
+    let columns: Vec<String> = reader
+        .metadata()
+        .file_metadata()
+        .schema_descr()
+        .columns()
+        .iter()
+        .map(|c| c.name().to_owned())
+        .collect();
+    let missing = NEEDED.iter().find(|needed| !columns.iter().any(|column| column == *needed));
+    if let Some(missing) = missing {
+        let table = columns.iter().take(4).cloned().collect::<Vec<_>>().join(", ");
+        return Err(refused(format!(
+            "is not a trace: it is a Parquet file without the column {missing} of a data set's table `events` ({table}, …)"
+        )));
+    }
+    check_groups(reader.metadata().row_groups(), &columns)?;
+    let about = read_ranks(path)?;
+    let rows =
+        EventRows { reader, columns, group: 0, text: about.into_bytes(), given: 0, events: 0, ended: false };
+    let window = InputWindow::new(Box::new(rows), options.block.unwrap_or(super::window::BLOCK).max(64));
+    let result = chrome::read_document(window, options, sink, out);
+    out.bytes = bytes;
+    result.map_err(|stop| match stop {
+        ReadStop::Read(e) if !matches!(e.fault, ReadFault::Refused(_)) => match &e.fault {
+            ReadFault::Io(e) => damaged(e),
+            _ => ReadStop::Read(e),
+        },
+        stop => stop,
+    })
+}
+
+fn damaged(e: &dyn std::fmt::Display) -> ReadStop {
+    let text = e.to_string();
+    let reason = text.lines().next().unwrap_or_default().trim_start_matches("Parquet error: ");
+    super::emit::damaged_at(0, format!("the Parquet file is damaged: {reason}"))
+}
+
+/// Refuses what would take too much memory, and what holds the traces of several ranks.
+fn check_groups(groups: &[RowGroupMetaData], columns: &[String]) -> Result<(), ReadStop> {
+    let rank = columns.iter().position(|column| column == "rank");
+    let mut ranks: Option<(i64, i64)> = None;
+    for group in groups {
+        if group.num_rows() > MOST_ROWS || group.total_byte_size() > MOST_BYTES {
+            return Err(refused("is a Parquet file with row groups of more than 4 Mi rows or 2 GiB"));
+        }
+        let statistics = rank.and_then(|i| group.columns().get(i)).and_then(|column| column.statistics());
+        if let Some(Statistics::Int64(of_group)) = statistics {
+            for found in [of_group.min_opt(), of_group.max_opt()].into_iter().flatten() {
+                let (least, most) = ranks.unwrap_or((*found, *found));
+                ranks = Some((least.min(*found), most.max(*found)));
+            }
+        }
+    }
+    match ranks {
+        Some((least, most)) if least != most => Err(several_traces()),
+        _ => Ok(()),
+    }
+}
+
+fn several_traces() -> ReadStop {
+    refused(
+        "holds the events of several traces: read it with DuckDB or pyarrow, or write a part for each trace \
+         (tracecv convert --to parquet --shard I/N)",
+    )
+}
+
+/// The beginning of the document: what the table `ranks` beside that of events says of the trace.
+fn read_ranks(path: &Path) -> Result<String, ReadStop> {
+    let begin = "{\"traceEvents\":[".to_owned();
+    let Some(run) = path.parent().and_then(Path::parent) else { return Ok(begin) };
+    let Some(name) = path.file_name() else { return Ok(begin) };
+    let Ok(file) = File::open(run.join("table=ranks").join(name)) else { return Ok(begin) };
+    let reader = SerializedFileReader::new(file).map_err(|e| damaged(&e))?;
+    if reader.metadata().file_metadata().num_rows() > 1 {
+        return Err(several_traces());
+    }
+    let rows = reader.get_row_iter(None).map_err(|e| damaged(&e))?;
+    let Some(Ok(row)) = rows.into_iter().next() else { return Ok(begin) };
+    let (mut distributed, mut members) = (serde_json::Map::new(), serde_json::Map::new());
+    for (column, value) in row.get_column_iter() {
+        let value = match value {
+            parquet::record::Field::Long(n) => serde_json::Value::from(*n),
+            parquet::record::Field::Str(text) => serde_json::Value::from(text.as_str()),
+            _ => continue,
+        };
+        match column.as_str() {
+            "rank" | "world_size" | "backend" => _ = distributed.insert(column.clone(), value),
+            "host" => _ = members.insert("host_name".to_owned(), value),
+            "trace_id" => _ = members.insert("trace_id".to_owned(), value),
+            "trace_name" => _ = members.insert("traceName".to_owned(), value),
+            _ => {}
+        }
+    }
+    if !distributed.is_empty() {
+        members.insert("distributedInfo".to_owned(), distributed.into());
+    }
+    let members: String = members
+        .iter()
+        .map(|(key, value)| format!("{}:{value},", serde_json::Value::from(key.as_str())))
+        .collect();
+    Ok(format!("{{{members}\"traceEvents\":["))
+}
+
+/// The values of a column in one row group.
+enum GroupColumn {
+    Int(Vec<Option<i64>>),
+    Text(Vec<Option<ByteArray>>),
+    /// Of another type, or not there.
+    None,
+}
+
+impl GroupColumn {
+    fn int(&self, row: usize) -> Option<i64> {
+        match self {
+            Self::Int(values) => values.get(row).copied().flatten(),
+            _ => None,
+        }
+    }
+
+    fn text(&self, row: usize) -> Option<&[u8]> {
+        match self {
+            Self::Text(values) => values.get(row)?.as_ref().map(ByteArray::data),
+            _ => None,
+        }
+    }
+}
+
+/// The rows of a file as a document of the Trace Event Format, one row group at a time.
+struct EventRows {
+    reader: SerializedFileReader<File>,
+    columns: Vec<String>,
+    /// The number of the next row group.
+    group: usize,
+    text: Vec<u8>,
+    /// How much of the text has been given.
+    given: usize,
+    events: u64,
+    ended: bool,
+}
+
+impl Read for EventRows {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while self.given == self.text.len() && !self.ended {
+            self.text.clear();
+            self.given = 0;
+            if self.group < self.reader.num_row_groups() {
+                self.write_group().map_err(io::Error::other)?;
+                self.group += 1;
+            } else {
+                self.text.extend_from_slice(b"]}");
+                self.ended = true;
+            }
+        }
+        let n = buf.len().min(self.text.len() - self.given);
+        buf[..n].copy_from_slice(&self.text[self.given..self.given + n]);
+        self.given += n;
+        Ok(n)
+    }
+}
+
+impl EventRows {
+    /// Writes the events of the next row group.
+    fn write_group(&mut self) -> parquet::errors::Result<()> {
+        let group = self.reader.get_row_group(self.group)?;
+        let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(0).min(MOST_ROWS as usize);
+        let load = |name: &str| match self.columns.iter().position(|column| column == name) {
+            Some(i) => load_column(&*group, i, rows),
+            None => Ok(GroupColumn::None),
+        };
+        let columns = EventColumns {
+            texts: ["ph", "cat", "name", "pid", "tid", "id"]
+                .map(load)
+                .into_iter()
+                .collect::<Result<_, _>>()?,
+            category: load("category")?,
+            times: [load("start_ns")?, load("dur_ns")?],
+            numbers: ["correlation", "external_id", "device", "stream"]
+                .map(load)
+                .into_iter()
+                .collect::<Result<_, _>>()?,
+            arguments: ARGUMENT_COLUMNS.map(|a| load(a.column)).into_iter().collect::<Result<_, _>>()?,
+            rest: [load("args")?, load("other")?],
+        };
+        let index = load("index")?;
+        let mut order: Vec<usize> = (0..rows).collect();
+        order.sort_by_key(|row| index.int(*row));
+        for row in order {
+            if self.events > 0 {
+                self.text.extend_from_slice(b",\n");
+            }
+            self.events += 1;
+            columns.write_event(row, &mut self.text);
+        }
+        Ok(())
+    }
+}
+
+/// The columns of one row group.
+struct EventColumns {
+    /// `ph`, `cat`, `name`, `pid`, `tid`, `id`, as the members of an event.
+    texts: Vec<GroupColumn>,
+    category: GroupColumn,
+    times: [GroupColumn; 2],
+    numbers: Vec<GroupColumn>,
+    arguments: Vec<GroupColumn>,
+    /// Other arguments, and other members, as JSON.
+    rest: [GroupColumn; 2],
+}
+
+impl EventColumns {
+    fn write_event(&self, row: usize, to: &mut Vec<u8>) {
+        let mut members = Members { to, first: true };
+        members.open(None, b'{');
+        for (key, column) in ["ph", "cat", "name", "pid", "tid", "id"].iter().zip(&self.texts) {
+            match column.text(row) {
+                None if *key == "cat" => {
+                    if let Some(cat) = self.cat_of_category(row) {
+                        members.text("cat", cat.as_bytes());
+                    }
+                }
+                None => {}
+                Some(digits) if matches!(*key, "pid" | "tid" | "id") && is_whole_number(digits) => {
+                    members.json(key, digits);
+                }
+                Some(text) => members.text(key, text),
+            }
+        }
+        for (key, column) in ["ts", "dur"].iter().zip(&self.times) {
+            if let Some(nanos) = column.int(row) {
+                let (sign, n) = (if nanos < 0 { "-" } else { "" }, nanos.unsigned_abs());
+                members.json(key, format!("{sign}{}.{:03}", n / 1000, n % 1000).as_bytes());
+            }
+        }
+        self.write_arguments(row, &mut members);
+        // A time that is finer than nanoseconds stands there once more, on another clock.
+        let other = self.rest[1].text(row).unwrap_or_default();
+        members.copy(other, |key| !matches!(key, b"ts" | b"dur"));
+        members.to.push(b'}');
+    }
+
+    /// Collectives of other names than Ascend's are told by their category only.
+    fn cat_of_category(&self, row: usize) -> Option<&'static str> {
+        let named = self.texts[2].text(row).is_some_and(|name| name.starts_with(b"hcom_"));
+        (self.category.text(row) == Some(b"collective") && !named).then_some("collective_comm")
+    }
+
+    fn write_arguments(&self, row: usize, members: &mut Members<'_>) {
+        let rest = self.rest[0].text(row).unwrap_or_default();
+        // An argument of this name stands with all the others.
+        if memchr::memmem::find(rest, b"\"args\"").is_some() && is_json(rest) {
+            return members.json("args", rest);
+        }
+        let before = members.to.len();
+        members.open(Some("args"), b'{');
+        let opened = members.to.len();
+        for (argument, column) in ARGUMENT_COLUMNS.iter().zip(&self.arguments) {
+            match (column.int(row), column.text(row)) {
+                (Some(n), _) => members.json(argument.key, n.to_string().as_bytes()),
+                (_, Some(list)) if list.starts_with(b"[") && is_json(list) => {
+                    members.json(argument.key, list)
+                }
+                (_, Some(text)) => members.text(argument.key, text),
+                _ => {}
+            }
+        }
+        // Where the category is none of the file's, its process tells the device.
+        let told = self.texts[1].text(row).is_some();
+        for (key, column) in ["correlation", "External id", "device", "stream"].iter().zip(&self.numbers) {
+            if let Some(n) = column.int(row).filter(|_| told) {
+                members.json(key, n.to_string().as_bytes());
+            }
+        }
+        members.copy(rest, |_| true);
+        if members.to.len() == opened {
+            members.to.truncate(before);
+        } else {
+            members.to.push(b'}');
+        }
+        members.first = false;
+    }
+}
+
+fn is_whole_number(text: &[u8]) -> bool {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    matches!(digits, [b'1'..=b'9', ..] | b"0") && digits.len() < 19 && digits.iter().all(u8::is_ascii_digit)
+}
+
+fn is_json(text: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+/// Writes the members of an object.
+struct Members<'a> {
+    to: &'a mut Vec<u8>,
+    first: bool,
+}
+
+impl Members<'_> {
+    fn key(&mut self, key: &[u8], escaped: bool) {
+        if !self.first {
+            self.to.push(b',');
+        }
+        self.first = false;
+        write_text(crate::model::RawText { raw: key, escaped }, self.to);
+        self.to.push(b':');
+    }
+
+    /// Opens an object, a member of the one around it if it has a name.
+    fn open(&mut self, key: Option<&str>, bracket: u8) {
+        if let Some(key) = key {
+            self.key(key.as_bytes(), false);
+        }
+        self.to.push(bracket);
+        self.first = true;
+    }
+
+    fn json(&mut self, key: &str, value: &[u8]) {
+        self.key(key.as_bytes(), false);
+        self.to.extend_from_slice(value);
+    }
+
+    fn text(&mut self, key: &str, value: &[u8]) {
+        self.key(key.as_bytes(), false);
+        write_text(plain(value), self.to);
+    }
+
+    /// Copies the members of another object that are wanted. What is none is left out.
+    fn copy(&mut self, object: &[u8], wanted: impl Fn(&[u8]) -> bool) {
+        if object.is_empty() || !is_json(object) {
+            return;
+        }
+        super::for_each_member(&Event { text: object, ..Event::default() }, |key, value| {
+            if wanted(key.raw) {
+                self.key(key.raw, key.escaped);
+                self.to.extend_from_slice(value);
+            }
+        });
+    }
+}
+
+/// Loads one column of a row group.
+fn load_column(group: &dyn RowGroupReader, i: usize, rows: usize) -> parquet::errors::Result<GroupColumn> {
+    let column = group.metadata().column(i).column_descr();
+    if column.max_rep_level() > 0 || column.max_def_level() > 1 {
+        return Ok(GroupColumn::None);
+    }
+    let optional = column.max_def_level() == 1;
+    Ok(match group.get_column_reader(i)? {
+        ColumnReader::Int64ColumnReader(reader) => GroupColumn::Int(load_values(reader, optional, rows)?),
+        ColumnReader::ByteArrayColumnReader(reader) => {
+            GroupColumn::Text(load_values(reader, optional, rows)?)
+        }
+        _ => GroupColumn::None,
+    })
+}
+
+fn load_values<T: DataType>(
+    mut reader: ColumnReaderImpl<T>,
+    optional: bool,
+    rows: usize,
+) -> parquet::errors::Result<Vec<Option<T::T>>> {
+    let (mut levels, mut values) = (Vec::new(), Vec::new());
+    let mut read = 0;
+    while read < rows {
+        let (records, ..) =
+            reader.read_records(rows - read, optional.then_some(&mut levels), None, &mut values)?;
+        if records == 0 {
+            break;
+        }
+        read += records;
+    }
+    if !optional {
+        return Ok(values.into_iter().map(Some).collect());
+    }
+    let mut values = values.into_iter();
+    Ok(levels.iter().map(|level| if *level == 1 { values.next() } else { None }).collect())
+}

@@ -1,0 +1,323 @@
+//! What goes through another format and back is what it was.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are test code")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use common::exit::Exit;
+use serde_json::{Map, Value, json};
+use support::run;
+use testkit::{list_files, require_data};
+use trace::model::{Event, EventId, EventSink};
+use trace::read::{ReadOptions, TraceSource, read_trace};
+
+/// Two steps with nested slices, flows, counters, moments, async spans and work on a device.
+const TRACE: &str = r#"{"schemaVersion":1,"distributedInfo":{"backend":"nccl","rank":2,"world_size":4,"pg_config":[{"pg_name":"0","ranks":[0,1,2,3]}]},
+"deviceProperties":[{"id":0,"name":"GPU","totalGlobalMem":85899345920}],"baseTimeNanoseconds":1700000000000000000,"displayTimeUnit":"ms",
+"stackFrames":{"5":{"name":"main","category":"py"}},"metadata":{"big":18446744073709551615,"x":1.50},"traceEvents":[
+{"ph":"M","name":"process_name","pid":41,"tid":0,"ts":0,"args":{"name":"python"}},
+{"ph":"M","name":"thread_name","pid":41,"tid":42,"ts":0,"args":{"name":"main; thread"}},
+{"ph":"X","cat":"user_annotation","name":"ProfilerStep#1","pid":41,"tid":42,"ts":0,"dur":20},
+{"ph":"X","cat":"cpu_op","name":"outer","pid":41,"tid":42,"ts":1.001,"dur":8,"args":{"n":1.5,"s":"\u00e9\"","l":[1,{"x":null}],"Input Dims":[[2,3],[]],"Sequence number":7,"args":{"deep":1}},"cname":"red"},
+{"ph":"X","cat":"cpu_op","name":"inner","pid":41,"tid":42,"ts":2,"dur":3.5,"args":{"Call stack":"a;b"}},
+{"ph":"X","cat":"cuda_runtime","name":"cudaLaunchKernel","pid":41,"tid":42,"ts":3,"dur":1,"args":{"correlation":9,"External id":3}},
+{"ph":"s","id":9,"cat":"ac2g","name":"ac2g","pid":41,"tid":42,"ts":3},
+{"ph":"f","id":9,"cat":"ac2g","name":"ac2g","pid":0,"tid":7,"ts":15,"bp":"e"},
+{"ph":"X","cat":"kernel","name":"k","pid":0,"tid":7,"ts":15,"dur":2,"args":{"correlation":9,"device":0,"stream":7,"grid":[1,2,3]}},
+{"ph":"X","cat":"kernel","name":"ncclDevKernel_AllReduce_Sum_f32_RING_LL","pid":0,"tid":8,"ts":17.5,"dur":2,"args":{"device":0,"stream":8,"Collective name":"allreduce","In msg nelems":64}},
+{"ph":"i","s":"t","cat":"cpu_instant_event","name":"[memory]","pid":41,"tid":42,"ts":5,"args":{"Bytes":-512}},
+{"ph":"C","name":"queue","pid":41,"ts":5,"args":{"length":3,"load":0.5}},
+{"ph":"b","cat":"c","id":"0x1f","name":"async","pid":41,"tid":42,"ts":1},
+{"ph":"e","cat":"c","id":"0x1f","name":"async","pid":41,"tid":42,"ts":9}]}"#;
+
+/// An event by what every format has to keep.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Kept {
+    phase: char,
+    name: String,
+    pid: String,
+    tid: String,
+    start: Option<i64>,
+    dur: Option<i64>,
+    id: String,
+    args: String,
+}
+
+/// The events of a trace, with times on the wall clock.
+#[derive(Default)]
+struct KeptEvents {
+    events: Vec<Kept>,
+    /// Arguments that a format adds, or that it spells by itself.
+    without: &'static [&'static str],
+}
+
+impl EventSink for KeptEvents {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        let id = |id: EventId<'_>| match id {
+            EventId::None => String::new(),
+            EventId::Number(n) => n.to_string(),
+            EventId::Text(text) => text.decode().into_owned(),
+        };
+        let mut args: Value = serde_json::from_slice(event.args).unwrap_or(json!({}));
+        if let Some(members) = args.as_object_mut() {
+            members.retain(|key, _| !self.without.contains(&key.as_str()));
+        }
+        self.events.push(Kept {
+            phase: char::from(event.phase),
+            name: event.name.decode().into_owned(),
+            pid: id(event.pid),
+            tid: id(event.tid),
+            start: event.start,
+            dur: event.dur,
+            id: id(event.id),
+            args: args.to_string(),
+        });
+        Ok(())
+    }
+}
+
+fn events_without(path: &Path, without: &'static [&'static str]) -> Vec<Kept> {
+    let file = Box::new(std::fs::File::open(path).unwrap());
+    let mut kept = KeptEvents { events: Vec::new(), without };
+    let source = TraceSource::of_file(file, path.to_owned());
+    let outcome = read_trace(source, &ReadOptions::default(), &mut kept).unwrap();
+    assert!(outcome.complete, "{}: {:?}", path.display(), outcome.error);
+    for event in &mut kept.events {
+        event.start = event.start.map(|start| start + outcome.meta.base_ns.unwrap_or(0));
+    }
+    kept.events
+}
+
+fn events(path: &Path) -> Vec<Kept> {
+    events_without(path, &[])
+}
+
+fn convert(to: &str, from: &Path, out: &Path) {
+    let done = run(["convert", "--to", to, "-o", out.to_str().unwrap(), from.to_str().unwrap()]);
+    assert_eq!((done.exit, done.fatal), (Exit::Ok, None), "{} to {to}", from.display());
+}
+
+fn root_members(path: &Path) -> Map<String, Value> {
+    let text = std::fs::read(path).unwrap();
+    let mut plain = Vec::new();
+    let text = if text.starts_with(b"\x1f\x8b") {
+        std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(&text[..]), &mut plain).unwrap();
+        plain
+    } else {
+        text
+    };
+    let Ok(Value::Object(mut members)) = serde_json::from_slice(&text) else { return Map::new() };
+    members.remove("traceEvents");
+    members
+}
+
+#[test]
+fn a_chrome_trace_keeps_the_members_beside_its_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("t.json"), dir.path().join("out.json"));
+    std::fs::write(&from, TRACE).unwrap();
+    convert("chrome", &from, &to);
+    assert_eq!(root_members(&from), root_members(&to));
+    assert!(std::fs::read_to_string(&to).unwrap().contains("18446744073709551615,\"x\":1.50"));
+    // What nobody may see is left out of what is shown to others.
+    let anonymous = dir.path().join("anon.json");
+    let done = run(["anon", "-o", anonymous.to_str().unwrap(), from.to_str().unwrap()]);
+    assert_eq!(done.exit, Exit::Ok);
+    assert!(!root_members(&anonymous).contains_key("stackFrames"));
+}
+
+#[test]
+fn every_shared_chrome_trace_keeps_its_members() {
+    let Some(root) = require_data("") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let mut seen = 0;
+    for path in list_files(&root) {
+        let name = path.to_string_lossy();
+        if !(name.ends_with(".json") || name.ends_with(".json.gz"))
+            || path.metadata().unwrap().len() > 2_000_000
+        {
+            continue;
+        }
+        let before = root_members(&path);
+        let out = dir.path().join("out.json");
+        let done = run(["convert", "--to", "chrome", "-o", out.to_str().unwrap(), path.to_str().unwrap()]);
+        if done.exit != Exit::Ok || before.is_empty() {
+            continue;
+        }
+        let after = root_members(&out);
+        for (key, value) in &before {
+            assert_eq!(after.get(key), Some(value), "{name}: {key}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 30, "{seen}");
+}
+
+/// Slices, moments, counters and flows come back with their names, times and arguments. Perfetto has pairs of begin and
+/// end for all slices, and tracks in the place of ids.
+#[test]
+fn a_trace_comes_back_from_perfetto() {
+    let dir = tempfile::tempdir().unwrap();
+    let [from, between, to] = ["t.json", "t.pftrace", "back.json"].map(|name| dir.path().join(name));
+    std::fs::write(&from, TRACE).unwrap();
+    convert("perfetto", &from, &between);
+    convert("chrome", &between, &to);
+    let (before, after) = (contents(&events(&from)), contents(&events(&to)));
+    assert_eq!(before, after);
+}
+
+/// What happened, by kind: name, start, duration and arguments of slices; the others with their moment.
+fn contents(events: &[Kept]) -> BTreeMap<(String, String, i64, i64, String), u64> {
+    let mut open: BTreeMap<(String, String, String), Vec<&Kept>> = BTreeMap::new();
+    let mut out = BTreeMap::new();
+    let mut add = |kind: &str, event: &Kept, dur: i64| {
+        // Perfetto's counters have one value, which stands under another name.
+        let args = if kind == "C" { String::new() } else { event.args.clone() };
+        let key = (kind.to_owned(), event.name.clone(), event.start.unwrap_or(0), dur, args);
+        *out.entry(key).or_default() += 1;
+    };
+    let mut sorted: Vec<&Kept> = events.iter().collect();
+    sorted.sort_by_key(|event| event.start);
+    for event in sorted {
+        let thread = (event.pid.clone(), event.tid.clone(), event.id.clone());
+        match event.phase {
+            'X' => add("slice", event, event.dur.unwrap_or(0)),
+            'B' | 'b' => open.entry(thread).or_default().push(event),
+            'E' | 'e' => {
+                let begin = open.get_mut(&thread).and_then(Vec::pop).unwrap();
+                add("slice", begin, event.start.unwrap() - begin.start.unwrap());
+            }
+            'M' => {}
+            other => add(&other.to_string(), event, 0),
+        }
+    }
+    out
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn a_trace_comes_back_from_a_data_set() {
+    let dir = tempfile::tempdir().unwrap();
+    let [from, between, to] = ["t.json", "ds", "back.json"].map(|name| dir.path().join(name));
+    std::fs::write(&from, TRACE).unwrap();
+    convert("parquet", &from, &between);
+    convert("chrome", &between, &to);
+    assert_eq!(events(&from), events(&to));
+    let (before, after) = (root_members(&from), root_members(&to));
+    for key in ["rank", "world_size", "backend"] {
+        assert_eq!(before["distributedInfo"][key], after["distributedInfo"][key]);
+    }
+    // Members of events beside those that all have.
+    assert!(std::fs::read_to_string(&to).unwrap().contains(r#""cname":"red""#));
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn a_part_with_several_traces_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths: Vec<_> = [0, 1].map(|rank| dir.path().join(format!("rank{rank}.json"))).to_vec();
+    for (rank, path) in paths.iter().enumerate() {
+        std::fs::write(path, TRACE.replace("\"rank\":2", &format!("\"rank\":{rank}"))).unwrap();
+    }
+    let out = dir.path().join("ds");
+    let args = ["convert", "--to", "parquet", "-o", out.to_str().unwrap()];
+    let paths = paths.iter().map(|path| path.to_str().unwrap());
+    assert_eq!(run(args.into_iter().chain(paths)).exit, Exit::Ok);
+    let part = out.join("run=1/table=events/part-00001-of-00001.parquet");
+    let mut none = KeptEvents::default();
+    let source = TraceSource::of_file(Box::new(std::fs::File::open(&part).unwrap()), part);
+    let outcome = read_trace(source, &ReadOptions::default(), &mut none).unwrap();
+    assert!(outcome.error.unwrap().to_string().contains("several traces") && none.events.is_empty());
+}
+
+/// A database, its data set, and a database of that: the same operators, calls, kernels and collectives.
+#[cfg(all(feature = "parquet", feature = "sqlite"))]
+#[test]
+fn a_database_comes_back_from_a_data_set() {
+    let mut databases = Vec::new();
+    let dir = tempfile::tempdir().unwrap();
+    let own = dir.path().join("own.json");
+    std::fs::write(&own, TRACE).unwrap();
+    let first = dir.path().join("ascend_pytorch_profiler_2.db");
+    convert("ascend-db", &own, &first);
+    databases.push(first);
+    let shared = "msinsight/test/data/pytorch/db/level1/rank0_ascend_pt/ASCEND_PROFILER_OUTPUT";
+    databases.extend(require_data(shared).map(|tree| tree.join("ascend_pytorch_profiler_0.db")));
+    for (i, first) in databases.iter().enumerate() {
+        let [between, last] = ["ds", "db"].map(|name| dir.path().join(format!("{i}.{name}")));
+        convert("parquet", first, &between);
+        convert("ascend-db", &between, &last);
+        for query in TABLES {
+            let (before, after) = (rows(first, query), rows(&last, query));
+            assert!(!before.is_empty() || i == 0, "{query}");
+            assert_eq!(before, after, "{} {query}", first.display());
+        }
+    }
+}
+
+/// Rows by name and time, as other programs join them.
+#[cfg(feature = "sqlite")]
+const TABLES: [&str; 4] = [
+    "SELECT s.value, t.startNs, t.endNs - t.startNs, t.streamId FROM TASK t JOIN COMPUTE_TASK_INFO i USING (globalTaskId)
+        JOIN STRING_IDS s ON s.id = i.name",
+    "SELECT s.value, o.startNs, o.endNs - o.startNs, 0 FROM COMMUNICATION_OP o JOIN STRING_IDS s ON s.id = o.opName",
+    "SELECT s.value, CAST(p.startNs AS INTEGER), p.endNs - p.startNs, p.globalTid FROM PYTORCH_API p
+        JOIN STRING_IDS s ON s.id = p.name WHERE p.type = 50001",
+    "SELECT s.value, a.startNs, a.endNs - a.startNs, a.globalTid FROM CANN_API a JOIN STRING_IDS s ON s.id = a.name",
+];
+
+#[cfg(feature = "sqlite")]
+fn rows(path: &Path, query: &str) -> Vec<(String, i64, i64, i64)> {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let mut statement = connection.prepare(query).unwrap();
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+    let mut rows: Vec<_> = statement.query_map([], row).unwrap().map(Result::unwrap).collect();
+    rows.sort();
+    rows
+}
+
+/// The same recording as text and as a database: made one of the other, they have the same sums, which Python works out.
+#[cfg(feature = "sqlite")]
+#[test]
+fn a_timeline_and_its_database_have_the_same_sums() {
+    const SCRIPT: &str = "
+import csv, json, sqlite3, sys
+from decimal import Decimal
+table, timeline, database = sys.argv[1:]
+ns = lambda x: int(Decimal(str(x).strip()) * 1000)
+events = json.load(open(timeline), parse_float=Decimal)
+names = {e['pid']: e['args']['name'] for e in events if e['ph'] == 'M' and e['name'] == 'process_name'}
+rows = list(csv.DictReader(open(table, newline='')))
+kernels = {(r['Name'], ns(r['Start Time(us)'])) for r in rows if r['Accelerator Core'] != 'HCCL'}
+of = lambda process: [(e['name'], ns(e['ts']), ns(e['dur'])) for e in events if e['ph'] == 'X' and names[e['pid']] == process]
+text = [e for e in of('Ascend Hardware') if e[:2] in kernels]
+collectives = [e for e in of('Communication') + of('HCCL') if e[0].startswith('hcom_')]
+c = sqlite3.connect('file:' + database + '?mode=ro', uri=True)
+tasks = c.execute('select s.value, t.startNs, t.endNs - t.startNs from TASK t join COMPUTE_TASK_INFO i using (globalTaskId) join STRING_IDS s on s.id = i.name').fetchall()
+ops = c.execute('select s.value, o.startNs, o.endNs - o.startNs from COMMUNICATION_OP o join STRING_IDS s on s.id = o.opName').fetchall()
+assert sorted(text) == sorted(tasks), (len(text), len(tasks))
+assert sorted(collectives) == sorted(ops), (len(collectives), len(ops))
+print(sum(e[2] for e in tasks), sum(e[2] for e in ops))";
+    for rank in [0, 1] {
+        let tree =
+            format!("msinsight/test/data/pytorch/text/level1/rank{rank}_ascend_pt/ASCEND_PROFILER_OUTPUT");
+        let Some(tree) = require_data(&tree) else { return };
+        let dir = tempfile::tempdir().unwrap();
+        let database = dir.path().join("out.db");
+        let timeline = tree.join("trace_view.json");
+        convert("ascend-db", &timeline, &database);
+        let script = dir.path().join("sums.py");
+        std::fs::write(&script, SCRIPT).unwrap();
+        let table = tree.join("kernel_details.csv");
+        let Ok(python) = testkit::find("python3").inspect_err(|reason| testkit::skip(reason)) else { return };
+        let output =
+            std::process::Command::new(python).arg(&script).args([&table, &timeline, &database]).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let sums = String::from_utf8(output.stdout).unwrap();
+        assert!(sums.split_whitespace().all(|ns| ns.parse::<i64>().unwrap() > 1_000_000), "{sums}");
+    }
+}
