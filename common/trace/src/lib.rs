@@ -12,20 +12,28 @@
 //! | [`classifier`], [`meaning`] | what each event is: by its category, name, process, and the user's classes |
 //! | [`clock`] | how the clocks of two ranks differ |
 //! | [`table`], [`units`], [`shorten`] | tables and numbers for people |
+//! | [`launch`] | device work and the launches that it came from |
+//! | [`pairs`] | ranges in two halves, as spans |
+//! | [`program`] | which module, annotation and phase device time belongs to |
 //! | [`rows`] | events as records and rows of CSV |
 //! | [`steps`] | the steps of a trace, by their marks |
 //! | [`spool`] | records by the million, sorted, in bounded memory |
+//! | [`stack_tree`] | stacks of frames that add up |
 
 pub mod classifier;
 pub mod clock;
 pub mod inputs;
+pub mod launch;
 pub mod meaning;
 pub mod model;
+pub mod pairs;
+pub mod program;
 pub mod read;
 pub mod report;
 pub mod rows;
 pub mod shorten;
 pub mod spool;
+pub mod stack_tree;
 pub mod steps;
 pub mod table;
 pub mod units;

@@ -4,7 +4,10 @@
 //! one file per subcommand; `report` writes results for people.
 
 mod cmd;
+mod critical;
+mod flops;
 mod job;
+mod memory;
 mod part;
 mod report;
 
@@ -33,6 +36,11 @@ enum TracewhyCommand {
     Idle(cmd::idle::IdleArgs),
     Modules(cmd::modules::ModulesArgs),
     Diff(cmd::diff::DiffArgs),
+    Stacks(cmd::stacks::StacksArgs),
+    Mem(cmd::mem::MemArgs),
+    Critical(cmd::critical::CriticalArgs),
+    Flops(cmd::flops::FlopsArgs),
+    Part(cmd::part::PartArgs),
 }
 
 impl Tool for Cli {
@@ -50,6 +58,11 @@ impl Tool for Cli {
             TracewhyCommand::Idle(command) => command.run(out, format),
             TracewhyCommand::Modules(command) => command.run(out, format),
             TracewhyCommand::Diff(command) => command.run(out, format),
+            TracewhyCommand::Stacks(command) => command.run(out, format),
+            TracewhyCommand::Mem(command) => command.run(out, format),
+            TracewhyCommand::Critical(command) => command.run(out, format),
+            TracewhyCommand::Flops(command) => command.run(out, format),
+            TracewhyCommand::Part(command) => command.run(out, format),
         }
     }
 }

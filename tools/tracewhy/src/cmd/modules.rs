@@ -6,11 +6,11 @@ use clap::Args;
 use common::exit::Exit;
 use common::out::Out;
 use common::record::tracewhy as record;
+use trace::program::{PartTime, PartTimes, ProgramPart};
 use trace::report::format_count;
 use trace::units::{TimeUnit, format_percent};
 
 use super::{JobArgs, ReportForm};
-use crate::part::ranges::{PartTime, PartTimes, ProgramPart};
 use crate::part::sum_times;
 use crate::report::{LEFT, RIGHT, Report};
 
@@ -26,15 +26,6 @@ use crate::report::{LEFT, RIGHT, Report};
 pub(crate) struct ModulesArgs {
     #[command(flatten)]
     job: JobArgs,
-}
-
-/// What a part of the program is called in records.
-fn name_of_part(part: ProgramPart) -> &'static str {
-    match part {
-        ProgramPart::Phase => "phase",
-        ProgramPart::Module => "module",
-        ProgramPart::Annotation => "annotation",
-    }
 }
 
 impl ModulesArgs {
@@ -76,7 +67,7 @@ fn to_record(
     whole: i64,
 ) -> record::ProgramTime {
     record::ProgramTime {
-        part: name_of_part(part).to_owned(),
+        part: part.name().to_owned(),
         name: (!name.is_empty()).then_some(name),
         own_ns: time.own,
         total_ns: time.total,
@@ -117,7 +108,7 @@ fn describe(records: &[(ProgramPart, record::ProgramTime)], whole: i64) -> Repor
             })
             .collect();
         if !rows.is_empty() {
-            report.add_table(format!("by {}, in {}", name_of_part(part), unit.name), &columns, rows);
+            report.add_table(format!("by {}, in {}", part.name(), unit.name), &columns, rows);
         }
     }
     report

@@ -4,6 +4,7 @@ pub(crate) mod clocks;
 pub(crate) mod compare;
 pub(crate) mod lateness;
 pub(crate) mod links;
+pub(crate) mod traffic;
 pub(crate) mod verdict;
 
 use std::collections::BTreeSet;

@@ -4,11 +4,15 @@
 pub(crate) mod call;
 pub(crate) mod collect;
 mod edge;
-mod host;
+pub(crate) mod file;
+pub(crate) mod host;
+pub(crate) mod host_stack;
 pub(crate) mod kept;
 pub(crate) mod named;
-pub(crate) mod ranges;
+pub(crate) mod stacks;
 mod sweep;
+
+use trace::program::PartTimes;
 
 /// Why a device has nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -142,7 +146,7 @@ pub(crate) struct RankPart {
     /// What single names take, if that was asked for.
     pub(crate) named: Vec<named::NamedTime>,
     /// What parts of the program take, if that was asked for.
-    pub(crate) program: ranges::PartTimes,
+    pub(crate) program: PartTimes,
 }
 
 impl RankPart {
