@@ -9,9 +9,10 @@ use clap::{Arg, Command};
 mod commands;
 
 /// Options of one name that differ, and why they must. The test fails for a new one, and for one that is none any more.
-const DIFFERENT: [(&str, &str); 40] = [
+const DIFFERENT: [(&str, &str); 42] = [
     ("algo", "the default differs: a new authority, one that exists, the old keys"),
     ("baseline", "written by permck baseline, or by hostck check"),
+    ("by", "what is listed, what times are put together by, or whose time it is"),
     ("ca", "a directory with its key, or certificates only"),
     (
         "certs-dir",
@@ -33,6 +34,7 @@ const DIFFERENT: [(&str, &str); 40] = [
     ("log-file", "a file for Kineto, a directory for torch_npu; the names are those of dyno"),
     ("max-memory", "of an analysis, with files of configuration, or of sorting"),
     ("name", "of a certificate, or of an event"),
+    ("number", "of rows, or of operators that are for free"),
     ("output", "a report, a manifest, a baseline or a trace"),
     ("owner", "of files, or of certificate directories, with different defaults"),
     ("port", "to connect to, to listen on, to look for"),

@@ -11,6 +11,10 @@ use serde_json::Value;
 
 use super::{Entry, Record, entry, summary};
 
+mod groups;
+
+pub use groups::{GroupTimeRecord, RankTime};
+
 /// All of them.
 pub const ENTRIES: &[Entry] = &[
     entry::<Info>(),
@@ -18,6 +22,8 @@ pub const ENTRIES: &[Entry] = &[
     entry::<Step>(),
     entry::<Total>(),
     entry::<JobTime>(),
+    entry::<RankTime>(),
+    entry::<GroupTimeRecord>(),
     entry::<Top>(),
     entry::<Event>(),
     entry::<Summary>(),
@@ -335,9 +341,12 @@ impl Record for Total {
     const SAMPLE: &'static str = r#"{"type":"traceq.total","v":1,"path":"log_4242.json","format":"kineto","rank":0,"device":0,"span_ns":2500,"host_op_ns":1400,"total_ns":2000,"compute_ns":1200,"communication_ns":600,"exposed_communication_ns":200,"overlap_ns":400,"memcpy_ns":100,"exposed_memcpy_ns":100,"idle_ns":500,"idle_ratio":0.25,"compute_ratio":0.6,"exposed_communication_ratio":0.1,"device_events":24,"kernels":18,"collectives":4,"memcpys":2,"memsets":0,"steps":2,"partial_steps":0,"excluded":{"unlinked":3},"repairs":{},"complete":true,"events_read":142}"#;
 }
 
-/// `traceq.job`: one time of several ranks, over the whole traces.
+/// `traceq.job`: one time of several ranks, over the whole traces or of one step.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JobTime {
+    /// The step, with `--by step`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<i64>,
     /// `total`, `compute`, `communication`, `exposed_communication`, `memcpy`, `exposed_memcpy` or `idle`.
     pub name: String,
     /// Devices that were compared.

@@ -9,16 +9,38 @@ use serde::{Deserialize, Serialize};
 
 use super::{Entry, Record, entry, summary};
 
+mod critical;
+mod flops;
+mod resources;
+mod traffic;
+
+pub use critical::{CriticalItem, CriticalPath, CriticalStep};
+pub use flops::{OperatorFlops, RankFlops};
+pub use resources::{MemoryHolderRecord, MemoryPeak, MemoryPointRecord, PartFile, StackTimeRecord};
+pub use traffic::{PairCost, RankWaits};
+
 /// All of them.
 pub const ENTRIES: &[Entry] = &[
     entry::<RanksVerdict>(),
     entry::<RankLateness>(),
     entry::<SlowLinkRecord>(),
     entry::<CollectiveCost>(),
+    entry::<PairCost>(),
+    entry::<RankWaits>(),
     entry::<IdleDivision>(),
     entry::<DiffVerdict>(),
     entry::<ItemChange>(),
     entry::<ProgramTime>(),
+    entry::<CriticalPath>(),
+    entry::<CriticalItem>(),
+    entry::<CriticalStep>(),
+    entry::<RankFlops>(),
+    entry::<OperatorFlops>(),
+    entry::<StackTimeRecord>(),
+    entry::<MemoryPeak>(),
+    entry::<MemoryHolderRecord>(),
+    entry::<MemoryPointRecord>(),
+    entry::<PartFile>(),
     entry::<ReasonSummary>(),
 ];
 

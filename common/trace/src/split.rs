@@ -30,6 +30,30 @@ impl Split {
         self.communication - self.exposed_communication
     }
 
+    /// The two together.
+    pub(crate) fn plus(&self, other: &Self) -> Self {
+        Self {
+            total: self.total.saturating_add(other.total),
+            compute: self.compute.saturating_add(other.compute),
+            communication: self.communication.saturating_add(other.communication),
+            exposed_communication: self.exposed_communication.saturating_add(other.exposed_communication),
+            memcpy: self.memcpy.saturating_add(other.memcpy),
+            exposed_memcpy: self.exposed_memcpy.saturating_add(other.exposed_memcpy),
+        }
+    }
+
+    /// The mean of so many; what is left of divisions counts as idle.
+    pub(crate) fn divided_by(&self, count: i64) -> Self {
+        Self {
+            total: self.total / count,
+            compute: self.compute / count,
+            communication: self.communication / count,
+            exposed_communication: self.exposed_communication / count,
+            memcpy: self.memcpy / count,
+            exposed_memcpy: self.exposed_memcpy / count,
+        }
+    }
+
     /// A part of the total; `None` if that is 0.
     pub fn ratio(&self, part: i64) -> Option<f64> {
         (self.total > 0).then(|| part as f64 / self.total as f64)

@@ -4,7 +4,10 @@
 //! one file per subcommand; `page` writes the report of a job as one file of HTML.
 
 mod cmd;
+mod critical;
+mod flops;
 mod job;
+mod memory;
 mod page;
 mod part;
 
@@ -35,6 +38,11 @@ enum TracewhyCommand {
     Modules(cmd::modules::ModulesArgs),
     Diff(cmd::diff::DiffArgs),
     Report(cmd::report::ReportArgs),
+    Stacks(cmd::stacks::StacksArgs),
+    Mem(cmd::mem::MemArgs),
+    Critical(cmd::critical::CriticalArgs),
+    Flops(cmd::flops::FlopsArgs),
+    Part(cmd::part::PartArgs),
 }
 
 impl Tool for Cli {
@@ -53,6 +61,11 @@ impl Tool for Cli {
             TracewhyCommand::Modules(command) => command.run(out, format),
             TracewhyCommand::Diff(command) => command.run(out, format),
             TracewhyCommand::Report(command) => command.run(out, format),
+            TracewhyCommand::Stacks(command) => command.run(out, format),
+            TracewhyCommand::Mem(command) => command.run(out, format),
+            TracewhyCommand::Critical(command) => command.run(out, format),
+            TracewhyCommand::Flops(command) => command.run(out, format),
+            TracewhyCommand::Part(command) => command.run(out, format),
         }
     }
 }

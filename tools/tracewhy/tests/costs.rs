@@ -299,3 +299,105 @@ fn hostile_times_are_left_out() {
     let (_, text) = testkit::run_tool::<tracewhy::Cli>(&["diff".as_ref(), base.as_os_str(), new.as_os_str()]);
     assert!(text.contains("a step takes"), "{text}");
 }
+
+/// Two stages of a pipeline and two ranks of experts, by hand, in microseconds: what of it is waiting.
+#[test]
+fn pipelines_have_bubbles_and_experts_have_ways() {
+    let dir = tempfile::tempdir().unwrap();
+    let kernel = |name: &str, stream: i64, ts: i64, dur: i64, args: &str| {
+        format!(
+            r#"{{"ph":"X","cat":"kernel","name":"{name}","pid":0,"tid":{stream},"ts":{ts},"dur":{dur},"args":{{"device":0,"stream":{stream}{args}}}}}"#
+        )
+    };
+    let mark =
+        r#"{"ph":"X","cat":"user_annotation","name":"ProfilerStep#1","pid":1,"tid":1,"ts":0,"dur":1000}"#;
+    let pair = |kind: &str, sequence: i64| {
+        format!(
+            r#","Collective name":"{kind}","In msg nelems":1000,"Out msg nelems":1000,"dtype":"Float","Group size":2,"Process Group Name":"pp","Src Rank":0,"Dst Rank":1,"Seq":{sequence}"#
+        )
+    };
+    let send_receive = "ncclDevKernel_SendRecv";
+    let ranks = [
+        [
+            kernel("gemm", 7, 0, 300, ""),
+            // It sends when the other has long been there; the next time it waits 50.
+            kernel(send_receive, 9, 300, 40, &pair("send", 1)),
+            kernel("gemm", 7, 500, 120, ""),
+            kernel(send_receive, 9, 600, 90, &pair("send", 2)),
+            kernel("deep_ep::internode::dispatch<false>", 9, 700, 60, ""),
+            kernel("gemm", 7, 740, 100, ""),
+            kernel("deep_ep::internode::combine<false>", 9, 850, 30, ""),
+        ],
+        [
+            kernel("gemm", 7, 0, 10, ""),
+            kernel(send_receive, 9, 20, 320, &pair("recv", 1)),
+            kernel("gemm", 7, 340, 300, ""),
+            kernel(send_receive, 9, 650, 40, &pair("recv", 2)),
+            kernel("deep_ep::internode::dispatch<false>", 9, 700, 60, ""),
+            kernel("gemm", 7, 760, 80, ""),
+            kernel("deep_ep::internode::combine<false>", 9, 850, 30, ""),
+        ],
+    ];
+    let paths = [0, 1].map(|rank| {
+        let path = dir.path().join(format!("rank{rank}.json"));
+        let head = format!(
+            r#"{{"schemaVersion":1,"distributedInfo":{{"rank":{rank},"world_size":2}},"traceEvents":[{mark},"#
+        );
+        std::fs::write(&path, format!("{head}{}]}}", ranks[rank].join(",\n"))).unwrap();
+        path
+    });
+    let records = records("comm", &paths);
+    let waits = of(&records, "tracewhy.waits");
+    let of_rank = |rank: i64| *waits.iter().find(|r| r["rank"] == rank).unwrap();
+    // The receiver waits 280 for the first, and nothing is computed meanwhile.
+    assert_eq!((&of_rank(1)["bubble_ns"], &of_rank(0)["bubble_ns"]), (&json!(280_000), &json!(50_000)));
+    let experts = |rank: i64| {
+        ["dispatch_ns", "combine_ns", "experts_exposed_ns"]
+            .map(|key| of_rank(rank)[key].as_i64().unwrap() / 1000)
+    };
+    assert_eq!((experts(0), experts(1)), ([60, 30, 40 + 30], [60, 30, 60 + 30]));
+    let pair = of(&records, "tracewhy.pair");
+    assert_eq!(pair.len(), 1);
+    assert_eq!((&pair[0]["from"], &pair[0]["to"], &pair[0]["count"]), (&json!(0), &json!(1), &json!(2)));
+    assert_eq!(
+        (&pair[0]["bytes"], &pair[0]["transfer_ns"], &pair[0]["gbps"]),
+        (&json!(8000), &json!(80_000), &json!(0.1))
+    );
+    let (_, text) = testkit::run_tool::<tracewhy::Cli>(&[
+        std::ffi::OsStr::new("comm"),
+        paths[0].as_os_str(),
+        paths[1].as_os_str(),
+    ]);
+    for part in ["bubbles of the pipeline", "to experts and back", "transfers between pairs"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+/// Without devices, a barrier of gloo is a call like others, and operators in two halves are operators.
+#[test]
+fn barriers_and_halves_of_operators_count_on_hosts() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = [0, 1].map(|rank: i64| {
+        let late = 100 * rank;
+        let text = format!(
+            r#"{{"schemaVersion":1,"distributedInfo":{{"rank":{rank},"world_size":2,"backend":"gloo"}},"traceEvents":[
+{{"ph":"X","cat":"user_annotation","name":"ProfilerStep#1","pid":1,"tid":1,"ts":0,"dur":900}},
+{{"ph":"B","cat":"cpu_op","name":"aten::mm","pid":1,"tid":1,"ts":0}},
+{{"ph":"E","cat":"cpu_op","name":"aten::mm","pid":1,"tid":1,"ts":{}}},
+{{"ph":"X","cat":"user_annotation","name":"gloo:barrier","pid":1,"tid":1,"ts":{},"dur":{}}}]}}"#,
+            500 + late,
+            550 + late,
+            150 - late
+        );
+        let path = dir.path().join(format!("rank{rank}.json"));
+        std::fs::write(&path, text).unwrap();
+        path
+    });
+    let records = records("comm", &paths);
+    let [cost] = of(&records, "tracewhy.collective")[..] else { panic!("{records:?}") };
+    assert_eq!((&cost["kind"], &cost["count"], &cost["ranks"]), (&json!("barrier"), &json!(1), &json!(2)));
+    assert_eq!((&cost["transfer_ns"], &cost["total_ns"]), (&json!(50_000), &json!(200_000)));
+    let ranks = support::records("ranks", &paths);
+    let of_rank = |rank: i64| *of(&ranks, "tracewhy.rank").iter().find(|r| r["rank"] == rank).unwrap();
+    assert_eq!((&of_rank(0)["compute_ns"], &of_rank(1)["compute_ns"]), (&json!(500_000), &json!(600_000)));
+}

@@ -49,6 +49,7 @@ pub fn is_collective_call(name: &str) -> bool {
         call,
         "all_reduce"
             | "all_reduce_barrier"
+            | "barrier"
             | "broadcast"
             | "_broadcast_oop"
             | "reduce"

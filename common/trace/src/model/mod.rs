@@ -107,6 +107,16 @@ pub struct Event<'a> {
 }
 
 impl Event<'_> {
+    /// Start and end of an event that has both and can have been: not before the year 1843 or after 2096, and not work of
+    /// more than a day. So times can be added up.
+    pub fn plausible_span(&self) -> Option<(i64, i64)> {
+        const DAY: i64 = 86_400_000_000_000;
+        let (start, end) = self.span()?;
+        let may_last = matches!(self.category, Category::Step | Category::Marker);
+        let lasts = end >= start && (may_last || end.checked_sub(start)? <= DAY);
+        (lasts && is_plausible_time(start) && is_plausible_time(end)).then_some((start, end))
+    }
+
     /// Start and end of an event that has both.
     pub fn span(&self) -> Option<(i64, i64)> {
         match (self.phase, self.start, self.dur) {
@@ -114,6 +124,12 @@ impl Event<'_> {
             _ => None,
         }
     }
+}
+
+/// Tells times that can have been from others, whose differences may not fit.
+pub fn is_plausible_time(at: i64) -> bool {
+    const FURTHEST: i64 = 4_000_000_000_000_000_000;
+    (-FURTHEST..=FURTHEST).contains(&at)
 }
 
 /// Where a reader puts its events.

@@ -5,8 +5,9 @@
 
 use std::io::Write;
 
-use trace::model::{Event, EventSink, FastMap, NameTable, TraceMeta};
+use trace::model::{Event, EventSink, TraceMeta};
 use trace::spool::MemoryLimit;
+use trace::stack_tree::StackTree;
 
 use super::{Buffered, TraceWriter};
 use crate::losses::Losses;
@@ -139,78 +140,9 @@ impl Stacks<'_> {
         let mut node = StackTree::NOWHERE;
         for frame in self.several.iter().copied().chain([process.as_str(), &track.describe()]) {
             node = self.tree.child(node, frame);
-            self.tree.nodes[node as usize].root = true;
+            self.tree.mark_root(node);
         }
         self.root = Some((number, node));
         node
-    }
-}
-
-struct StackNode {
-    parent: u32,
-    name: u32,
-    /// It stands for a trace, process or thread.
-    root: bool,
-    own_ns: u64,
-}
-
-/// All stacks, each frame with the one that it is called from.
-#[derive(Default)]
-struct StackTree {
-    nodes: Vec<StackNode>,
-    children: FastMap<(u32, u32), u32>,
-    names: NameTable,
-    /// Names that had to be changed.
-    replaced: u64,
-}
-
-impl StackTree {
-    /// Below all frames.
-    const NOWHERE: u32 = u32::MAX;
-
-    fn child(&mut self, parent: u32, name: &str) -> u32 {
-        let known = self.names.count_names();
-        let breaks = |c: char| matches!(c, ';' | '\n' | '\r');
-        let number = if name.contains(breaks) {
-            let number = self.names.intern(name.replace(breaks, ",").as_str().into());
-            self.replaced += u64::from(self.names.count_names() > known);
-            number
-        } else {
-            self.names.intern(name.into())
-        };
-        let next = self.nodes.len() as u32;
-        let node = *self.children.entry((parent, number)).or_insert(next);
-        if node == next {
-            self.nodes.push(StackNode { parent, name: number, root: false, own_ns: 0 });
-        }
-        node
-    }
-
-    fn add_time(&mut self, node: u32, nanos: i64) {
-        if let Some(node) = self.nodes.get_mut(node as usize) {
-            node.own_ns = node.own_ns.saturating_add(u64::try_from(nanos).unwrap_or(0));
-        }
-    }
-
-    fn parent(&self, node: u32) -> u32 {
-        self.nodes.get(node as usize).map_or(Self::NOWHERE, |n| n.parent)
-    }
-
-    fn is_root(&self, node: u32) -> bool {
-        self.nodes.get(node as usize).is_none_or(|n| n.root)
-    }
-
-    /// One line for each stack with time of its own.
-    fn lines(&self) -> impl Iterator<Item = String> {
-        self.nodes.iter().filter(|node| node.own_ns > 0).map(|node| {
-            let mut frames = vec![self.names.name(node.name)];
-            let mut at = node.parent;
-            while let Some(outer) = self.nodes.get(at as usize) {
-                frames.push(self.names.name(outer.name));
-                at = outer.parent;
-            }
-            frames.reverse();
-            format!("{} {}\n", frames.join(";"), node.own_ns)
-        })
     }
 }

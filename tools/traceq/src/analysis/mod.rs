@@ -12,6 +12,7 @@ mod host;
 mod link;
 pub(crate) mod overlap;
 mod pairs;
+pub(crate) mod program;
 pub(crate) mod rank;
 mod records;
 pub(crate) mod resolve;

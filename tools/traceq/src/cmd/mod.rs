@@ -146,6 +146,11 @@ impl Tally {
         self.records += 1;
     }
 
+    /// How many traces were read.
+    pub(crate) fn files(&self) -> u64 {
+        self.files
+    }
+
     /// Writes the summary, if records are what is written, and returns how the run went: nothing named is a no.
     fn finish(self, out: &mut Out, json: bool, named: u64) -> anyhow::Result<Exit> {
         let Self { files, incomplete, events, records } = self;

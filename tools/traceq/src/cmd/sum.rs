@@ -1,5 +1,6 @@
 //! `traceq sum`: where the time went, per step and device, and over the whole trace.
 
+mod by;
 mod job;
 mod markdown;
 
@@ -17,6 +18,7 @@ use crate::analysis::overlap::OverlapLanes;
 use crate::analysis::resolve::resolve;
 use crate::analysis::sum::{StepRow, Sums, TotalRow, sum_trace};
 use crate::check;
+use by::{ByStepOrRank, GroupBy, sum_groups};
 use job::JobTimes;
 use markdown::MarkdownSums;
 use trace::inputs::Inputs;
@@ -46,6 +48,13 @@ pub(crate) struct Sum {
     /// Count device work too that nothing in the trace launched: left over from before the recording
     #[arg(long)]
     include_unlinked: bool,
+    /// Put the times of all traces together instead: by step, rank, phase, module, annotation or stream
+    ///
+    /// Phases, modules, annotations and streams have the durations of device work, added up. A piece of work belongs to the
+    /// innermost range that was open on the launching thread at its launch, and work of the backward pass to the module of
+    /// its forward operator.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    by: Option<GroupBy>,
     #[command(flatten)]
     analysis: AnalysisOptions,
 }
@@ -56,8 +65,12 @@ impl Sum {
         let mut markdown = (format == Format::Md).then(MarkdownSums::default);
         let json = markdown.is_none() && format.is_json("sum")?;
         let options = self.analysis.collect_options()?;
+        if let Some(by) = self.by.filter(|by| !by.is_of_splits()) {
+            return sum_groups(by, &self.inputs, &options, (out, json));
+        }
         let mut tally = Tally::default();
         let mut job = JobTimes::default();
+        let mut groups = ByStepOrRank::default();
         let sink = || options.collector();
         let named =
             super::each_trace(&self.inputs, out, &mut tally, sink, |out, tally, trace, collected| {
@@ -70,6 +83,11 @@ impl Sum {
                         return Ok(());
                     }
                 };
+                if self.by.is_some() {
+                    add_to_groups(&mut groups, &trace, &sums, tally.files());
+                    check::warn_of_doubts(out, &trace.path, &trace.outcome, &sums);
+                    return Ok(());
+                }
                 let mut scope = None;
                 for row in &sums.totals {
                     if scope != Some(row.scope) {
@@ -90,7 +108,9 @@ impl Sum {
                 check::warn_of_doubts(out, &trace.path, &trace.outcome, &sums);
                 Ok(())
             })?;
-        if let Some(markdown) = markdown.filter(|_| named > 0) {
+        if let Some(by) = self.by {
+            groups.write(by, out, &mut tally, json)?;
+        } else if let Some(markdown) = markdown.filter(|_| named > 0) {
             markdown.finish(&job).write_markdown(out.text())?;
         } else if json {
             for record in job.records() {
@@ -101,6 +121,23 @@ impl Sum {
             job.write_text(out.text())?;
         }
         tally.finish(out, json, named)
+    }
+}
+
+/// Adds the steps and totals of a trace; one that does not tell its rank has its place, counted from 0.
+fn add_to_groups(groups: &mut ByStepOrRank, trace: &Trace, sums: &Sums, files: u64) {
+    let place = i64::try_from(files).unwrap_or(i64::MAX) - 1;
+    for row in &sums.steps {
+        let rank = rank_of_scope(trace, sums, row.scope).unwrap_or(place);
+        if let Some(split) = row.split {
+            groups.add_step(rank, row.device, row.step.number, split);
+        }
+    }
+    for row in &sums.totals {
+        let rank = rank_of_scope(trace, sums, row.scope).unwrap_or(place);
+        if let Some(split) = row.split {
+            groups.add_total(rank, row.device, split);
+        }
     }
 }
 

@@ -10,6 +10,8 @@ use trace::report::format_count;
 use trace::units::{TimeUnit, format_bytes, format_duration, format_percent};
 
 use super::{JobArgs, ReportForm};
+use crate::job::Job;
+use crate::job::traffic::{JobTraffic, PairTraffic, RankTraffic};
 use crate::part::call::CallFamily;
 use crate::part::kept::Arrival;
 use crate::part::sum_times;
@@ -106,16 +108,107 @@ impl CommArgs {
     pub(crate) fn run(self, out: &mut Out, form: ReportForm) -> anyhow::Result<Exit> {
         let Some(mut read) = self.job.read_job(out)? else { return Ok(Exit::No) };
         let memory = read.memory;
-        let mut costs = CollectiveCosts::default();
-        read.job.each_call(memory, |family, call| costs.take(family, call))?;
+        let (mut costs, mut traffic) = (CollectiveCosts::default(), JobTraffic::default());
+        read.job.each_call(memory, |family, call| {
+            traffic.add(family, call);
+            costs.take(family, call);
+        })?;
         let records = costs.records();
         let busy = sum_times(read.job.parts.iter().map(|part| part.total().span()));
+        let (pairs, ranks) = traffic_records(&traffic, &read.job);
         read.write(
             out,
             form,
-            |out| records.iter().try_for_each(|r| out.record(r)),
-            || describe(&records, busy),
+            |out| {
+                records.iter().try_for_each(|r| out.record(r))?;
+                pairs.iter().try_for_each(|r| out.record(r))?;
+                ranks.iter().try_for_each(|r| out.record(r))
+            },
+            || {
+                let mut report = describe(&records, busy);
+                describe_traffic(&mut report, &pairs, &ranks);
+                report
+            },
         )
+    }
+}
+
+/// The pairs of the job, the slowest first; and what its ranks wait for in pipelines and mixtures of experts.
+fn traffic_records(traffic: &JobTraffic, job: &Job) -> (Vec<record::PairCost>, Vec<record::RankWaits>) {
+    let of_pair = |(&(from, to), pair): (&(i64, i64), &PairTraffic)| record::PairCost {
+        from,
+        to,
+        count: pair.count,
+        bytes: pair.bytes,
+        transfer_ns: pair.transfer,
+        gbps: pair.bytes.filter(|_| pair.transfer > 0).map(|bytes| bytes as f64 / pair.transfer as f64),
+    };
+    let mut pairs: Vec<_> = traffic.pairs.iter().map(of_pair).collect();
+    let speed = |pair: &record::PairCost| pair.gbps.unwrap_or(f64::INFINITY);
+    pairs.sort_by(|a, b| speed(a).total_cmp(&speed(b)).then((a.from, a.to).cmp(&(b.from, b.to))));
+    let of_rank = |(&part, waits): (&u32, &RankTraffic)| {
+        let part = job.parts.get(part as usize)?;
+        let step_ns = part.total().span();
+        let share = |time: i64| (step_ns > 0).then(|| time as f64 / step_ns as f64);
+        Some(record::RankWaits {
+            path: part.path.clone(),
+            rank: part.rank,
+            bubble_ns: waits.bubble,
+            bubble_share: share(waits.bubble),
+            dispatch_ns: waits.dispatch,
+            combine_ns: waits.combine,
+            experts_exposed_ns: waits.experts_exposed,
+            experts_share: share(waits.experts_exposed),
+        })
+    };
+    let mut ranks: Vec<_> = traffic.ranks.iter().filter_map(of_rank).collect();
+    ranks.sort_by_key(|r| (std::cmp::Reverse(r.bubble_ns.saturating_add(r.experts_exposed_ns)), r.rank));
+    (pairs, ranks)
+}
+
+fn describe_traffic(report: &mut Report, pairs: &[record::PairCost], ranks: &[record::RankWaits]) {
+    if !pairs.is_empty() {
+        let columns = [("from", RIGHT), ("to", RIGHT), ("count", RIGHT), ("size", RIGHT), ("GB/s", RIGHT)];
+        let rows = pairs.iter().map(|pair| {
+            vec![
+                pair.from.to_string(),
+                pair.to.to_string(),
+                format_count(pair.count),
+                pair.bytes.map_or_else(|| "-".to_owned(), format_bytes),
+                pair.gbps.map_or_else(|| "-".to_owned(), |b| format!("{b:.2}")),
+            ]
+        });
+        report.add_table("transfers between pairs of ranks, the slowest first", &columns, rows.collect());
+    }
+    let unit = TimeUnit::for_largest(ranks.iter().map(|r| r.bubble_ns.max(r.dispatch_ns)).max().unwrap_or(0));
+    if ranks.iter().any(|r| r.bubble_ns > 0) {
+        let rows = ranks
+            .iter()
+            .filter(|r| r.bubble_ns > 0)
+            .map(|r| vec![r.rank.to_string(), unit.format_time(r.bubble_ns), format_percent(r.bubble_share)]);
+        let title = format!(
+            "bubbles of the pipeline: waits for other stages while nothing is computed, in {}",
+            unit.name
+        );
+        report.add_table(title, &[("rank", RIGHT), ("bubble", RIGHT), ("% of steps", RIGHT)], rows.collect());
+    }
+    if ranks.iter().any(|r| r.dispatch_ns + r.combine_ns > 0) {
+        let columns = [
+            ("rank", RIGHT),
+            ("dispatch", RIGHT),
+            ("combine", RIGHT),
+            ("exposed", RIGHT),
+            ("% of steps", RIGHT),
+        ];
+        let rows = ranks.iter().filter(|r| r.dispatch_ns + r.combine_ns > 0).map(|r| {
+            let mut cells = vec![r.rank.to_string()];
+            cells.extend(
+                [r.dispatch_ns, r.combine_ns, r.experts_exposed_ns].map(|time| unit.format_time(time)),
+            );
+            cells.push(format_percent(r.experts_share));
+            cells
+        });
+        report.add_table(format!("to experts and back, in {}", unit.name), &columns, rows.collect());
     }
 }
 

@@ -24,7 +24,7 @@ use crate::report::{LEFT, RIGHT, Report};
 /// difference that is more than three standard errors, by the steps of both, is beyond noise. Kernels whose names differ in
 /// numbers and parameters only are taken for one.
 #[derive(Args, Debug)]
-#[command(after_long_help = "Examples:\n  \
+#[command(arg = diff_form_arg(), after_long_help = "Examples:\n  \
     tracewhy diff before.json.gz after.json.gz\n  \
     tracewhy --format junit diff --fail-on 'step>5%' main/ branch/")]
 pub(crate) struct DiffArgs {
@@ -132,6 +132,11 @@ struct Comparison {
     ranks: (u64, u64),
 }
 
+/// `--format` of this command.
+fn diff_form_arg() -> clap::Arg {
+    super::form_arg(&[ReportForm::Text, ReportForm::Json, ReportForm::Md, ReportForm::Junit], "text")
+}
+
 impl DiffArgs {
     /// Reads both sets and compares them.
     pub(crate) fn run(self, out: &mut Out, form: ReportForm) -> anyhow::Result<Exit> {
@@ -167,8 +172,9 @@ impl DiffArgs {
                 }
                 base.write_summary(out, Some(new))
             }
-            ReportForm::Text => Ok(self.describe(result).write_text(out.text())?),
+
             ReportForm::Md => Ok(self.describe(result).write_markdown(out.text())?),
+            _ => Ok(self.describe(result).write_text(out.text())?),
         }
     }
 

@@ -1,35 +1,39 @@
 //! The subcommands, one file each, and what they share: reading the ranks of a job.
 
 pub(crate) mod comm;
+pub(crate) mod critical;
 pub(crate) mod diff;
+pub(crate) mod flops;
 pub(crate) mod idle;
+pub(crate) mod mem;
 pub(crate) mod modules;
+pub(crate) mod part;
 pub(crate) mod ranks;
 pub(crate) mod report;
+mod single;
+pub(crate) mod stacks;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
 use common::exit::Exit;
 use common::out::Out;
-use common::progress::{self, Unit};
-use common::record::tracewhy as record;
 use common::size::parse_size;
-use trace::classifier::ClassRules;
-use trace::inputs::{Input, Inputs};
-use trace::meaning::{MeaningLookup, ResolvedSink};
-use trace::read::{self, ReadFault, ReadOptions, ReadOutcome, TraceSource};
-use trace::report::{format_count, report_faults};
+use trace::inputs::Inputs;
+use trace::read::{self, ReadOutcome};
+use trace::report::format_count;
 use trace::spool::MemoryLimit;
 
 use crate::job::Job;
 use crate::job::compare::SetSamples;
 use crate::job::program::ProgramTotals;
 use crate::part::collect::{PartSink, WantedDetail};
+use crate::part::file::{LoadedRank, load_parts};
+use crate::part::kept::Arrival;
 use crate::part::{IdleCause, RankPart, StepTimes};
 use crate::report::Report;
+use single::{OpenSource, ReadTotals};
 
 /// Form of the result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -43,13 +47,21 @@ pub(crate) enum ReportForm {
     Md,
     /// JUnit XML, one test case per kind of condition, for pipelines
     Junit,
+    /// Folded stacks: frames joined by `;`, and their time, as flamegraph.pl and others read
+    Folded,
+    /// JSON of <https://www.speedscope.app>
+    Speedscope,
 }
 
-/// `--format` of a command that has no conditions to report: put on the command, it takes the place of the tool's own, in
-/// help, completion and parsing.
+/// `--format` of a command that has no conditions to report.
 pub(crate) fn report_form_arg() -> clap::Arg {
+    form_arg(&[ReportForm::Text, ReportForm::Json, ReportForm::Md], "text")
+}
+
+/// `--format` of one command, which writes these: put on the command, it takes the place of the tool's own, in help,
+/// completion and parsing.
+pub(crate) fn form_arg(forms: &[ReportForm], usual: &'static str) -> clap::Arg {
     use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-    let forms = [ReportForm::Text, ReportForm::Json, ReportForm::Md];
     let values: Vec<PossibleValue> = forms.iter().filter_map(ValueEnum::to_possible_value).collect();
     let parser =
         PossibleValuesParser::new(values).map(|name| ReportForm::from_str(&name, false).unwrap_or_default());
@@ -58,7 +70,7 @@ pub(crate) fn report_form_arg() -> clap::Arg {
         .value_name("FORMAT")
         .help("Form of the result on standard output")
         .help_heading("Common options")
-        .default_value("text")
+        .default_value(usual)
         .global(true)
         .value_parser(parser)
 }
@@ -100,9 +112,7 @@ pub(crate) struct ReadJob {
     /// What was wrong with the first traces of which something was lost: their names, and what.
     pub(crate) faults: Vec<(String, String)>,
     wanted: WantedDetail,
-    pub(crate) files: u64,
-    pub(crate) incomplete: u64,
-    pub(crate) events: u64,
+    totals: ReadTotals,
 }
 
 /// So many traces with faults are named.
@@ -157,31 +167,13 @@ impl AnalysisArgs {
         inputs: &Inputs,
         wanted: WantedDetail,
     ) -> anyhow::Result<Option<ReadJob>> {
-        let mut classes = ClassRules::default();
-        for text in &self.class {
-            classes.push_text(text).context("--class")?;
-        }
-        let memory = self.max_memory.map_or_else(MemoryLimit::default, |bytes| MemoryLimit { bytes });
+        let memory = self.memory();
         let mut read = ReadJob::new(memory, wanted);
-        let bar = progress::bar(out.diag(), Unit::Bytes, inputs.total_size(), "reading");
-        let named = inputs.each(out, |out, input| {
-            let (opened, source) = match input.open() {
-                Ok(opened) => opened,
-                Err(e) => {
-                    out.failed(input.label(), &e);
-                    return Ok(());
-                }
-            };
-            let source = if bar.is_hidden() { source } else { Box::new(bar.wrap_read(source)) };
-            let lookup = MeaningLookup::new(input, classes.clone());
-            let (rank, source) = (opened.rank, opened.source_of(source));
-            read.read_rank(out, (input, rank), source, lookup, inputs.read_options())
+        self.each_source(out, inputs, |out, source| match source.is_part {
+            true => read.read_parts(out, source),
+            false => read.read_rank(out, source),
         })?;
-        bar.finish_and_clear();
-        if named == 0 {
-            out.warn("no trace", "the list names none");
-        }
-        Ok((read.files > 0).then_some(read))
+        Ok((read.totals.files > 0).then_some(read))
     }
 }
 
@@ -194,9 +186,7 @@ impl ReadJob {
             program: ProgramTotals::default(),
             faults: Vec::new(),
             wanted,
-            files: 0,
-            incomplete: 0,
-            events: 0,
+            totals: ReadTotals::default(),
         }
     }
 
@@ -226,34 +216,49 @@ impl ReadJob {
         self.faults.push((label.to_owned(), what));
     }
 
-    fn read_rank(
-        &mut self,
-        out: &Out,
-        (input, rank): (&Input, Option<i64>),
-        source: TraceSource,
-        lookup: MeaningLookup<'_>,
-        options: ReadOptions,
-    ) -> anyhow::Result<()> {
+    fn read_rank(&mut self, out: &Out, source: OpenSource<'_>) -> anyhow::Result<()> {
+        let label = source.input.label();
         let mut sink = PartSink::new(&mut self.job.families, self.memory).with_detail(self.wanted);
-        let mut outcome = read::read_trace(source, &options, &mut ResolvedSink { lookup, sink: &mut sink })?;
-        outcome.meta.rank = outcome.meta.rank.or(rank);
-        report_faults(out, &input.label(), &outcome);
-        if matches!(outcome.error.as_ref().map(|e| &e.fault), Some(ReadFault::NotATrace(_))) {
-            return Ok(());
-        }
-        self.files += 1;
-        self.incomplete += u64::from(!outcome.complete);
-        self.events += outcome.events;
+        let Some(outcome) = source.read_into(out, &mut sink)? else { return Ok(()) };
+        self.totals.count(&outcome);
         let number = u32::try_from(self.job.parts.len()).unwrap_or(u32::MAX);
         let arrivals = &mut self.job.arrivals;
-        let mut part = sink.finish(input.label(), &outcome.meta, number, |arrival| arrivals.push(arrival))?;
+        let part = sink.finish(label, &outcome.meta, number, |_, arrival, _| arrivals.push(arrival))?;
+        self.note_faults(&source.input.label(), &outcome);
+        self.add_part(out, part);
+        Ok(())
+    }
+
+    /// Adds the ranks of a part file; of one that is not whole, none.
+    fn read_parts(&mut self, out: &Out, source: OpenSource<'_>) -> anyhow::Result<()> {
+        let label = source.input.label();
+        let loaded = match load_parts(source.bytes, &mut self.job.families, self.memory) {
+            Ok(loaded) => loaded,
+            Err(e) => {
+                out.failed(&label, &e);
+                return Ok(());
+            }
+        };
+        let first = u32::try_from(self.job.parts.len()).unwrap_or(u32::MAX);
+        let arrivals = &mut self.job.arrivals;
+        loaded
+            .calls
+            .for_each(|call| arrivals.push(Arrival { part: first.saturating_add(call.part), ..call }))?;
+        for LoadedRank { mut part, rank, events, complete } in loaded.ranks {
+            let place = i64::try_from(self.job.parts.len()).unwrap_or(i64::MAX);
+            part.rank = rank.unwrap_or(place);
+            self.totals.add(events, complete);
+            self.add_part(out, part);
+        }
+        Ok(())
+    }
+
+    fn add_part(&mut self, out: &Out, mut part: RankPart) {
         if let Some(other) = self.job.parts.iter().find(|other| other.rank == part.rank) {
-            out.warn(input.label(), format_args!("is of rank {} as {} is", part.rank, other.path));
+            out.warn(&part.path, format_args!("is of rank {} as {} is", part.rank, other.path));
         }
         self.fold_detail(&mut part);
-        self.note_faults(&input.label(), &outcome);
         self.job.parts.push(part);
-        Ok(())
     }
 
     /// Writes the result: records with the summary, or a report.
@@ -268,12 +273,12 @@ impl ReadJob {
         report: impl FnOnce() -> Report,
     ) -> anyhow::Result<Exit> {
         match form {
-            ReportForm::Text | ReportForm::Junit => report().write_text(out.text())?,
             ReportForm::Md => report().write_markdown(out.text())?,
             ReportForm::Json => {
                 records(out)?;
                 self.write_summary(out, None)?;
             }
+            _ => report().write_text(out.text())?,
         }
         Ok(Exit::Ok)
     }
@@ -283,11 +288,7 @@ impl ReadJob {
     /// # Errors
     /// Standard output cannot be written.
     pub(crate) fn write_summary(&self, out: &mut Out, other: Option<&Self>) -> anyhow::Result<()> {
-        out.flush()?;
-        let sum = |of: fn(&Self) -> u64| of(self) + other.map_or(0, of);
-        let (files, incomplete, events) = (sum(|r| r.files), sum(|r| r.incomplete), sum(|r| r.events));
-        let errors = out.diag().errors();
-        Ok(out.record(&record::ReasonSummary { files, incomplete, events, errors })?)
+        self.totals.plus(other.map(|other| other.totals).unwrap_or_default()).write_summary(out)
     }
 }
 

@@ -4,12 +4,12 @@ use clap::Args;
 use common::exit::Exit;
 use common::out::Out;
 use common::record::tracewhy as record;
+use trace::program::{PartTime, ProgramPart};
 use trace::report::format_count;
 use trace::units::{TimeUnit, format_percent};
 
 use super::{JobArgs, ReportForm};
 use crate::job::program::ProgramTotals;
-use crate::part::ranges::{PartTime, ProgramPart};
 use crate::part::sum_times;
 use crate::report::{LEFT, RIGHT, Report};
 
@@ -25,15 +25,6 @@ use crate::report::{LEFT, RIGHT, Report};
 pub(crate) struct ModulesArgs {
     #[command(flatten)]
     job: JobArgs,
-}
-
-/// What a part of the program is called in records.
-fn name_of_part(part: ProgramPart) -> &'static str {
-    match part {
-        ProgramPart::Phase => "phase",
-        ProgramPart::Module => "module",
-        ProgramPart::Annotation => "annotation",
-    }
 }
 
 impl ModulesArgs {
@@ -69,7 +60,7 @@ fn to_record(
     whole: i64,
 ) -> record::ProgramTime {
     record::ProgramTime {
-        part: name_of_part(part).to_owned(),
+        part: part.name().to_owned(),
         name: (!name.is_empty()).then_some(name),
         own_ns: time.own,
         total_ns: time.total,
@@ -111,7 +102,7 @@ fn describe(records: &[record::ProgramTime]) -> Report {
             })
             .collect();
         if !rows.is_empty() {
-            report.add_table(format!("by {}, in {}", name_of_part(part), unit.name), &columns, rows);
+            report.add_table(format!("by {}, in {}", part.name(), unit.name), &columns, rows);
         }
     }
     report

@@ -5,6 +5,7 @@ pub(crate) mod compare;
 pub(crate) mod lateness;
 pub(crate) mod links;
 pub(crate) mod program;
+pub(crate) mod traffic;
 pub(crate) mod verdict;
 
 use std::collections::BTreeSet;

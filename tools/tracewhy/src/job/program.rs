@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use trace::program::{PartTime, ProgramPart};
+
 use crate::part::RankPart;
-use crate::part::ranges::{PartTime, ProgramPart};
 
 /// By part of the program and name: its time, and the ranks that have it.
 pub(crate) type PartSums = BTreeMap<(ProgramPart, String), (PartTime, u64)>;

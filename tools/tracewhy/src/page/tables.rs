@@ -165,7 +165,7 @@ mod tests {
     use super::*;
     use crate::job::program::ProgramTotals;
     use crate::part::RankPart;
-    use crate::part::paths::PathTime;
+    use trace::program::PathTime;
 
     #[test]
     fn a_flame_has_the_largest_nodes_with_their_parents() {

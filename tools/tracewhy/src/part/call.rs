@@ -1,7 +1,9 @@
 //! Collectives and transfers: what kind they are, among whom, of what size, and which calls of different ranks are one.
 
+use std::hash::BuildHasher;
+
 use serde_json::Value;
-use trace::model::{Event, FastMap};
+use trace::model::{Event, FastMap, FastState};
 use trace::read::{RawValue, find_argument, parse_arguments};
 
 /// What a collective does with the data.
@@ -28,7 +30,9 @@ pub(crate) enum CollectiveKind {
 
 /// What a name contains, in lower case and without `_` and `-`; the first that fits counts. Names as NCCL, RCCL, HCCL,
 /// `c10d` and XLA write them.
-const NAMES: [(&str, CollectiveKind); 18] = [
+const NAMES: [(&str, CollectiveKind); 19] = [
+    // A barrier of NCCL is an all-reduce of one element.
+    ("allreducebarrier", CollectiveKind::Barrier),
     ("reducescatter", CollectiveKind::ReduceScatter),
     ("allreduce", CollectiveKind::AllReduce),
     ("allgather", CollectiveKind::AllGather),
@@ -55,6 +59,28 @@ impl CollectiveKind {
         let plain: String =
             name.chars().filter(|c| !matches!(c, '_' | '-')).map(|c| c.to_ascii_lowercase()).collect();
         NAMES.iter().find(|(part, _)| plain.contains(part)).map_or(Self::Unknown, |(_, kind)| *kind)
+    }
+
+    /// All of them.
+    const ALL: [Self; 13] = [
+        Self::AllReduce,
+        Self::AllGather,
+        Self::ReduceScatter,
+        Self::AllToAll,
+        Self::Broadcast,
+        Self::Reduce,
+        Self::Gather,
+        Self::Scatter,
+        Self::Barrier,
+        Self::Dispatch,
+        Self::Combine,
+        Self::SendReceive,
+        Self::Unknown,
+    ];
+
+    /// Tells it by its name in records.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
     /// The name in records.
@@ -235,6 +261,27 @@ fn element_bytes(name: &str) -> Option<u64> {
     })
 }
 
+/// Where a call stands among those that may be one on several ranks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CallPlace {
+    /// Number of what may be one call, of the job.
+    pub(crate) matching: u32,
+    /// Its number, or that of its step, or `i64::MIN`.
+    pub(crate) place: i64,
+    /// How many there are of this place so far.
+    pub(crate) count: u64,
+    /// `place` is the number that the trace gives.
+    pub(crate) numbered: bool,
+}
+
+impl CallPlace {
+    /// What is the same on all ranks that take part.
+    pub(crate) fn key(&self) -> u64 {
+        let Self { matching, place, count, numbered } = *self;
+        FastState::default().hash_one((matching, place, count, numbered))
+    }
+}
+
 /// The families of a job, by number; and the sets of them whose calls may be one.
 #[derive(Debug, Default)]
 pub(crate) struct FamilyTable {
@@ -292,6 +339,7 @@ mod tests {
             ("hcom_allReduce__905_0_1", "all_reduce"),
             ("gloo:all_reduce", "all_reduce"),
             ("gloo:barrier", "barrier"),
+            ("nccl:all_reduce_barrier", "barrier"),
             ("nccl:_reduce_oop", "reduce"),
             ("ncclDevKernel_Generic", "unknown"),
         ] {

@@ -4,22 +4,19 @@ use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::io;
 
+use trace::launch::{LaunchTime, link_launches};
 use trace::model::{
     Category, Event, EventSink, FastMap, FastState, NameTable, TraceMeta, is_collective_call,
 };
-use trace::read::{RawValue, find_argument};
+use trace::program::{ProgramSpools, ProgramSums};
 use trace::spool::{MemoryLimit, Spool};
 use trace::steps::{MarkKind, StepMark, StepNames, Steps, Update, is_host_annotation};
 
-use super::call::{CallDescription, FamilyTable};
+use super::call::{CallDescription, CallPlace, FamilyTable};
 use super::edge::{Activity, EdgeKind, NONE, TimeEdge};
 use super::host::HostWork;
-use super::kept::{Arrival, COMMUNICATION, COMPUTE, COPY, Call, HostSpan, LaunchTime, Work};
+use super::kept::{Arrival, COMMUNICATION, COMPUTE, COPY, Call, HostSpan, Work};
 use super::named::{ItemKind, NamedSums};
-use super::paths::OUTSIDE;
-use super::ranges::{
-    Attribution, LaunchedWork, NO_SEQUENCE, ProgramRange, ProgramSpools, ProgramSums, RangeKind,
-};
 use super::sweep::{Sweep, SweptCall};
 use super::{RankPart, StepPart};
 
@@ -122,7 +119,7 @@ impl<'a> PartSink<'a> {
             let name = names.name(number);
             let marks = matches!(event.category, Category::Step | Category::Marker | Category::Other);
             NameFacts {
-                work: HostWork::of_event(event, name),
+                work: HostWork::of_name(event.category, name),
                 mark: if marks { step_names.mark_of_name(name) } else { None },
                 collective: is_collective_call(name),
                 update: name.starts_with("Optimizer.step#"),
@@ -158,48 +155,6 @@ impl<'a> PartSink<'a> {
         *self.threads.entry(key).or_insert(number)
     }
 
-    /// Keeps a range that may enclose launches.
-    fn take_range(
-        &mut self,
-        event: &Event<'_>,
-        thread: u32,
-        name: u32,
-        (start, end): (i64, i64),
-    ) -> io::Result<()> {
-        let text = self.names.name(name);
-        let number = |argument| match find_argument(event.args, argument) {
-            Some(RawValue::Number(digits)) => std::str::from_utf8(digits).ok()?.parse::<i64>().ok(),
-            _ => None,
-        };
-        let (kind, sequence) = match event.category {
-            Category::Python if text.starts_with("nn.Module: ") => (RangeKind::Module, NO_SEQUENCE),
-            Category::Marker => (RangeKind::Annotation, NO_SEQUENCE),
-            Category::CpuOp => {
-                let sequence = number("Sequence number").unwrap_or(NO_SEQUENCE);
-                let is_backward = text.starts_with("autograd::engine::evaluate_function")
-                    || number("Fwd thread id").is_some_and(|id| id > 0);
-                match is_backward {
-                    true => (RangeKind::Backward, sequence),
-                    false if sequence > 0 => (RangeKind::Forward, sequence),
-                    false => return Ok(()),
-                }
-            }
-            _ => return Ok(()),
-        };
-        self.program.ranges.push(ProgramRange { thread, start, end, kind, name, sequence, path: OUTSIDE })
-    }
-
-    fn add_launched_work(&mut self, work: &Work, launch: Option<LaunchTime>) -> io::Result<()> {
-        let time = work.end - work.start;
-        let Some(LaunchTime { at, thread, .. }) = launch else {
-            self.program.unlaunched.0 = self.program.unlaunched.0.saturating_add(time);
-            self.program.unlaunched.1 += 1;
-            return Ok(());
-        };
-        let communicates = work.activity == COMMUNICATION;
-        self.program.work.push(LaunchedWork { thread, at, time, communicates })
-    }
-
     fn take_host_event(&mut self, event: &Event<'_>, (start, end): (i64, i64)) -> anyhow::Result<()> {
         if !is_host_annotation(event.cat.raw) {
             return Ok(());
@@ -207,7 +162,7 @@ impl<'a> PartSink<'a> {
         let (name, facts) = self.facts_of(event);
         let thread = self.thread_of(event);
         if self.wanted.has_program() {
-            self.take_range(event, thread, name, (start, end))?;
+            self.program.take_range(event, (thread, name), self.names.name(name), (start, end))?;
         }
         if facts.update {
             self.updates.push(Update { name, thread, start, end });
@@ -239,19 +194,9 @@ impl<'a> PartSink<'a> {
     }
 }
 
-/// Leaves out what cannot have been: before the year 1843 or after 2096, or work of more than a day. What is left can be
-/// added up.
-fn is_plausible(category: Category, (start, end): (i64, i64)) -> bool {
-    const FURTHEST: i64 = 4_000_000_000_000_000_000;
-    const DAY: i64 = 86_400_000_000_000;
-    let bounds = -FURTHEST..=FURTHEST;
-    let may_last = matches!(category, Category::Step | Category::Marker);
-    bounds.contains(&start) && bounds.contains(&end) && end >= start && (may_last || end - start <= DAY)
-}
-
 impl EventSink for PartSink<'_> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
-        let Some((start, end)) = event.span().filter(|span| is_plausible(event.category, *span)) else {
+        let Some((start, end)) = event.plausible_span() else {
             return Ok(());
         };
         match event.category {
@@ -302,7 +247,7 @@ impl PartSink<'_> {
         path: String,
         meta: &TraceMeta,
         part: u32,
-        mut each: impl FnMut(Arrival) -> io::Result<()>,
+        mut each: impl FnMut(&FamilyTable, Arrival, &CallPlace) -> io::Result<()>,
     ) -> io::Result<RankPart> {
         let begin = self.begin.unwrap_or(0);
         let marked = Steps::from_marks(std::mem::take(&mut self.marks));
@@ -341,9 +286,9 @@ impl PartSink<'_> {
         let is_numbered = has_steps && steps.kind.is_some_and(|kind| !matches!(kind, MarkKind::Serving(_)));
         let base = meta.epoch_offset(begin).unwrap_or(0);
         let calls = timeline.calls;
-        for arrival in arrivals(&calls, &sweep.calls, &sweep.steps, is_numbered) {
+        for (arrival, place) in arrivals(&calls, &sweep.calls, &sweep.steps, is_numbered) {
             let (start, end) = (arrival.start.saturating_add(base), arrival.end.saturating_add(base));
-            each(Arrival { start, end, part, ..arrival })?;
+            each(self.families, Arrival { start, end, part, ..arrival }, &place)?;
         }
         let keep = |step: &StepPart| step.times.span() > 0;
         Ok(RankPart {
@@ -362,14 +307,10 @@ impl PartSink<'_> {
     }
 
     fn attribute_program(&mut self) -> io::Result<ProgramSums> {
-        if !self.wanted.has_program() {
-            return Ok(ProgramSums::default());
+        match self.wanted.has_program() {
+            true => self.program.attribute(&self.names),
+            false => Ok(ProgramSums::default()),
         }
-        let ProgramSpools { ranges, work, unlaunched } =
-            std::mem::replace(&mut self.program, ProgramSpools::new(self.memory));
-        let names = &self.names;
-        let name_of = |number: u32| names.name(number).to_owned();
-        Attribution::new(&name_of).run(ranges, work, unlaunched)
     }
 
     fn add_call_names(&mut self, calls: &[Call], swept: &[SweptCall]) {
@@ -388,37 +329,31 @@ impl PartSink<'_> {
         let memory = self.memory;
         let work = std::mem::replace(&mut self.work, Spool::new(memory));
         let launches = std::mem::replace(&mut self.launches, Spool::new(memory));
-        let mut launches = launches.into_sorted(|l| (l.correlation, l.at))?;
-        let mut work = work.into_sorted(|w| w.correlation)?;
-        let mut next = launches.next_record()?;
-        // Of several launches of one number, the first: the others repeat it in another layer.
-        let mut launch: Option<LaunchTime> = None;
-        while let Some(w) = work.next_record()? {
-            while let Some(l) = next.filter(|l| l.correlation <= w.correlation) {
-                if launch.is_none_or(|before| before.correlation != l.correlation) {
-                    launch = Some(l);
+        link_launches(
+            work,
+            |w| w.correlation,
+            launches,
+            |w, launch| {
+                let activity = match w.activity {
+                    COMPUTE => Activity::Compute,
+                    COMMUNICATION => Activity::Communication,
+                    _ => Activity::Copy,
+                };
+                let at = launch.map(|l| l.at);
+                timeline.push((w.start, w.end), activity, at.unwrap_or(NONE), w.call)?;
+                let moment = at.filter(|_| by_launch).unwrap_or(w.start);
+                let step = steps.at(moment);
+                timeline.widen(step, (w.start, w.end));
+                if self.wanted.has_program() {
+                    let launch = launch.map(|l| (l.thread, l.at));
+                    self.program.add_work(launch, w.end - w.start, w.activity == COMMUNICATION)?;
                 }
-                next = launches.next_record()?;
-            }
-            let own =
-                launch.filter(|l| l.correlation == w.correlation && w.correlation != NONE).map(|l| l.at);
-            let activity = match w.activity {
-                COMPUTE => Activity::Compute,
-                COMMUNICATION => Activity::Communication,
-                _ => Activity::Copy,
-            };
-            timeline.push((w.start, w.end), activity, own.unwrap_or(NONE), w.call)?;
-            let moment = own.filter(|_| by_launch).unwrap_or(w.start);
-            let step = steps.at(moment);
-            timeline.widen(step, (w.start, w.end));
-            if self.wanted.has_program() {
-                self.add_launched_work(&w, launch.filter(|_| own.is_some()))?;
-            }
-            if self.wanted.has_names() {
-                self.named.add(ItemKind::Kernel, w.name, step, w.end - w.start);
-            }
-        }
-        Ok(())
+                if self.wanted.has_names() {
+                    self.named.add(ItemKind::Kernel, w.name, step, w.end - w.start);
+                }
+                Ok(())
+            },
+        )
     }
 
     fn add_host_work(&mut self, timeline: &mut Timeline, steps: &Steps, on_device: bool) -> io::Result<()> {
@@ -489,10 +424,14 @@ fn divide_into_steps(calls: &[Call]) -> Steps {
 
 /// The calls with the keys by which ranks find each other: the number that the trace gives, or else the place in the step
 /// or in the trace.
-fn arrivals(calls: &[Call], swept: &[SweptCall], steps: &[StepPart], is_numbered: bool) -> Vec<Arrival> {
+fn arrivals(
+    calls: &[Call],
+    swept: &[SweptCall],
+    steps: &[StepPart],
+    is_numbered: bool,
+) -> Vec<(Arrival, CallPlace)> {
     let mut order: Vec<usize> = (0..calls.len()).collect();
     order.sort_by_key(|&i| (calls[i].start, calls[i].end, i));
-    let state = FastState::default();
     let mut seen: FastMap<(u32, i64), u64> = FastMap::default();
     let mut out = Vec::with_capacity(calls.len());
     for i in order {
@@ -501,10 +440,10 @@ fn arrivals(calls: &[Call], swept: &[SweptCall], steps: &[StepPart], is_numbered
         let place = sequence.or(step.filter(|_| is_numbered)).unwrap_or(i64::MIN);
         let count = seen.entry((matching, place)).or_default();
         *count += 1;
-        let key = state.hash_one((matching, place, *count, sequence.is_some()));
+        let place = CallPlace { matching, place, count: *count, numbered: sequence.is_some() };
         let exposed = swept.get(i).map_or(0, |call| call.exposed);
         let step = step.unwrap_or(i64::MIN);
-        out.push(Arrival { key, start, end, exposed, part: 0, family, step });
+        out.push((Arrival { key: place.key(), start, end, exposed, part: 0, family, step }, place));
     }
     out
 }

@@ -48,7 +48,7 @@ pub(super) enum EdgeKind {
 }
 
 /// No call, no launch.
-pub(super) const NONE: i64 = i64::MIN;
+pub(super) const NONE: i64 = trace::launch::NO_CORRELATION;
 
 /// One moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

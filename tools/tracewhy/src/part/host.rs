@@ -1,9 +1,9 @@
 //! What the host does while a device has nothing to do, by the names of its ranges, operators and calls.
 
-use trace::model::{Category, Event};
+use trace::model::Category;
 
 /// What the host does. Of several things at a time, the first counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum HostWork {
     /// Collects garbage.
     Garbage,
@@ -57,22 +57,22 @@ impl HostWork {
     pub(crate) const ALL: [Self; HOST_WORKS] =
         [Self::Garbage, Self::Input, Self::Allocation, Self::Synchronization, Self::Operators];
 
-    /// Tells what an event of the host does; `name` is the event's. `None` if it does nothing that counts, as a range
+    /// Tells what an event of the host of this category and name does. `None` if it does nothing that counts, as a range
     /// around everything.
-    pub(crate) fn of_event(event: &Event<'_>, name: &str) -> Option<Self> {
+    pub(crate) fn of_name(category: Category, name: &str) -> Option<Self> {
         let lower = || name.to_ascii_lowercase();
         let has = |names: &[&str]| {
             let lower = lower();
             names.iter().any(|part| lower.contains(part))
         };
-        match event.category {
+        match category {
             Category::CpuOp | Category::Marker | Category::Python | Category::Other => {
                 if has(&GARBAGE_NAMES) {
                     Some(Self::Garbage)
                 } else if has(&INPUT_NAMES) || matches!(lower().as_str(), "data" | "input") {
                     Some(Self::Input)
                 } else {
-                    (event.category == Category::CpuOp).then_some(Self::Operators)
+                    (category == Category::CpuOp).then_some(Self::Operators)
                 }
             }
             Category::Runtime | Category::Api => {
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn names_tell_what_the_host_does() {
-        let of = |category, name: &str| HostWork::of_event(&Event { category, ..Event::default() }, name);
+        let of = |category, name: &str| HostWork::of_name(category, name);
         let loader = "enumerate(DataLoader)#_MultiProcessingDataLoaderIter.__next__";
         assert_eq!(of(Category::Marker, loader), Some(HostWork::Input));
         assert_eq!(of(Category::Marker, "forward"), None);

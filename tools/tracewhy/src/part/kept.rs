@@ -48,25 +48,6 @@ impl SpoolRecord<5> for Work {
     }
 }
 
-/// A launch: its number and its time.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LaunchTime {
-    pub(super) correlation: i64,
-    pub(super) at: i64,
-    /// Number of its thread, if parts of the program are wanted.
-    pub(super) thread: u32,
-}
-
-impl SpoolRecord<3> for LaunchTime {
-    fn to_words(self) -> [i64; 3] {
-        [self.correlation, self.at, i64::from(self.thread)]
-    }
-
-    fn from_words([correlation, at, thread]: [i64; 3]) -> Self {
-        Self { correlation, at, thread: thread as u32 }
-    }
-}
-
 /// Something that the host did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HostSpan {

@@ -4,12 +4,15 @@
 pub(crate) mod call;
 pub(crate) mod collect;
 mod edge;
-mod host;
+pub(crate) mod file;
+pub(crate) mod host;
+pub(crate) mod host_stack;
 pub(crate) mod kept;
 pub(crate) mod named;
-pub(crate) mod paths;
-pub(crate) mod ranges;
+pub(crate) mod stacks;
 mod sweep;
+
+use trace::program::{PartTimes, PathTime};
 
 /// Why a device has nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -143,9 +146,9 @@ pub(crate) struct RankPart {
     /// What single names take, if that was asked for.
     pub(crate) named: Vec<named::NamedTime>,
     /// What parts of the program take, if that was asked for.
-    pub(crate) program: ranges::PartTimes,
+    pub(crate) program: PartTimes,
     /// The same by path of ranges, if that was asked for.
-    pub(crate) paths: Vec<paths::PathTime>,
+    pub(crate) paths: Vec<PathTime>,
     /// The first moment, in nanoseconds since the Unix epoch, where the trace says when that was.
     pub(crate) begin: Option<i64>,
 }

@@ -18,6 +18,13 @@ pub(crate) enum ItemKind {
 }
 
 impl ItemKind {
+    /// Tells it by its name in records.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        [Self::Step, Self::Kernel, Self::Operator, Self::Collective]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+
     /// The name in records.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::random::Random;
+
 /// What is wrong with a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -64,31 +66,6 @@ pub(crate) struct Truth {
     pub(crate) reduce_total: i64,
     pub(crate) reduce_transfer: i64,
     pub(crate) reduces: u64,
-}
-
-/// A generator of numbers: splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// From 0 to `n`.
-    fn below(&mut self, n: i64) -> i64 {
-        (self.next() % n.max(1) as u64) as i64
-    }
-
-    /// About `n`: mostly within 2 %, sometimes 10 % more, as the time of a kernel.
-    fn about(&mut self, n: i64) -> i64 {
-        let spread = (0..4).map(|_| self.below(n / 50)).sum::<i64>() / 2 - n / 50;
-        let tail = if self.below(50) == 0 { self.below(n / 10) } else { 0 };
-        n + spread + tail
-    }
 }
 
 /// One rank while it is made.

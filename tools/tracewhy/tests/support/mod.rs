@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "this is test code, though no test itself")]
 
 pub(crate) mod jobs;
+pub(crate) mod random;
 
 use common::exit::Exit;
 use serde_json::Value;

@@ -46,6 +46,14 @@ impl JobTimes {
         if self.ranks < 2 || self.devices.len() < 2 {
             return Vec::new();
         }
+        self.compare_all()
+    }
+
+    /// The comparison of however many devices there are.
+    pub(super) fn compare_all(&self) -> Vec<record::JobTime> {
+        if self.devices.is_empty() {
+            return Vec::new();
+        }
         MEASURES.iter().map(|measure| self.compare(measure)).collect()
     }
 
@@ -58,6 +66,7 @@ impl JobTimes {
         let (low, high) = (times[(count - 1) / 2].0, times[count / 2].0);
         let (name, devices) = ((*name).to_owned(), count as u64);
         record::JobTime {
+            step: None,
             name,
             devices,
             min_ns,

@@ -1,16 +1,16 @@
 //! Paths of ranges: the modules and annotations around a launch, the outermost first.
 
-use trace::model::FastMap;
+use crate::model::FastMap;
 
 /// Device time of one path of ranges.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PathTime {
+pub struct PathTime {
     /// A phase, then names of ranges.
-    pub(crate) path: Vec<String>,
+    pub path: Vec<String>,
     /// Sum of the durations of work whose innermost range is the last.
-    pub(crate) time: i64,
+    pub time: i64,
     /// Pieces of that work.
-    pub(crate) count: u64,
+    pub count: u64,
 }
 
 /// The path without a range.

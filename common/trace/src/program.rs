@@ -6,14 +6,18 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use trace::model::FastMap;
-use trace::spool::{MemoryLimit, Spool, SpoolRecord};
+use crate::model::{Category, Event, FastMap, NameTable};
+use crate::read::{RawValue, find_argument};
+use crate::spool::{MemoryLimit, Spool, SpoolRecord};
 
-use super::paths::{OUTSIDE, PathTable, PathTime};
+pub use paths::PathTime;
+use paths::{OUTSIDE, PathTable};
+
+mod paths;
 
 /// What encloses a launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum RangeKind {
+enum RangeKind {
     /// `nn.Module: Linear_3`.
     Module,
     /// A range that the user or the framework marked.
@@ -28,19 +32,19 @@ const KINDS: [RangeKind; 4] =
     [RangeKind::Module, RangeKind::Annotation, RangeKind::Backward, RangeKind::Forward];
 
 /// No sequence number.
-pub(super) const NO_SEQUENCE: i64 = -1;
+const NO_SEQUENCE: i64 = -1;
 
 /// A range on a thread of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ProgramRange {
-    pub(super) thread: u32,
-    pub(super) start: i64,
-    pub(super) end: i64,
-    pub(super) kind: RangeKind,
-    pub(super) name: u32,
-    pub(super) sequence: i64,
+struct ProgramRange {
+    thread: u32,
+    start: i64,
+    end: i64,
+    kind: RangeKind,
+    name: u32,
+    sequence: i64,
     /// Once it is open: the modules and annotations around its inside.
-    pub(super) path: u32,
+    path: u32,
 }
 
 impl SpoolRecord<5> for ProgramRange {
@@ -58,11 +62,11 @@ impl SpoolRecord<5> for ProgramRange {
 
 /// A launch of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LaunchedWork {
-    pub(super) thread: u32,
-    pub(super) at: i64,
-    pub(super) time: i64,
-    pub(super) communicates: bool,
+struct LaunchedWork {
+    thread: u32,
+    at: i64,
+    time: i64,
+    communicates: bool,
 }
 
 impl SpoolRecord<3> for LaunchedWork {
@@ -77,31 +81,52 @@ impl SpoolRecord<3> for LaunchedWork {
 
 /// What a part of the program is called by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum ProgramPart {
+pub enum ProgramPart {
+    /// Forward, backward, optimizer and the like.
     Phase,
+    /// An `nn.Module`.
     Module,
+    /// A range that the program or its framework marked.
     Annotation,
+}
+
+impl ProgramPart {
+    /// Tells it by its name in records.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Phase, Self::Module, Self::Annotation].into_iter().find(|part| part.name() == name)
+    }
+
+    /// The name in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Phase => "phase",
+            Self::Module => "module",
+            Self::Annotation => "annotation",
+        }
+    }
 }
 
 /// Device time of a part of the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct PartTime {
+pub struct PartTime {
     /// Work whose innermost part it is.
-    pub(crate) own: i64,
+    pub own: i64,
     /// That, and work of what is within it.
-    pub(crate) total: i64,
+    pub total: i64,
     /// Pieces of own work.
-    pub(crate) count: u64,
+    pub count: u64,
 }
 
 /// Device time by part of the program and name; without a name, what belongs to none.
-pub(crate) type PartTimes = BTreeMap<(ProgramPart, String), PartTime>;
+pub type PartTimes = BTreeMap<(ProgramPart, String), PartTime>;
 
 /// What the program of a rank comes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct ProgramSums {
-    pub(super) times: PartTimes,
-    pub(super) paths: Vec<PathTime>,
+pub struct ProgramSums {
+    /// Device time by part and name.
+    pub times: PartTimes,
+    /// Device time by path of ranges.
+    pub paths: Vec<PathTime>,
 }
 
 /// The phases of a training step.
@@ -131,7 +156,7 @@ impl Phase {
 }
 
 /// Attributes the work of one rank.
-pub(super) struct Attribution<'a> {
+struct Attribution<'a> {
     /// The name of a number.
     name_of: &'a dyn Fn(u32) -> String,
     /// Open ranges, the innermost last; some may have ended.
@@ -150,7 +175,7 @@ pub(super) struct Attribution<'a> {
 }
 
 impl<'a> Attribution<'a> {
-    pub(super) fn new(name_of: &'a dyn Fn(u32) -> String) -> Self {
+    fn new(name_of: &'a dyn Fn(u32) -> String) -> Self {
         Self {
             name_of,
             open: Vec::new(),
@@ -169,7 +194,7 @@ impl<'a> Attribution<'a> {
     ///
     /// # Errors
     /// A temporary file cannot be used.
-    pub(super) fn run(
+    fn run(
         mut self,
         ranges: Spool<ProgramRange, 5>,
         work: Spool<LaunchedWork, 3>,
@@ -347,17 +372,75 @@ fn phase_of_annotation(name: &str) -> Option<Phase> {
     WORDS.iter().find(|(word, _)| lower.contains(word)).map(|(_, phase)| *phase)
 }
 
-/// Spools for an attribution, while a rank is read.
+/// The ranges and the work of one rank, while it is read.
 #[derive(Debug)]
-pub(super) struct ProgramSpools {
-    pub(super) ranges: Spool<ProgramRange, 5>,
-    pub(super) work: Spool<LaunchedWork, 3>,
+pub struct ProgramSpools {
+    memory: MemoryLimit,
+    ranges: Spool<ProgramRange, 5>,
+    work: Spool<LaunchedWork, 3>,
     /// Time and number of pieces of work without a launch.
-    pub(super) unlaunched: (i64, u64),
+    unlaunched: (i64, u64),
 }
 
 impl ProgramSpools {
-    pub(super) fn new(memory: MemoryLimit) -> Self {
-        Self { ranges: Spool::new(memory), work: Spool::new(memory), unlaunched: (0, 0) }
+    /// Without any yet.
+    pub fn new(memory: MemoryLimit) -> Self {
+        Self { memory, ranges: Spool::new(memory), work: Spool::new(memory), unlaunched: (0, 0) }
+    }
+
+    /// Keeps an event of the host, if it is a range that may enclose launches. `thread` and `name` are numbers of the
+    /// caller's, `text` is the name.
+    ///
+    /// # Errors
+    /// A temporary file cannot be used.
+    pub fn take_range(
+        &mut self,
+        event: &Event<'_>,
+        (thread, name): (u32, u32),
+        text: &str,
+        (start, end): (i64, i64),
+    ) -> io::Result<()> {
+        let number = |argument| match find_argument(event.args, argument) {
+            Some(RawValue::Number(digits)) => std::str::from_utf8(digits).ok()?.parse::<i64>().ok(),
+            _ => None,
+        };
+        let (kind, sequence) = match event.category {
+            Category::Python if text.starts_with("nn.Module: ") => (RangeKind::Module, NO_SEQUENCE),
+            Category::Marker => (RangeKind::Annotation, NO_SEQUENCE),
+            Category::CpuOp => {
+                let sequence = number("Sequence number").unwrap_or(NO_SEQUENCE);
+                let is_backward = text.starts_with("autograd::engine::evaluate_function")
+                    || number("Fwd thread id").is_some_and(|id| id > 0);
+                match is_backward {
+                    true => (RangeKind::Backward, sequence),
+                    false if sequence > 0 => (RangeKind::Forward, sequence),
+                    false => return Ok(()),
+                }
+            }
+            _ => return Ok(()),
+        };
+        self.ranges.push(ProgramRange { thread, start, end, kind, name, sequence, path: OUTSIDE })
+    }
+
+    /// Adds work that lasted for a time, with the thread and the moment of its launch, if the trace has one.
+    ///
+    /// # Errors
+    /// A temporary file cannot be used.
+    pub fn add_work(&mut self, launch: Option<(u32, i64)>, time: i64, communicates: bool) -> io::Result<()> {
+        let Some((thread, at)) = launch else {
+            self.unlaunched.0 = self.unlaunched.0.saturating_add(time);
+            self.unlaunched.1 += 1;
+            return Ok(());
+        };
+        self.work.push(LaunchedWork { thread, at, time, communicates })
+    }
+
+    /// Says what part of the program each piece of work belongs to; `names` are those of the ranges.
+    ///
+    /// # Errors
+    /// A temporary file cannot be used.
+    pub fn attribute(&mut self, names: &NameTable) -> io::Result<ProgramSums> {
+        let Self { ranges, work, unlaunched, .. } = std::mem::replace(self, Self::new(self.memory));
+        Attribution::new(&|number| names.name(number).to_owned()).run(ranges, work, unlaunched)
     }
 }

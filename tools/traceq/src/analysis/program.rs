@@ -1,0 +1,141 @@
+//! Device time by what it belongs to: phases, modules, annotations, streams.
+
+use std::collections::BTreeMap;
+use std::hash::BuildHasher;
+use std::io;
+
+use trace::launch::{LaunchTime, NO_CORRELATION, link_launches};
+use trace::model::{Category, Event, EventSink, FastMap, FastState, NameTable};
+use trace::program::{PartTimes, ProgramSpools};
+use trace::spool::{MemoryLimit, Spool, SpoolRecord};
+use trace::steps::is_host_annotation;
+
+/// Work of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct StreamWork {
+    start: i64,
+    end: i64,
+    correlation: i64,
+    device: i64,
+    stream: i64,
+    communicates: bool,
+}
+
+impl SpoolRecord<6> for StreamWork {
+    fn to_words(self) -> [i64; 6] {
+        [self.start, self.end, self.correlation, self.device, self.stream, self.communicates.into()]
+    }
+
+    fn from_words([start, end, correlation, device, stream, communicates]: [i64; 6]) -> Self {
+        Self { start, end, correlation, device, stream, communicates: communicates != 0 }
+    }
+}
+
+/// A device or stream that the trace does not name.
+pub(crate) const UNNAMED: i64 = i64::MIN;
+
+/// The work of one stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StreamTime {
+    /// Time in which at least one piece of work ran.
+    pub(crate) busy: i64,
+    /// Sum of the durations.
+    pub(crate) total: i64,
+    pub(crate) count: u64,
+}
+
+/// Collects the device work of one trace, and the ranges that it was launched in.
+pub(crate) struct ProgramSink {
+    names: NameTable,
+    threads: FastMap<u64, u32>,
+    program: ProgramSpools,
+    launches: Spool<LaunchTime, 3>,
+    work: Spool<StreamWork, 6>,
+}
+
+impl ProgramSink {
+    /// Without any yet.
+    pub(crate) fn new(memory: MemoryLimit) -> Self {
+        Self {
+            names: NameTable::default(),
+            threads: FastMap::default(),
+            program: ProgramSpools::new(memory),
+            launches: Spool::new(memory),
+            work: Spool::new(memory),
+        }
+    }
+
+    fn thread_of(&mut self, event: &Event<'_>) -> u32 {
+        let number = u32::try_from(self.threads.len()).unwrap_or(u32::MAX);
+        let key = FastState::default().hash_one((event.pid, event.tid));
+        *self.threads.entry(key).or_insert(number)
+    }
+
+    /// The time of each phase, module and annotation: of the durations of work.
+    ///
+    /// # Errors
+    /// A temporary file cannot be used.
+    pub(crate) fn sum_parts(mut self) -> io::Result<PartTimes> {
+        let program = &mut self.program;
+        link_launches(
+            self.work,
+            |w| w.correlation,
+            self.launches,
+            |work, launch| {
+                let launch = launch.map(|l| (l.thread, l.at));
+                program.add_work(launch, work.end - work.start, work.communicates)
+            },
+        )?;
+        Ok(program.attribute(&self.names)?.times)
+    }
+
+    /// The time of each stream, by device and stream.
+    ///
+    /// # Errors
+    /// A temporary file cannot be used.
+    pub(crate) fn sum_streams(self) -> io::Result<BTreeMap<(i64, i64), StreamTime>> {
+        let mut out: BTreeMap<(i64, i64), StreamTime> = BTreeMap::new();
+        let mut sorted = self.work.into_sorted(|w| (w.device, w.stream, w.start))?;
+        let mut until = (UNNAMED, UNNAMED, i64::MIN);
+        while let Some(w) = sorted.next_record()? {
+            let time = out.entry((w.device, w.stream)).or_default();
+            if (until.0, until.1) != (w.device, w.stream) {
+                until = (w.device, w.stream, i64::MIN);
+            }
+            time.busy = time.busy.saturating_add((w.end - w.start.max(until.2)).max(0));
+            time.total = time.total.saturating_add(w.end - w.start);
+            time.count += 1;
+            until.2 = until.2.max(w.end);
+        }
+        Ok(out)
+    }
+}
+
+impl EventSink for ProgramSink {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        let Some((start, end)) = event.plausible_span() else { return Ok(()) };
+        if event.category.is_on_device() {
+            self.work.push(StreamWork {
+                start,
+                end,
+                correlation: event.correlation.unwrap_or(NO_CORRELATION),
+                device: event.device.unwrap_or(UNNAMED),
+                stream: event.stream.unwrap_or(UNNAMED),
+                communicates: event.category == Category::Collective,
+            })?;
+            return Ok(());
+        }
+        if !is_host_annotation(event.cat.raw) {
+            return Ok(());
+        }
+        let thread = self.thread_of(event);
+        if let (Category::Runtime, Some(correlation)) = (event.category, event.correlation) {
+            self.launches.push(LaunchTime { correlation, at: start, thread })?;
+        }
+        if matches!(event.category, Category::Python | Category::Marker | Category::CpuOp) {
+            let name = self.names.intern(event.name);
+            self.program.take_range(event, (thread, name), self.names.name(name), (start, end))?;
+        }
+        Ok(())
+    }
+}

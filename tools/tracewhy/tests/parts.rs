@@ -1,0 +1,192 @@
+//! `tracewhy part`: part files come to what the traces come to, and damaged or hostile ones are refused.
+#![allow(clippy::unwrap_used, reason = "a test program")]
+
+mod support;
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use common::exit::Exit;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use support::jobs::{Fault, Plan, write_job};
+
+const PLAN: Plan = Plan {
+    seed: 11,
+    ranks: 6,
+    steps: 5,
+    fault: Fault::Compute(35),
+    bad: 4,
+    skewed: true,
+    overlapped: false,
+    numbered: true,
+};
+
+fn run(args: impl IntoIterator<Item = impl Into<OsString>>) -> testkit::ToolRun {
+    testkit::run_tool_to_end::<tracewhy::Cli>(args)
+}
+
+fn json_of(verb: &str, inputs: &[PathBuf]) -> String {
+    let args =
+        ["--format", "json", verb].map(OsString::from).into_iter().chain(inputs.iter().map(OsString::from));
+    let run = run(args);
+    assert_eq!((run.exit, run.fatal), (Exit::Ok, None), "{verb}: {}", run.stdout);
+    run.stdout
+}
+
+fn write_part(part: &Path, traces: &[PathBuf]) {
+    let head = ["part".into(), "-o".into(), part.as_os_str().to_owned()];
+    let run = run(head.into_iter().chain(traces.iter().map(OsString::from)));
+    assert_eq!((run.exit, run.errors), (Exit::Ok, 0), "{}", run.stdout);
+    assert!(run.stdout.contains(&format!("what is kept of {} ranks", traces.len())), "{}", run.stdout);
+}
+
+#[test]
+fn part_files_say_what_the_traces_say() {
+    for (numbered, fault) in [(true, Fault::Compute(35)), (false, Fault::Host(20))] {
+        let dir = tempfile::tempdir().unwrap();
+        let (traces, _) = write_job(dir.path(), &Plan { numbered, fault, ..PLAN });
+        let [a, b] = ["a.part", "b.part"].map(|name| dir.path().join(name));
+        write_part(&a, &traces[..2]);
+        write_part(&b, &traces[2..5]);
+        // Two hosts sent parts, and one rank came as a trace.
+        let mixed = [a.clone(), b, traces[5].clone()];
+        for verb in ["ranks", "comm", "idle", "modules"] {
+            assert_eq!(json_of(verb, &mixed), json_of(verb, &traces), "{verb}");
+        }
+        let size = |path: &Path| path.metadata().unwrap().len();
+        assert!(size(&a) * 20 < traces[..2].iter().map(|t| size(t)).sum::<u64>(), "{}", size(&a));
+        // Comparisons need names, which are there too.
+        let args = |base: &Path, new: &Path| {
+            ["--format", "json", "diff"]
+                .map(OsString::from)
+                .into_iter()
+                .chain([base.into(), new.into()])
+                .collect::<Vec<OsString>>()
+        };
+        let of_part = run(args(&a, &a));
+        let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+        for to in [&one, &two] {
+            std::fs::create_dir(to).unwrap();
+            traces[..2].iter().for_each(|t| drop(std::fs::copy(t, to.join(t.file_name().unwrap())).unwrap()));
+        }
+        let of_traces = run(args(&one, &two));
+        assert_eq!(of_part.of("tracewhy.change"), of_traces.of("tracewhy.change"));
+        assert!(of_part.of("tracewhy.change").len() > 4);
+    }
+}
+
+/// Ranks whose traces do not give their numbers have their places among all inputs.
+#[test]
+fn places_count_where_traces_give_no_rank() {
+    let dir = tempfile::tempdir().unwrap();
+    let (traces, _) = write_job(dir.path(), &PLAN);
+    for trace in &traces {
+        let text = std::fs::read_to_string(trace).unwrap();
+        let cut = text.find(r#""distributedInfo""#).unwrap();
+        let end = cut + text[cut..].find("},").unwrap() + 2;
+        std::fs::write(trace, format!("{}{}", &text[..cut], &text[end..])).unwrap();
+    }
+    let [a, b] = ["a.part", "b.part"].map(|name| dir.path().join(name));
+    write_part(&a, &traces[..3]);
+    write_part(&b, &traces[3..]);
+    assert_eq!(json_of("ranks", &[a, b]), json_of("ranks", &traces));
+}
+
+fn unpack(path: &Path) -> String {
+    let mut text = String::new();
+    GzDecoder::new(std::fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
+    text
+}
+
+fn pack(path: &Path, text: &str) {
+    let mut to = GzEncoder::new(std::fs::File::create(path).unwrap(), Compression::new(6));
+    to.write_all(text.as_bytes()).unwrap();
+    to.finish().unwrap();
+}
+
+#[test]
+fn damaged_and_hostile_parts_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (traces, _) = write_job(dir.path(), &PLAN);
+    let part = dir.path().join("a.part");
+    write_part(&part, &traces);
+    let text = unpack(&part);
+    let last = text.lines().last().unwrap();
+    assert_eq!(last, r#"{"end":{"ranks":6}}"#);
+    let refuse = |what: &str, path: &Path| {
+        // Nothing of it counts: the run is that of the trace beside it.
+        let run = run(["--format", "json", "idle"]
+            .map(OsString::from)
+            .into_iter()
+            .chain([path.into(), traces[0].clone().into()]));
+        assert_eq!((run.exit, run.errors, run.fatal.as_ref()), (Exit::Failed, 1, None), "{what}");
+        assert_eq!(run.of("tracewhy.summary")[0]["files"], 1, "{what}");
+    };
+    let bad = dir.path().join("bad.part");
+    let call = text.lines().find(|line| line.starts_with(r#"{"call""#)).unwrap();
+    let rank = text.lines().find(|line| line.starts_with(r#"{"rank""#)).unwrap();
+    let cases = [
+        ("version", text.replacen(r#""v":1"#, r#""v":2"#, 1)),
+        ("no end", text.replace(last, "")),
+        ("ranks that are missing", text.replacen(rank, "", 1).replace("\n\n", "\n")),
+        ("more behind the end", format!("{text}{rank}\n")),
+        ("end within", text.replacen(call, &format!("{last}\n{call}"), 1)),
+        ("family", text.replacen(call, r#"{"call":[9999,0,0,1,true,0,1,0,0]}"#, 1)),
+        ("times", text.replacen(call, r#"{"call":[0,0,0,1,true,5,1,0,0]}"#, 1)),
+        (
+            "overflow",
+            text.replacen(call, r#"{"call":[0,0,0,1,true,-9223372036854775808,9223372036854775807,0,0]}"#, 1),
+        ),
+        ("exposed", text.replacen(call, r#"{"call":[0,0,0,1,true,0,1,7,0]}"#, 1)),
+        ("steps", text.replacen(call, r#"{"step":[1,1,-5,0,0,0,[0,0,0,0,0,0,0]]}"#, 1)),
+        ("kind", text.replacen(call, r#"{"program":["x","y",1,1,1]}"#, 1)),
+        ("unknown", text.replacen(call, r#"{"run":"id"}"#, 1)),
+        (
+            "long line",
+            text.replacen(call, &format!(r#"{{"program":["phase","{}",1,1,1]}}"#, "x".repeat(2 << 20)), 1),
+        ),
+        ("no JSON", text.replacen(call, "\u{1}", 1)),
+    ];
+    for (what, text) in cases {
+        pack(&bad, &text);
+        refuse(what, &bad);
+    }
+    let whole = std::fs::read(&part).unwrap();
+    for cut in [600, whole.len() / 2, whole.len() - 9, whole.len() - 1] {
+        std::fs::write(&bad, &whole[..cut]).unwrap();
+        refuse("cut off", &bad);
+    }
+    // A bit that is wrong is told by the checksum, wherever it is.
+    for at in [700, whole.len() / 2, whole.len() - 6] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 4;
+        std::fs::write(&bad, bytes).unwrap();
+        refuse("a bit", &bad);
+    }
+}
+
+#[test]
+fn part_files_appear_whole_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let part = dir.path().join("a.part");
+    let missing = run([
+        "part".into(),
+        "-o".into(),
+        part.clone().into_os_string(),
+        dir.path().join("none.json").into_os_string(),
+    ]);
+    assert_eq!(missing.exit, Exit::Failed);
+    assert!(!part.exists());
+    // What is only in traces is not asked of parts.
+    let (traces, _) = write_job(dir.path(), &Plan { ranks: 4, steps: 1, ..PLAN });
+    write_part(&part, &traces);
+    for verb in ["stacks", "mem", "critical", "flops"] {
+        let run = run([OsString::from(verb), part.clone().into_os_string()]);
+        assert_eq!((run.exit, run.errors, run.stdout.as_str()), (Exit::Failed, 1, ""), "{verb}");
+    }
+    let again = run(["part".into(), "-o".into(), part.clone().into_os_string(), part.into_os_string()]);
+    assert_eq!(again.exit, Exit::Failed);
+}
