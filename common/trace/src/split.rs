@@ -31,7 +31,7 @@ impl Split {
     }
 
     /// The two together.
-    pub(crate) fn plus(&self, other: &Self) -> Self {
+    pub fn plus(&self, other: &Self) -> Self {
         Self {
             total: self.total.saturating_add(other.total),
             compute: self.compute.saturating_add(other.compute),
@@ -43,7 +43,7 @@ impl Split {
     }
 
     /// The mean of so many; what is left of divisions counts as idle.
-    pub(crate) fn divided_by(&self, count: i64) -> Self {
+    pub fn divided_by(&self, count: i64) -> Self {
         Self {
             total: self.total / count,
             compute: self.compute / count,

@@ -81,9 +81,7 @@ impl Permission {
             | Request::Processes(_)
             | Request::Health
             | Request::ConfigStates { .. }
-            | Request::Clock => {
-                &[Self::Read]
-            }
+            | Request::Clock => &[Self::Read],
             Request::DcgmPause { .. } | Request::DcgmResume => &[Self::Admin],
             Request::OnDemand(request) => {
                 let config = Config::parse(&request.config).unwrap_or_default();

@@ -93,8 +93,7 @@ impl AuditDetail {
         matches!(
             self.function,
             "getStatus" | "getVersion" | "listProcesses" | "getHealth" | "getConfigStates" | "getClock"
-        )
-            && self.answer != AuditAnswer::Rejected
+        ) && self.answer != AuditAnswer::Rejected
     }
 
     /// Returns the processes that a line lists, and the number of the others.

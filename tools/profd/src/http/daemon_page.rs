@@ -13,7 +13,11 @@ pub(super) fn add_daemon(page: &mut MetricPage, context: &HttpContext, boot_time
     let state = &context.state;
     page.family("profd_build_info", FamilyKind::Gauge, "Version of the daemon; the value is 1.")
         .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-    page.gauge("profd_uptime_seconds", "Time since the start of the daemon.", state.time_since_start().as_secs_f64());
+    page.gauge(
+        "profd_uptime_seconds",
+        "Time since the start of the daemon.",
+        state.time_since_start().as_secs_f64(),
+    );
     let (processes, pending) = {
         let (registry, now) = (state.registry(), state.uptime());
         (registry.count_processes(now), registry.count_pending(now))

@@ -224,7 +224,7 @@ impl ReadJob {
         let number = u32::try_from(self.job.parts.len()).unwrap_or(u32::MAX);
         let arrivals = &mut self.job.arrivals;
         let part = sink.finish(label, &outcome.meta, number, |_, arrival, _| arrivals.push(arrival))?;
-        self.note_faults(&source.input.label(), &outcome);
+        self.note_faults(&part.path, &outcome);
         self.add_part(out, part);
         Ok(())
     }

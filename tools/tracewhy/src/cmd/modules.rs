@@ -71,7 +71,7 @@ fn to_record(
 }
 
 fn describe(records: &[record::ProgramTime]) -> Report {
-    let of = |part: ProgramPart| records.iter().filter(move |r| r.part == name_of_part(part));
+    let of = |part: ProgramPart| records.iter().filter(move |r| r.part == part.name());
     let whole = sum_times(of(ProgramPart::Phase).map(|r| r.own_ns));
     let largest = of(ProgramPart::Module).chain(of(ProgramPart::Annotation)).find(|r| r.name.is_some());
     let mut report = Report::new(match (of(ProgramPart::Phase).next(), largest) {

@@ -20,8 +20,8 @@ use super::job::JobTimes;
 use super::split_record;
 use crate::analysis::collect::CollectOptions;
 use crate::analysis::program::{ProgramSink, UNNAMED};
-use crate::analysis::split::Split;
 use crate::cmd::{Tally, count_outcome, open_input};
+use trace::split::Split;
 
 /// What times are put together by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -6,8 +6,8 @@ use trace::units::{TimeUnit, format_duration, format_percent};
 use super::super::Trace;
 use super::job::JobTimes;
 use super::{exclusion_notes, rank_of_scope, step_name};
-use crate::analysis::split::Split;
 use crate::analysis::sum::Sums;
+use trace::split::Split;
 
 /// A row: rank, device, step or trace, and how its time divides.
 struct SumRow {
