@@ -22,7 +22,7 @@ const SPAN: Duration = Duration::from_secs(3);
 /// Measures and prints.
 type Measurement = fn() -> anyhow::Result<()>;
 
-const MEASUREMENTS: [(&str, Measurement); 12] = [
+const MEASUREMENTS: [(&str, Measurement); 13] = [
     ("rpc", rpc::rpc),
     ("silent_peers", hostile::silent_peers),
     ("pipelining", hostile::pipelining),

@@ -147,7 +147,8 @@ mod tests {
         let mut tree = StackTree::with_limit(2);
         let a = tree.child(StackTree::NOWHERE, "a");
         let b = tree.child(a, "b;c");
-        tree.add_time(tree.child(b, "d"), 5);
+        let child = tree.child(b, "d");
+        tree.add_time(child, 5);
         assert_eq!((tree.child(b, "d"), tree.child(StackTree::NOWHERE, "a")), (b, a));
         assert_eq!(tree.lines().collect::<Vec<_>>(), ["a;b,c 5\n"]);
         assert_eq!((tree.collapsed, tree.replaced), (2, 1));

@@ -82,7 +82,7 @@ fn the_parts_of_every_shared_trace_make_the_whole() {
             let ns = |field: &str| record[field].as_i64().unwrap();
             let parts = ["compute_ns", "exposed_communication_ns", "exposed_memcpy_ns", "idle_ns"];
             assert_eq!(parts.map(ns).iter().sum::<i64>(), ns("total_ns"), "{}", path.display());
-            assert!(ns("total_ns") >= 0 && record["device"] != Value::from(-1));
+            assert!(ns("total_ns") >= 0 && record["device"] != -1);
         }
     }
     assert!(traces > 80, "{traces}");
