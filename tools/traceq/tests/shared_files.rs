@@ -8,7 +8,6 @@ mod support;
 use std::path::Path;
 
 use common::glob::Glob;
-use serde_json::Value;
 use support::run;
 use testkit::{list_files, require_data, skip_part};
 use trace::model::{Event, EventSink};

@@ -60,7 +60,7 @@ mod tests {
         let sender = SenderId { uid: 1000, account: 1000, host_pid: pids[0] };
         let message = Poll { config_type, job_id: 0, pids: pids.into() };
         let delivery = registry.poll_config(now, sender, &message).unwrap()?;
-        registry.mark_delivered(delivery.key, delivery.trace_id);
+        registry.mark_delivered(now, delivery.key, delivery.trace_id);
         Some(delivery.trace_id)
     }
 
@@ -109,6 +109,7 @@ mod tests {
             scope: &ProcessScope::default(),
             facts: &facts(),
             accounts: &Accounts::default(),
+            started: None,
         };
         registry.trigger_processes(now, &command, &mut || {
             next += 1;

@@ -208,6 +208,7 @@ mod tests {
             user: None,
             expand: false,
             extended: true,
+            selection: None,
         };
         let command = TraceCommand {
             request: &request,
