@@ -70,7 +70,9 @@ fn part_files_say_what_the_traces_say() {
         let (one, two) = (dir.path().join("one"), dir.path().join("two"));
         for to in [&one, &two] {
             std::fs::create_dir(to).unwrap();
-            traces[..2].iter().for_each(|t| drop(std::fs::copy(t, to.join(t.file_name().unwrap())).unwrap()));
+            for trace in &traces[..2] {
+                std::fs::copy(trace, to.join(trace.file_name().unwrap())).unwrap();
+            }
         }
         let of_traces = run(args(&one, &two));
         assert_eq!(of_part.of("tracewhy.change"), of_traces.of("tracewhy.change"));
