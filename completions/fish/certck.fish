@@ -113,8 +113,9 @@ never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -l days -d 'Validity of the CRL in days [default: that of the present CRL, or 90]' -r
+complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -l days -d 'Validity of the CRL in days [default: crl_days of the authority\'s authority.toml; else that of the present CRL, or 90]' -r
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -l to -d 'Also replace ca.crl in this certificate directory; may be repeated' -r -F
+complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
@@ -179,8 +180,8 @@ complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subc
 client\t'A client: `client.crt` and `client.key`'"
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l host -d 'Name or address for which the certificate is valid; may be repeated; required for a server' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l name -d 'Common name, which identifies the client in audit logs [default: profguard server, profguard client]' -r
-complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l days -d 'Validity of the certificate in days' -r
-complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l algo -d 'Key algorithm [default: that of the authority]' -r -f -a "ecdsa-p256\t'ECDSA on P-256, signing with SHA-256'
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l days -d 'Validity of the certificate in days [default: that of the authority\'s authority.toml, or 365]' -r
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l algo -d 'Key algorithm [default: that of the authority\'s authority.toml, or of its own key]' -r -f -a "ecdsa-p256\t'ECDSA on P-256, signing with SHA-256'
 ecdsa-p384\t'ECDSA on P-384, signing with SHA-384'
 ed25519\t'Ed25519'
 rsa-3072\t'RSA of 3072 bits, signing with SHA-256: what the oldest peers take'
@@ -188,6 +189,7 @@ rsa-4096\t'RSA of 4096 bits, signing with SHA-256'"
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l crl-url -d 'CRL distribution point to put into certificates, used by `certck crl fetch`; may be repeated [default of `mint leaf`: that of the authority\'s authority.toml]' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l ocsp-url -d 'OCSP responder to put into certificates, used by `certck ocsp`; may be repeated [default of `mint leaf`: that of the authority\'s authority.toml]' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l csr -d 'Issue the certificate for the key of this signing request, PEM, instead of a new key: DEST_DIR then has no key. Names and extensions of the request are ignored' -r -F
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
@@ -209,6 +211,7 @@ ecdsa-p384\t'ECDSA on P-384, signing with SHA-384'
 ed25519\t'Ed25519'
 rsa-3072\t'RSA of 3072 bits, signing with SHA-256: what the oldest peers take'
 rsa-4096\t'RSA of 4096 bits, signing with SHA-256'"
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
@@ -232,6 +235,7 @@ ecdsa-p384\t'ECDSA on P-384, signing with SHA-384'
 ed25519\t'Ed25519'
 rsa-3072\t'RSA of 3072 bits, signing with SHA-256: what the oldest peers take'
 rsa-4096\t'RSA of 4096 bits, signing with SHA-256'"
+complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
@@ -250,6 +254,7 @@ complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subc
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c certck -n "__fish_certck_using_subcommand ocsp" -l url -d 'Address of the responder for the leaves [default: the one in each certificate]' -r
 complete -c certck -n "__fish_certck_using_subcommand ocsp" -l issuer -d 'File of issuers\' certificates that are not in PATH; may be repeated' -r -F
+complete -c certck -n "__fish_certck_using_subcommand ocsp" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c certck -n "__fish_certck_using_subcommand ocsp" -l timeout -d 'Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds' -r
 complete -c certck -n "__fish_certck_using_subcommand ocsp" -l https-ca -d 'Trust anchors for HTTPS servers, PEM [default: the system\'s]' -r -F
 complete -c certck -n "__fish_certck_using_subcommand ocsp" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
@@ -297,8 +302,9 @@ key-compromise\t'The private key may be known to others'
 affiliation-changed\t'The subject\'s name or affiliation changed'
 superseded\t'A new certificate replaces it'
 cessation-of-operation\t'It is no longer used'"
-complete -c certck -n "__fish_certck_using_subcommand revoke" -l days -d 'Validity of the CRL in days [default: that of the present CRL, or 90]' -r
+complete -c certck -n "__fish_certck_using_subcommand revoke" -l days -d 'Validity of the CRL in days [default: crl_days of the authority\'s authority.toml; else that of the present CRL, or 90]' -r
 complete -c certck -n "__fish_certck_using_subcommand revoke" -l to -d 'Also replace ca.crl in this certificate directory; may be repeated' -r -F
+complete -c certck -n "__fish_certck_using_subcommand revoke" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c certck -n "__fish_certck_using_subcommand revoke" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c certck -n "__fish_certck_using_subcommand revoke" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
 complete -c certck -n "__fish_certck_using_subcommand revoke" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
@@ -320,6 +326,7 @@ never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand rules" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c certck -n "__fish_certck_using_subcommand rules" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c certck -n "__fish_certck_using_subcommand rules" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c certck -n "__fish_certck_using_subcommand show" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c certck -n "__fish_certck_using_subcommand show" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
 complete -c certck -n "__fish_certck_using_subcommand show" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'

@@ -1,3 +1,4 @@
+complete -c profd -l config -d 'Read options from a TOML file; see profd-config(5)' -r -F
 complete -c profd -l port -d 'TCP port to listen on; 0 chooses a free port and reports it' -r
 complete -c profd -l bind -d 'Address to listen on; may be repeated [default: 127.0.0.1, and ::1 if the host has it]' -r
 complete -c profd -l certs-dir -d 'Certificate directory of the server (see certck(1)), or NO_CERTS for plain TCP on loopback' -r -F
@@ -13,8 +14,33 @@ complete -c profd -l output-root -d 'Reject configs that write outside this dire
 complete -c profd -l rules -d 'File with the rules that say which clients may do what; see profd-rules(5) [default: all of them everything]' -r -F
 complete -c profd -l audit-log -d 'Append one JSON line for each request and each refused client to a file; `journal` or `-` (standard output)' -r -F
 complete -c profd -l user -d 'Become this user after everything is bound; the daemon must be started as root' -r
-complete -c profd -l metric-log-dir -d 'Record the metrics of processes as JSON lines in files of this directory' -r -F
+complete -c profd -l state-dir -d 'Directory for what a restart must not lose [default: that of STATE_DIRECTORY, which systemd sets]' -r -F
+complete -c profd -l log-format -d 'Form of the log' -r -f -a "auto\t'`journald` in the systemd journal, otherwise `plain`'
+plain\t'`profd: subject: message`, as other tools: for terminals, and for readers that add the time'
+text\t'The same after the time (UTC) and the level'
+json\t'One record `profd.log` for each line'
+journald\t'`plain` with the priority in front, as the systemd journal reads it: it has its own time'"
 complete -c profd -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
+complete -c profd -l metric-log-dir -d 'Record the metrics of processes in files of this directory' -r -F
+complete -c profd -l metric-format -d 'Formats of those files, one or several' -r -f -a "jsonl\t'JSON lines, records of type profd.metric'
+csv\t'Comma-separated values'
+tensorboard\t'TensorBoard event files, in msMonitor\'s layout'
+sqlite\t'SQLite databases with the schema of msMonitor'"
+complete -c profd -l metric-file-size -d 'Size at which a metric file is closed and the next one is created' -r
+complete -c profd -l metric-file-age -d 'Age at which a metric file is closed and the next one is created [default: no limit]' -r
+complete -c profd -l metric-files -d 'Maximum number of metric files of each format, of TensorBoard\'s for each device [default: no limit]' -r
+complete -c profd -l metric-total-size -d 'Maximum total size of the metric files of each format, of TensorBoard\'s for each device [default: no limit]' -r
+complete -c profd -l metric-disk-reserve -d 'Free disk space below which no metrics are recorded' -r
+complete -c profd -l metric-queue -d 'Maximum number of metrics that wait for each destination; further ones are dropped and counted' -r
+complete -c profd -l http-listen -d 'Serve /metrics for Prometheus, and /healthz and /readyz, over HTTP on this address of loopback' -r
+complete -c profd -l dynolog-interval -d 'Time between two samples of the host for --dynolog-names' -r
+complete -c profd -l otlp-endpoint -d 'Send totals of the metrics to an OpenTelemetry collector (OTLP over HTTP): http[s]://HOST[:PORT]' -r
+complete -c profd -l otlp-service-name -d 'Name of the service in what is sent' -r
+complete -c profd -l otlp-header-file -d 'File with headers for the collector, one `Name: value` a line; mode 0600' -r -F
+complete -c profd -l otlp-ca -d 'Trust anchors for a collector with HTTPS, PEM [default: the system\'s]' -r -F
+complete -c profd -l otlp-interval -d 'Time between two exports' -r
+complete -c profd -l otlp-timeout -d 'Timeout of a request to the collector' -r
+complete -c profd -l otlp-spool-size -d 'Memory for requests that wait while the collector is away; the oldest are dropped and counted' -r
 complete -c profd -l max-connections -d 'Maximum number of established connections' -r
 complete -c profd -l max-connections-per-peer -d 'Maximum number of established connections from one address (IPv6: from one /64)' -r
 complete -c profd -l max-pending-connections -d 'Maximum number of pending connections: those that are not established yet' -r
@@ -32,9 +58,6 @@ complete -c profd -l drain-timeout -d 'Time for requests in progress after SIGTE
 complete -c profd -l max-processes -d 'Maximum number of registered processes; further ones are not served' -r
 complete -c profd -l keep-alive -d 'Time without a message after which a process expires; one that ends is removed at once' -r
 complete -c profd -l config-expiry -d 'Time after which a config that its process has not fetched expires' -r
-complete -c profd -l metric-queue -d 'Maximum number of metrics that wait to be recorded; further ones are dropped and counted' -r
-complete -c profd -l metric-file-size -d 'Size at which a metric file is closed and the next one is created' -r
-complete -c profd -l metric-disk-reserve -d 'Free disk space below which no metrics are recorded' -r
 complete -c profd -l ready-fd -d 'Write a newline to this file descriptor when the daemon is ready, for example for s6' -r
 complete -c profd -l foreign-flag -d 'An option of the existing daemons, inserted when the command line is rewritten' -r
 complete -c profd -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
@@ -46,8 +69,9 @@ complete -c profd -l insecure-listen -d 'With NO_CERTS, allow addresses that oth
 complete -c profd -l enable-ipc-monitor -d 'Serve training processes; without this option no process can be traced'
 complete -c profd -l no-sandbox -d 'Do not confine the daemon with Landlock and seccomp'
 complete -c profd -l check-config -d 'Check the options, directories, certificates and rules, and exit'
-complete -c profd -l use-json -d 'Write metrics to standard output, if --metric-log-dir is not given'
 complete -c profd -l accept-new-roots -d 'Accept a new trust root when the certificates are reloaded, instead of at a restart only'
+complete -c profd -l use-json -d 'Write metrics to standard output, if --metric-log-dir is not given'
+complete -c profd -l dynolog-names -d 'Show the metrics of the host also under the names of dynolog (cpu_util, rx_bytes and others)'
 complete -c profd -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c profd -s v -l verbose -d 'Say on standard error what is being done'
 complete -c profd -s h -l help -d 'Print help (see more with \'--help\')'

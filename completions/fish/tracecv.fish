@@ -49,6 +49,7 @@ speedscope\t'The JSON format of speedscope'
 otlp\t'OpenTelemetry traces (OTLP in JSON): slices as spans'
 sqlite\t'SQLite database with a table of events, for sqlite3 and everything that reads such'
 ascend-db\t'SQLite database with the tables of Ascend\'s profilers and msMonitor, for MindStudio Insight'
+arrow\t'Arrow\'s IPC file format (Feather version 2), for pyarrow, Polars, pandas and whatever maps columns into memory'
 parquet\t'A data set of Parquet files for any number of traces, in a directory: for DuckDB, Spark, Polars, pandas'"
 complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -s o -l output -d 'File to write, compressed if its name ends with .gz; `-` is standard output; a directory, or a name with a slash at its end, gets a file for each trace' -r -F
 complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -l run -d 'Name of the run in a data set, which becomes the column `run`; default 1' -r

@@ -26,6 +26,7 @@ end
 
 complete -c traceq -n "__fish_traceq_needs_command" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, as described in profguard-records(7)'
+md\t'Markdown, of bounded length, for pull requests, chats and assistants'
 csv\t'Comma-separated values'
 sarif\t'SARIF 2.1.0, for code scanning'
 junit\t'JUnit XML, one test case per rule, for pipelines'
@@ -57,12 +58,19 @@ complete -c traceq -n "__fish_traceq_using_subcommand info" -s q -l quiet -d 'Sa
 complete -c traceq -n "__fish_traceq_using_subcommand info" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c traceq -n "__fish_traceq_using_subcommand info" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
+complete -c traceq -n "__fish_traceq_using_subcommand sum" -l by -d 'Put the times of all traces together instead: by step, rank, phase, module, annotation or stream' -r -f -a "step\t'Each step, of all ranks beside each other: the least, the median and the most, and who has it'
+rank\t'Each rank: the mean of its steps, or the whole where there are none'
+phase\t'Forward, recompute, backward, optimizer, communication, data, other'
+module\t'Modules (nn.Module) of traces that have them'
+annotation\t'Ranges that the program or its framework marked'
+stream\t'Each stream of each device'"
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -l class -d 'Count device work whose name matches REGEX as CLASS: communication, copy, compute or ignore' -r
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -l step-name -d 'Take ranges on the host whose name matches REGEX for the steps' -r
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -l config -d 'Read more --class and --step-name from FILE (TOML)' -r -F
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -l max-memory -d 'Memory that the analysis may use, such as 512MiB or 4GiB; default 1GiB' -r
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
-json\t'For programs: JSON Lines, as described in profguard-records(7)'"
+json\t'For programs: JSON Lines, as described in profguard-records(7)'
+md\t'Markdown, of bounded length, for pull requests, chats and assistants'"
 complete -c traceq -n "__fish_traceq_using_subcommand sum" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
@@ -90,7 +98,8 @@ complete -c traceq -n "__fish_traceq_using_subcommand top" -l step-name -d 'Take
 complete -c traceq -n "__fish_traceq_using_subcommand top" -l config -d 'Read more --class and --step-name from FILE (TOML)' -r -F
 complete -c traceq -n "__fish_traceq_using_subcommand top" -l max-memory -d 'Memory that the analysis may use, such as 512MiB or 4GiB; default 1GiB' -r
 complete -c traceq -n "__fish_traceq_using_subcommand top" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
-json\t'For programs: JSON Lines, as described in profguard-records(7)'"
+json\t'For programs: JSON Lines, as described in profguard-records(7)'
+md\t'Markdown, of bounded length, for pull requests, chats and assistants'"
 complete -c traceq -n "__fish_traceq_using_subcommand top" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
@@ -149,6 +158,7 @@ complete -c traceq -n "__fish_traceq_using_subcommand check" -l config -d 'Read 
 complete -c traceq -n "__fish_traceq_using_subcommand check" -l max-memory -d 'Memory that the analysis may use, such as 512MiB or 4GiB; default 1GiB' -r
 complete -c traceq -n "__fish_traceq_using_subcommand check" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, as described in profguard-records(7)'
+md\t'Markdown, of bounded length, for pull requests, chats and assistants'
 sarif\t'SARIF 2.1.0, for code scanning'
 junit\t'JUnit XML, one test case per rule, for pipelines'
 prometheus\t'Prometheus text format, for node_exporter\'s textfile collector'

@@ -27,7 +27,9 @@ end
 complete -c tracewhy -n "__fish_tracewhy_needs_command" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: sentences and tables. Not stable between versions'
 json\t'For programs: JSON Lines, as described in profguard-records(7)'
 md\t'Markdown, of bounded length, for pull requests, chats and assistants'
-junit\t'JUnit XML, one test case per kind of condition, for pipelines'"
+junit\t'JUnit XML, one test case per kind of condition, for pipelines'
+folded\t'Folded stacks: frames joined by `;`, and their time, as flamegraph.pl and others read'
+speedscope\t'JSON of <https://www.speedscope.app>'"
 complete -c tracewhy -n "__fish_tracewhy_needs_command" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
@@ -40,6 +42,12 @@ complete -c tracewhy -n "__fish_tracewhy_needs_command" -f -a "comm" -d 'Say wha
 complete -c tracewhy -n "__fish_tracewhy_needs_command" -f -a "idle" -d 'Say why devices have nothing to do'
 complete -c tracewhy -n "__fish_tracewhy_needs_command" -f -a "modules" -d 'Say which module, annotation and phase of the program device time belongs to'
 complete -c tracewhy -n "__fish_tracewhy_needs_command" -f -a "diff" -d 'Say what became slower between two traces, or two sets of traces'
+complete -c tracewhy -n "__fish_tracewhy_needs_command" -f -a "report" -d 'Write a report of a job: one file of HTML that needs neither network nor server'
+complete -c tracewhy -n "__fish_tracewhy_needs_command" -f -a "stacks" -d 'Write stacks of the host with the time that they take, for flame graphs'
+complete -c tracewhy -n "__fish_tracewhy_needs_command" -f -a "mem" -d 'Say how much memory was allocated over time, and what held the most'
+complete -c tracewhy -n "__fish_tracewhy_needs_command" -f -a "critical" -d 'Say what a step waits for from its begin to its end, over hosts, devices and ranks'
+complete -c tracewhy -n "__fish_tracewhy_needs_command" -f -a "flops" -d 'Say how much of what devices can do operators use: MFU, and their places under the roofline'
+complete -c tracewhy -n "__fish_tracewhy_needs_command" -f -a "part" -d 'Write what is kept of the traces of some ranks into a file, for `tracewhy` elsewhere'
 complete -c tracewhy -n "__fish_tracewhy_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c tracewhy -n "__fish_tracewhy_using_subcommand ranks" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
 complete -c tracewhy -n "__fish_tracewhy_using_subcommand ranks" -l class -d 'Count device work whose name matches REGEX as CLASS: communication, copy, compute or ignore' -r
@@ -110,9 +118,110 @@ never\t'Never'"
 complete -c tracewhy -n "__fish_tracewhy_using_subcommand diff" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c tracewhy -n "__fish_tracewhy_using_subcommand diff" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c tracewhy -n "__fish_tracewhy_using_subcommand diff" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff help" -f -a "ranks" -d 'Say which rank of a job is slow, and why'
-complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff help" -f -a "comm" -d 'Say what the collectives of a job cost, and how fast they are'
-complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff help" -f -a "idle" -d 'Say why devices have nothing to do'
-complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff help" -f -a "modules" -d 'Say which module, annotation and phase of the program device time belongs to'
-complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff help" -f -a "diff" -d 'Say what became slower between two traces, or two sets of traces'
-complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand report" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand report" -l class -d 'Count device work whose name matches REGEX as CLASS: communication, copy, compute or ignore' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand report" -l max-memory -d 'Memory that the analysis may use, such as 512MiB or 4GiB; default 1GiB' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand report" -s o -l output -d 'File to write; `-` is standard output' -r -F
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand report" -l base -d 'Compare with this trace, or with the traces in this directory' -r -F
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand report" -l findings -d 'Show what `traceq --format json check` found; `-` is standard input' -r -F
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand report" -l title -d 'Title; default: the names of the traces' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand report" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: sentences and tables. Not stable between versions'
+json\t'For programs: JSON Lines, as described in profguard-records(7)'
+md\t'Markdown, of bounded length, for pull requests, chats and assistants'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand report" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand report" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand report" -l strict -d 'Refuse a trace at the first place that has to be repaired, with exit status 2'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand report" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand report" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand stacks" -l by -d 'Which time stacks take' -r -f -a "device\t'Of device work, under the stack that launched it'
+host\t'Of the host itself, without that of the frames within'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand stacks" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand stacks" -l class -d 'Count device work whose name matches REGEX as CLASS: communication, copy, compute or ignore' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand stacks" -l max-memory -d 'Memory that the analysis may use, such as 512MiB or 4GiB; default 1GiB' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand stacks" -l format -d 'Form of the result on standard output' -r -f -a "folded\t'Folded stacks: frames joined by `;`, and their time, as flamegraph.pl and others read'
+speedscope\t'JSON of <https://www.speedscope.app>'
+json\t'For programs: JSON Lines, as described in profguard-records(7)'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand stacks" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand stacks" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand stacks" -l strict -d 'Refuse a trace at the first place that has to be repaired, with exit status 2'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand stacks" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand stacks" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand stacks" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand mem" -l points -d 'Points of the timeline of a device, each the highest of its time; 0 is every allocation and release' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand mem" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand mem" -l class -d 'Count device work whose name matches REGEX as CLASS: communication, copy, compute or ignore' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand mem" -l max-memory -d 'Memory that the analysis may use, such as 512MiB or 4GiB; default 1GiB' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand mem" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: sentences and tables. Not stable between versions'
+json\t'For programs: JSON Lines, as described in profguard-records(7)'
+md\t'Markdown, of bounded length, for pull requests, chats and assistants'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand mem" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand mem" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand mem" -l strict -d 'Refuse a trace at the first place that has to be repaired, with exit status 2'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand mem" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand mem" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand mem" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand critical" -s n -l number -d 'Of how many operators to say what a step would gain' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand critical" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand critical" -l class -d 'Count device work whose name matches REGEX as CLASS: communication, copy, compute or ignore' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand critical" -l max-memory -d 'Memory that the analysis may use, such as 512MiB or 4GiB; default 1GiB' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand critical" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: sentences and tables. Not stable between versions'
+json\t'For programs: JSON Lines, as described in profguard-records(7)'
+md\t'Markdown, of bounded length, for pull requests, chats and assistants'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand critical" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand critical" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand critical" -l strict -d 'Refuse a trace at the first place that has to be repaired, with exit status 2'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand critical" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand critical" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand critical" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand flops" -l peak -d 'Read what devices can do from FILE (TOML), before what is known' -r -F
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand flops" -l device -d 'The device that the job ran on, where the trace does not name it, or names it wrongly' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand flops" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand flops" -l class -d 'Count device work whose name matches REGEX as CLASS: communication, copy, compute or ignore' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand flops" -l max-memory -d 'Memory that the analysis may use, such as 512MiB or 4GiB; default 1GiB' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand flops" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: sentences and tables. Not stable between versions'
+json\t'For programs: JSON Lines, as described in profguard-records(7)'
+md\t'Markdown, of bounded length, for pull requests, chats and assistants'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand flops" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand flops" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand flops" -l strict -d 'Refuse a trace at the first place that has to be repaired, with exit status 2'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand flops" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand flops" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand flops" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand part" -s o -l output -d 'File to write; `-` is standard output' -r -F
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand part" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand part" -l class -d 'Count device work whose name matches REGEX as CLASS: communication, copy, compute or ignore' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand part" -l max-memory -d 'Memory that the analysis may use, such as 512MiB or 4GiB; default 1GiB' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand part" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: sentences and tables. Not stable between versions'
+json\t'For programs: JSON Lines, as described in profguard-records(7)'
+md\t'Markdown, of bounded length, for pull requests, chats and assistants'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand part" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand part" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand part" -l strict -d 'Refuse a trace at the first place that has to be repaired, with exit status 2'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand part" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand part" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand part" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff report stacks mem critical flops part help" -f -a "ranks" -d 'Say which rank of a job is slow, and why'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff report stacks mem critical flops part help" -f -a "comm" -d 'Say what the collectives of a job cost, and how fast they are'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff report stacks mem critical flops part help" -f -a "idle" -d 'Say why devices have nothing to do'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff report stacks mem critical flops part help" -f -a "modules" -d 'Say which module, annotation and phase of the program device time belongs to'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff report stacks mem critical flops part help" -f -a "diff" -d 'Say what became slower between two traces, or two sets of traces'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff report stacks mem critical flops part help" -f -a "report" -d 'Write a report of a job: one file of HTML that needs neither network nor server'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff report stacks mem critical flops part help" -f -a "stacks" -d 'Write stacks of the host with the time that they take, for flame graphs'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff report stacks mem critical flops part help" -f -a "mem" -d 'Say how much memory was allocated over time, and what held the most'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff report stacks mem critical flops part help" -f -a "critical" -d 'Say what a step waits for from its begin to its end, over hosts, devices and ranks'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff report stacks mem critical flops part help" -f -a "flops" -d 'Say how much of what devices can do operators use: MFU, and their places under the roofline'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff report stacks mem critical flops part help" -f -a "part" -d 'Write what is kept of the traces of some ranks into a file, for `tracewhy` elsewhere'
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand help; and not __fish_seen_subcommand_from ranks comm idle modules diff report stacks mem critical flops part help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
