@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_counted() {
-        let table = TableData::first(2, (0..5_i64).map(|i| row![i, "x", None::<i64>, f64::NAN]));
+        let table = TableData::first(2, (0..5_i32).map(|i| row![i64::from(i), "x", None::<i64>, f64::NAN]));
         assert_eq!((table.rows.len(), table.left_out), (2, 3));
         assert_eq!(serde_json::to_string(&table.rows[1]).unwrap(), r#"[1,"x",null,null]"#);
         assert_eq!(cut_text(&"é".repeat(500)).chars().count(), MOST_TEXT);

@@ -75,7 +75,7 @@ mod tests {
         let outer = paths.enter(OUTSIDE, 7);
         let inner = paths.enter(outer, 7);
         assert_eq!((paths.enter(outer, 7), paths.names_of(inner)), (inner, vec![7, 7]));
-        assert_eq!(paths.names_of(OUTSIDE), []);
+        assert!(paths.names_of(OUTSIDE).is_empty());
         let deepest = (0..200).fold(OUTSIDE, |path, name| paths.enter(path, name));
         assert_eq!(paths.names_of(deepest).len(), MOST_DEPTH as usize);
         let wide =
