@@ -264,7 +264,7 @@ mod tests {
         let numbers = step_numbers(&parts);
         let steps = StepSeries::of_parts(&parts, &numbers, |_, times| times);
         assert_eq!((steps.first.as_slice(), steps.size), ([0, 1, 2].as_slice(), 1));
-        assert_eq!((steps.least[1], steps.middle[1], steps.most[1], steps.most_rank[1]), (1, 1501, 3001, 3));
+        assert_eq!((steps.least[1], steps.middle[1], steps.most[1], steps.most_rank[1]), (1, 2001, 3001, 3));
         assert_eq!(steps.times[2][0], 1502);
         let ranks = RankSeries::of_parts(&parts, |_, times| times);
         assert_eq!((ranks.ranks[2], ranks.times[2][0]), ((2, 2), 2001));

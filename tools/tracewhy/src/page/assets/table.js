@@ -11,7 +11,7 @@ const KINDS = {
   share: { format: formatShare },
   growth: { format: formatGrowth },
   time: { format: (v, { unit, digits }) => formatFixed(v / unit.ns, digits) },
-  rate: { format: (v) => formatFixed(v, 2) },
+  rate: { format: (v) => (v < 0.1 ? String(Number(v.toPrecision(2))) : formatFixed(v, 2)) },
 };
 
 /** Rows that are shown before somebody asks for all. */
