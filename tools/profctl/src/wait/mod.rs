@@ -17,7 +17,6 @@ mod pending;
 mod skew;
 mod watch;
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use common::progress::{Unit, bar};
