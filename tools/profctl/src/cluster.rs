@@ -11,6 +11,7 @@ use common::program::run_program;
 use crate::connection_args::ConnectionArgs;
 use crate::daemon_address::{DaemonAddress, parse_daemons};
 use crate::host_list::expand_host_lists;
+use crate::option_value::PodAddress;
 
 /// Maximum time that one of the programs may take.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -21,16 +22,6 @@ const OUTPUT: u64 = 16 << 20;
 /// are those of the API's PodStatus and PodSpec, v1).
 const POD_FIELDS: &str = "jsonpath={range .items[*]}{.status.phase}{\"\\t\"}{.spec.nodeName}{\"\\t\"}{.status.hostIP}{\"\\t\"}\
                           {.status.podIP}{\"\\n\"}{end}";
-
-/// Where the daemon of a pod runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum PodAddress {
-    /// On the node of the pod.
-    #[default]
-    Node,
-    /// In the pod itself.
-    Pod,
-}
 
 /// The daemons of a run.
 #[derive(Debug, Default)]
@@ -60,17 +51,6 @@ impl DaemonList {
         };
         Ok(Self { daemons, slurm_job_id: None })
     }
-}
-
-/// Checks the id of a Slurm job: `123`, `123_4` of an array, `123+1` of a heterogeneous job (squeue(1), `--jobs`).
-pub(crate) fn parse_slurm_job(text: &str) -> Result<String, String> {
-    let parts: Vec<&str> = text.split(['_', '+']).collect();
-    let is_number =
-        |part: &&str| !part.is_empty() && part.len() <= 18 && part.bytes().all(|b| b.is_ascii_digit());
-    if parts.len() <= 2 && parts.iter().all(is_number) {
-        return Ok(text.to_owned());
-    }
-    Err("must be a job id such as 123, 123_4 or 123+1".to_owned())
 }
 
 /// Asks Slurm for the nodes of a job. Returns its `SLURM_JOB_ID` too, if the job has only one.
@@ -160,16 +140,6 @@ fn ask(program: &str, args: &[&str], option: &str) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn job_ids_are_those_of_slurm() {
-        for good in ["1", "123_4", "123+1"] {
-            assert_eq!(parse_slurm_job(good), Ok(good.to_owned()));
-        }
-        for bad in ["", "-1", "1_", "a", "1 2", "1,2", "1_2_3", "1;x", "--all"] {
-            assert!(parse_slurm_job(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn pods_on_one_node_have_one_daemon() {

@@ -10,7 +10,7 @@ use common::pki::MinVersion;
 use common::rpc::DEFAULT_PORT;
 use common::size::parse_size;
 
-use crate::cluster::{PodAddress, parse_slurm_job};
+use crate::option_value::{PodAddress, parse_slurm_job};
 
 /// The value of `--certs-dir` that stands for plain TCP; the same in msMonitor's client (`dyno`, b942bf5).
 const NO_CERTS: &str = "NO_CERTS";

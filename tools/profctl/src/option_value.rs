@@ -83,6 +83,16 @@ wire_enum! {
     Bool { True = "true", False = "false" }
 }
 
+/// Where the daemon of a pod runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PodAddress {
+    /// On the node of the pod.
+    #[default]
+    Node,
+    /// In the pod itself.
+    Pod,
+}
+
 /// A comma-separated list of values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CommaList<T>(pub(crate) Vec<T>);
@@ -214,6 +224,17 @@ pub(crate) fn parse_config_pair(text: &str) -> Result<(String, String), String> 
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// Checks the id of a Slurm job: `123`, `123_4` of an array, `123+1` of a heterogeneous job (squeue(1), `--jobs`).
+pub(crate) fn parse_slurm_job(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.split(['_', '+']).collect();
+    let is_number =
+        |part: &&str| !part.is_empty() && part.len() <= 18 && part.bytes().all(|b| b.is_ascii_digit());
+    if parts.len() <= 2 && parts.iter().all(is_number) {
+        return Ok(text.to_owned());
+    }
+    Err("must be a job id such as 123, 123_4 or 123+1".to_owned())
+}
+
 /// Parses the number of lines per file; empty leaves it to the process.
 pub(crate) fn parse_rotate_lines(text: &str) -> Result<String, String> {
     parse_rotate_count(
@@ -289,6 +310,16 @@ mod tests {
         assert_eq!(parse_config_pair("A_1=x=y "), Ok(("A_1".into(), "x=y ".into())));
         for bad in ["A", "=x", "a=1", "A=1\nB=2", "REQUEST_TRACE_ID=7"] {
             assert!(parse_config_pair(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn job_ids_are_those_of_slurm() {
+        for good in ["1", "123_4", "123+1"] {
+            assert_eq!(parse_slurm_job(good), Ok(good.to_owned()));
+        }
+        for bad in ["", "-1", "1_", "a", "1 2", "1,2", "1_2_3", "1;x", "--all"] {
+            assert!(parse_slurm_job(bad).is_err(), "{bad}");
         }
     }
 

@@ -113,6 +113,10 @@ impl SyncedStart {
 
     fn report(&self, session: &mut DaemonSession<'_>) -> anyhow::Result<()> {
         let known: Vec<ClockOffset> = self.clocks.iter().filter_map(|c| c.as_ref().ok().copied()).collect();
+        // Each host without a clock gets a record or a line of its own.
+        if known.is_empty() {
+            return Ok(());
+        }
         let offsets = || known.iter().map(|c| c.offset_ns);
         let uncertainty_ns = known.iter().map(|c| c.uncertainty_ns).max().unwrap_or(0);
         let (least, most) = (offsets().min().unwrap_or(0), offsets().max().unwrap_or(0));
