@@ -69,6 +69,8 @@ json\t'For programs: JSON Lines, one record per line, as described in profguard-
 complete -c profctl -n "__fish_profctl_using_subcommand status" -l color -d 'When to colour the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
+complete -c profctl -n "__fish_profctl_using_subcommand status" -l processes -d 'Print a table of the processes: user, job, rank, device, state, step, and what became of the last request'
+complete -c profctl -n "__fish_profctl_using_subcommand status" -l health -d 'Print whether the daemon is ready, and what is not as it should be; only profd tells it'
 complete -c profctl -n "__fish_profctl_using_subcommand status" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c profctl -n "__fish_profctl_using_subcommand status" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c profctl -n "__fish_profctl_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -1,3 +1,4 @@
+complete -c profd -l config -d 'Read options from a TOML file; see profd-config(5)' -r -F
 complete -c profd -l port -d 'TCP port to listen on; 0 chooses a free port and reports it' -r
 complete -c profd -l bind -d 'Address to listen on; may be repeated [default: 127.0.0.1, and ::1 if the host has it]' -r
 complete -c profd -l certs-dir -d 'Certificate directory of the server (see certck(1)), or NO_CERTS for plain TCP on loopback' -r -F
@@ -13,6 +14,12 @@ complete -c profd -l output-root -d 'Reject configs that write outside this dire
 complete -c profd -l rules -d 'File with the rules that say which clients may do what; see profd-rules(5) [default: all of them everything]' -r -F
 complete -c profd -l audit-log -d 'Append one JSON line for each request and each refused client to a file; `journal` or `-` (standard output)' -r -F
 complete -c profd -l user -d 'Become this user after everything is bound; the daemon must be started as root' -r
+complete -c profd -l state-dir -d 'Directory for what a restart must not lose [default: that of STATE_DIRECTORY, which systemd sets]' -r -F
+complete -c profd -l log-format -d 'Form of the log' -r -f -a "auto\t'`journald` in the systemd journal, otherwise `plain`'
+plain\t'`profd: subject: message`, as other tools: for terminals, and for readers that add the time'
+text\t'The same after the time (UTC) and the level'
+json\t'One record `profd.log` for each line'
+journald\t'`plain` with the priority in front, as the systemd journal reads it: it has its own time'"
 complete -c profd -l metric-log-dir -d 'Record the metrics of processes as JSON lines in files of this directory' -r -F
 complete -c profd -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c profd -l max-connections -d 'Maximum number of established connections' -r
