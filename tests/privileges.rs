@@ -144,7 +144,11 @@ fn certificates_and_the_passphrase_can_be_credentials_of_a_service() {
     };
     check(&[], "CREDENTIALS_DIRECTORY").expect(0);
     let elsewhere = check(&["--certs-dir", credentials.to_str().unwrap()], "OTHER_DIRECTORY").expect(2);
-    assert!(elsewhere.stderr.contains("mode 0550") && elsewhere.stderr.contains("mode 0440"), "{}", elsewhere.stderr);
+    assert!(
+        elsewhere.stderr.contains("mode 0550") && elsewhere.stderr.contains("mode 0440"),
+        "{}",
+        elsewhere.stderr
+    );
     std::fs::set_permissions(credentials.join("server.key"), std::fs::Permissions::from_mode(0o444)).unwrap();
     let open = check(&[], "CREDENTIALS_DIRECTORY").expect(2);
     assert!(open.stderr.contains("mode 0444"), "others may read it: {}", open.stderr);
