@@ -9,7 +9,7 @@ use clap::{Arg, Command};
 mod commands;
 
 /// Options of one name that differ, and why they must. The test fails for a new one, and for one that is none any more.
-const DIFFERENT: [(&str, &str); 34] = [
+const DIFFERENT: [(&str, &str); 35] = [
     ("algo", "the default differs: a new authority, one that exists, the old keys"),
     ("baseline", "written by permck baseline, or by hostck check"),
     ("ca", "a directory with its key, or certificates only"),
@@ -17,6 +17,7 @@ const DIFFERENT: [(&str, &str); 34] = [
         "certs-dir",
         "of a client, of a server, of a client that daemons accept; only the first two have defaults",
     ),
+    ("config", "of the daemon's options, or of an analysis"),
     ("days", "of a certificate or of a CRL, with different defaults"),
     ("dry-run", "says what is not done"),
     ("encrypt", "of one key, of several, of renewed ones"),
