@@ -77,6 +77,8 @@ const KEPT_IN_COMMON: [(&str, &[&str]); 4] = [
             "common accounts::no_group: permck",
             "common accounts::no_user: permck",
             "common inputs::given_only: permck",
+            "common ipc::message::to_wire: profd",
+            "common out::for_journal: profd",
             "common inputs::into_paths: certck",
             "common pki::key::describe_algorithm: certck",
             "common pki::key::describe_curve: certck",
@@ -109,6 +111,10 @@ const KEPT_IN_COMMON: [(&str, &[&str]); 4] = [
     (
         "the method of a type of common that needs its private fields",
         &[
+            "common ipc::socket::from_bound: profd",
+            "common ipc::socket::local_address: profd",
+            "common out::set_format: profd",
+            "common out::set_line_format: profd",
             "common pki::crl_update::read_newer_crls: profd",
             "common pki::crl_update::take_newer_crls: profd",
             "common pki::load::explain_lost_revocations: profd",

@@ -8,7 +8,9 @@ use common::rpc::message::{
 };
 use common::text::Safe;
 
-use super::status_views::{health_record, print_health, print_processes};
+use super::status_views::{
+    format_age, function_state_name, health_record, known_step, print_health, print_processes, process_record,
+};
 use crate::duration_text::format_duration;
 use crate::metric_sinks::format_sinks;
 use crate::rejected::{describe_rejected, rejected_record};
@@ -86,20 +88,6 @@ impl StatusArgs {
     }
 }
 
-pub(crate) fn function_state_name(state: FunctionState) -> &'static str {
-    match state {
-        FunctionState::Uninitialized => "Uninitialized",
-        FunctionState::Idle => "Idle",
-        FunctionState::Running => "Running",
-        FunctionState::Ready => "Ready",
-        FunctionState::Unknown => "unknown",
-    }
-}
-
-pub(super) fn known_step(step: Option<i64>) -> Option<i64> {
-    step.filter(|s| *s >= 0)
-}
-
 pub(crate) fn status_record(answer: record::ReplySummary, reply: StatusReply) -> record::Status {
     let detail = reply.detail;
     record::Status {
@@ -152,42 +140,6 @@ fn certificates_record(status: &CertificateStatus) -> record::Certificates {
         declined_crls: status.declined_crls.clone(),
         reload_failed_at: status.reload_failure.as_ref().map(|f| f.at.clone()),
         reload_error: status.reload_failure.as_ref().map(|f| f.reason.clone()),
-    }
-}
-
-pub(super) fn process_record(p: &ProcessStatus) -> record::Process {
-    record::Process {
-        pid: p.pid,
-        host_pid: p.host_pid,
-        uid: p.uid,
-        user: p.user.clone(),
-        job_id: p.job_id,
-        device: p.device,
-        command: p.command.clone(),
-        role: p.role.clone(),
-        rank: p.rank,
-        local_rank: p.local_rank,
-        world_size: p.world_size,
-        slurm_job_id: p.slurm_job_id.clone(),
-        slurm_job_name: p.slurm_job_name.clone(),
-        slurm_account: p.slurm_account.clone(),
-        slurm_partition: p.slurm_partition.clone(),
-        pod: p.pod.clone(),
-        namespace: p.namespace.clone(),
-        last_seen_ms: p.last_seen_ms,
-        last_poll_ms: p.last_poll_ms,
-        pending_ms: p.pending_ms,
-        nputrace: p.nputrace.map(|s| function_state_name(s).to_owned()),
-        npumonitor: p.npumonitor.map(|s| function_state_name(s).to_owned()),
-        current_step: known_step(p.current_step),
-        start_step: p.start_step,
-        stop_step: p.stop_step,
-        last_request: p.last_request.as_ref().map(|r| record::LastRequest {
-            trace_id: r.trace_id.clone(),
-            function: r.function.clone(),
-            outcome: r.outcome.clone(),
-            since_ms: r.since_ms,
-        }),
     }
 }
 
@@ -246,16 +198,6 @@ fn format_certificates(reply: &StatusReply) -> Vec<String> {
         lines.push("no CRL: revoked client certificates are accepted".to_owned());
     }
     lines
-}
-
-/// Formats an age in seconds in its largest unit.
-pub(super) fn format_age(seconds: i64) -> String {
-    match seconds {
-        ..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
-    }
 }
 
 /// Formats the processes, one line each.

@@ -1,10 +1,11 @@
 //! `profctl status --processes` and `--health`: what only profd can tell.
 
 use common::record::profctl as record;
-use common::rpc::message::{HealthReply, ProcessListReply, ProcessPage, ProcessStatus, Request};
+use common::rpc::message::{
+    FunctionState, HealthReply, ProcessListReply, ProcessPage, ProcessStatus, Request,
+};
 use common::text::Safe;
 
-use super::status::{format_age, function_state_name, known_step, process_record};
 use crate::reply::{decode_reply, format_decline};
 use crate::session::DaemonSession;
 
@@ -68,6 +69,66 @@ pub(super) fn print_health(session: &mut DaemonSession<'_>) -> anyhow::Result<()
         }
         Ok(())
     })
+}
+
+pub(super) fn function_state_name(state: FunctionState) -> &'static str {
+    match state {
+        FunctionState::Uninitialized => "Uninitialized",
+        FunctionState::Idle => "Idle",
+        FunctionState::Running => "Running",
+        FunctionState::Ready => "Ready",
+        FunctionState::Unknown => "unknown",
+    }
+}
+
+pub(super) fn known_step(step: Option<i64>) -> Option<i64> {
+    step.filter(|s| *s >= 0)
+}
+
+pub(super) fn process_record(p: &ProcessStatus) -> record::Process {
+    record::Process {
+        pid: p.pid,
+        host_pid: p.host_pid,
+        uid: p.uid,
+        user: p.user.clone(),
+        job_id: p.job_id,
+        device: p.device,
+        command: p.command.clone(),
+        role: p.role.clone(),
+        rank: p.rank,
+        local_rank: p.local_rank,
+        world_size: p.world_size,
+        slurm_job_id: p.slurm_job_id.clone(),
+        slurm_job_name: p.slurm_job_name.clone(),
+        slurm_account: p.slurm_account.clone(),
+        slurm_partition: p.slurm_partition.clone(),
+        pod: p.pod.clone(),
+        namespace: p.namespace.clone(),
+        last_seen_ms: p.last_seen_ms,
+        last_poll_ms: p.last_poll_ms,
+        pending_ms: p.pending_ms,
+        nputrace: p.nputrace.map(|s| function_state_name(s).to_owned()),
+        npumonitor: p.npumonitor.map(|s| function_state_name(s).to_owned()),
+        current_step: known_step(p.current_step),
+        start_step: p.start_step,
+        stop_step: p.stop_step,
+        last_request: p.last_request.as_ref().map(|r| record::LastRequest {
+            trace_id: r.trace_id.clone(),
+            function: r.function.clone(),
+            outcome: r.outcome.clone(),
+            since_ms: r.since_ms,
+        }),
+    }
+}
+
+/// Formats an age in seconds in its largest unit.
+pub(super) fn format_age(seconds: i64) -> String {
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
 }
 
 pub(super) fn health_record(health: &HealthReply) -> record::DaemonHealth {

@@ -4,12 +4,13 @@
 //! The command line goes before the configuration file. Within the command line and its flag files the last one of an
 //! option counts, as with gflags.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{ArgAction, Command};
+use clap::Command;
 
+use super::argument::{Argument, OptionTable};
 use super::config_file::read_config_file;
 use super::gflags::{ArgumentReader, OptionSource};
 
@@ -25,73 +26,6 @@ const CREDENTIALS_VAR: &str = "CREDENTIALS_DIRECTORY";
 
 /// The credential with the passphrase of the private key.
 const PASSPHRASE: &str = "passphrase";
-
-/// One argument, with the name of its option in the spelling of `profd`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Argument {
-    Value {
-        name: String,
-        value: OsString,
-    },
-    Switch {
-        name: String,
-        is_on: bool,
-    },
-    /// An option of an existing daemon that is ignored with a warning.
-    Foreign {
-        name: String,
-        is_on: bool,
-    },
-    /// Left to the parser of the command line.
-    Other(OsString),
-}
-
-impl Argument {
-    /// Returns the name if it is an option of `profd`.
-    fn option_name(&self) -> Option<&str> {
-        match self {
-            Self::Value { name, .. } | Self::Switch { name, .. } => Some(name),
-            Self::Foreign { .. } | Self::Other(_) => None,
-        }
-    }
-}
-
-/// The long options of `profd`, by kind.
-pub(super) struct OptionTable {
-    switches: BTreeSet<String>,
-    /// Whether each may be given more than once.
-    values: BTreeMap<String, bool>,
-}
-
-impl OptionTable {
-    fn of_command(command: &Command) -> Self {
-        let mut table = Self { switches: BTreeSet::new(), values: BTreeMap::new() };
-        for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
-            for name in arg
-                .get_long_and_visible_aliases()
-                .into_iter()
-                .flatten()
-                .chain(arg.get_all_aliases().into_iter().flatten())
-            {
-                match arg.get_action() {
-                    ArgAction::SetTrue => drop(table.switches.insert(name.to_owned())),
-                    ArgAction::Set => drop(table.values.insert(name.to_owned(), false)),
-                    ArgAction::Append => drop(table.values.insert(name.to_owned(), true)),
-                    _ => {}
-                }
-            }
-        }
-        table
-    }
-
-    pub(super) fn has_switch(&self, name: &str) -> bool {
-        self.switches.contains(name)
-    }
-
-    pub(super) fn has_value(&self, name: &str) -> bool {
-        self.values.contains_key(name)
-    }
-}
 
 /// Returns the command line to parse.
 ///
@@ -152,7 +86,7 @@ fn add_defaults(arguments: &mut Vec<Argument>, is_existing: bool) {
 
 /// Formats arguments for the parser: the last one of an option that has one value, and the last state of a switch.
 fn format_arguments(program: OsString, arguments: Vec<Argument>, options: &OptionTable) -> Vec<OsString> {
-    let is_list = |name: &str| options.values.get(name) == Some(&true);
+    let is_list = |name: &str| options.is_list(name);
     let mut seen = BTreeSet::new();
     let mut formatted = Vec::new();
     let mut others = Vec::new();

@@ -9,7 +9,7 @@ use common::fsat;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::arguments::Argument;
+use super::argument::Argument;
 use super::rules::{describe_position, describe_toml_error};
 
 /// Maximum size of the file in bytes.

@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use super::arguments::{Argument, OptionTable};
+use super::argument::{Argument, OptionTable};
 use super::flag_file::{FlagFileReader, TooDeep};
 use super::foreign::{self, ForeignKind};
 

@@ -1,5 +1,6 @@
 //! The options and the environment, validated and turned into a plan before anything is opened or bound.
 
+mod argument;
 pub(crate) mod arguments;
 pub(crate) mod config_file;
 mod flag_file;

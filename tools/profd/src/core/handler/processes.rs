@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use common::rpc::message::{ProcessListReply, ProcessPage, ProcessStatus};
 
-use super::status::MAX_LISTED_PROCESSES;
 use crate::core::accounts::Accounts;
 use crate::core::audit::AuditDetail;
 use crate::core::outcome::{HandlerOutcome, RpcReply};
 use crate::core::process_scope::ProcessScope;
 use crate::core::registry::process_facts::ProcessFacts;
 use crate::core::registry::{Registry, Uptime};
+
+/// Maximum number of processes in a reply, so that it stays below the longest reply that clients accept.
+pub(super) const MAX_LISTED_PROCESSES: usize = 4096;
 
 /// What processes are, by host pid.
 pub(crate) type FactsByPid = BTreeMap<i32, Arc<ProcessFacts>>;

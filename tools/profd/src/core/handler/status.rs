@@ -4,15 +4,12 @@ use std::collections::BTreeMap;
 
 use common::rpc::message::{CertificateStatus, StatusDetail};
 
-use super::processes::{ProcessListFacts, add_facts};
+use super::processes::{MAX_LISTED_PROCESSES, ProcessListFacts, add_facts};
 use crate::core::audit::AuditDetail;
 use crate::core::health::{HealthFacts, assess_health};
 use crate::core::outcome::{HandlerOutcome, RpcReply};
 use crate::core::process_scope::ProcessScope;
 use crate::core::registry::{Registry, Uptime};
-
-/// Maximum number of processes in a detailed reply, so that it stays below the longest reply that clients accept.
-pub(super) const MAX_LISTED_PROCESSES: usize = 4096;
 
 /// The facts for a detailed reply, which are not in the registry.
 #[derive(Debug)]

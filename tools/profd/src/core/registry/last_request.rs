@@ -6,7 +6,7 @@ use common::rpc::config::{Config, MONITOR_START};
 use common::rpc::message::{FunctionState, LastRequest};
 use serde::{Deserialize, Serialize};
 
-use super::process::Uptime;
+use super::uptime::Uptime;
 
 /// How long after its duration a monitor may still report that it runs: it polls once a second, and ends the interval of
 /// its reports.

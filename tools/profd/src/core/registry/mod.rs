@@ -22,6 +22,7 @@ mod status;
 mod table;
 mod trace_output;
 pub(crate) mod trace_request;
+mod uptime;
 
 pub(crate) use process::{SenderId, Uptime};
 pub(crate) use table::{ProfilerFunction, RegistrationError, Registry, RegistryLimits, RemovedCounts};

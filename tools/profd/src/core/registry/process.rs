@@ -8,9 +8,7 @@ use common::rpc::config::TRACE_ID;
 
 use super::last_request::{MonitorCommand, RequestOutcome, RequestRecord};
 use super::profiler_state::FunctionReport;
-
-/// Time since the daemon started.
-pub(crate) type Uptime = Duration;
+pub(crate) use super::uptime::Uptime;
 
 /// The sender of a message, as the kernel reports it (unix(7), `SCM_CREDENTIALS`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use common::ipc::message::{State, Status};
 use common::rpc::message::{CommandStatus, FunctionState};
 
-use super::process::Uptime;
+use super::uptime::Uptime;
 
 /// The last status message about one function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
