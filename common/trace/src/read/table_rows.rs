@@ -145,8 +145,9 @@ impl TableRows {
         self.reader.get_ref().window.passed().bytes
     }
 
-    /// Tells whether the last row has too few cells and no end.
-    pub(super) fn ends_inside_row(&self) -> bool {
-        self.record.len() < self.header.len() && self.reader.get_ref().last_byte != b'\n'
+    /// Tells whether the last row ends before a column, and without the end of a line. Some writers leave out cells that
+    /// would be empty.
+    pub(super) fn ends_inside_row(&self, needed: usize) -> bool {
+        self.record.len() <= needed && self.reader.get_ref().last_byte != b'\n'
     }
 }
