@@ -264,6 +264,10 @@ impl EventSink for AscendWriter<'_> {
         match (event.phase, event.category) {
             (b'X', category) if category.is_on_device() => self.take_task(event, span),
             (b'X', Category::Runtime) => self.take_call(event, span, 5000),
+            // The task queue of the framework.
+            (b'X', Category::Api) if matches!(event.cat.raw, b"enqueue" | b"dequeue") => {
+                self.take_operator(event, span, 50002)
+            }
             (b'X', Category::Api) => self.take_call(event, span, 20000),
             (b'X', Category::CpuOp) => self.take_operator(event, span, 50001),
             (b'X', Category::Python) => self.take_operator(event, span, 50003),
