@@ -110,8 +110,7 @@ fn root_members(path: &Path) -> Map<String, Value> {
         text
     };
     let Ok(Value::Object(mut members)) = serde_json::from_slice(&text) else { return Map::new() };
-    members.remove("traceEvents");
-    members
+    if members.remove("traceEvents").is_some() { members } else { Map::new() }
 }
 
 #[test]
@@ -153,7 +152,7 @@ fn every_shared_chrome_trace_keeps_its_members() {
         }
         seen += 1;
     }
-    assert!(seen > 30, "{seen}");
+    assert!(seen > 20, "{seen}");
 }
 
 /// Slices, moments, counters and flows come back with their names, times and arguments. Perfetto has pairs of begin and
@@ -165,8 +164,10 @@ fn a_trace_comes_back_from_perfetto() {
     std::fs::write(&from, TRACE).unwrap();
     convert("perfetto", &from, &between);
     convert("chrome", &between, &to);
-    let (before, after) = (contents(&events(&from)), contents(&events(&to)));
-    assert_eq!(before, after);
+    // Members of an event beside those that every format knows come back as an argument.
+    let after = contents(&events_without(&to, &["other"]));
+    assert_eq!(contents(&events(&from)), after);
+    assert!(std::fs::read_to_string(&to).unwrap().contains(r#""other":{"cname":"red"}"#));
 }
 
 /// What happened, by kind: name, start, duration and arguments of slices; the others with their moment.
@@ -174,10 +175,20 @@ fn contents(events: &[Kept]) -> BTreeMap<(String, String, i64, i64, String), u64
     let mut open: BTreeMap<(String, String, String), Vec<&Kept>> = BTreeMap::new();
     let mut out = BTreeMap::new();
     let mut add = |kind: &str, event: &Kept, dur: i64| {
-        // Perfetto's counters have one value, which stands under another name.
-        let args = if kind == "C" { String::new() } else { event.args.clone() };
-        let key = (kind.to_owned(), event.name.clone(), event.start.unwrap_or(0), dur, args);
-        *out.entry(key).or_default() += 1;
+        let at = event.start.unwrap_or(0);
+        // Perfetto's counters have one value: those of several series are told by their names.
+        let series: Map<String, Value> = match kind {
+            "C" => serde_json::from_str(&event.args).unwrap(),
+            _ => Map::new(),
+        };
+        for (key, value) in &series {
+            let name = if series.len() > 1 { format!("{}: {key}", event.name) } else { event.name.clone() };
+            *out.entry((kind.to_owned(), name, at, dur, value.to_string())).or_default() += 1;
+        }
+        if series.is_empty() {
+            let key = (kind.to_owned(), event.name.clone(), at, dur, event.args.clone());
+            *out.entry(key).or_default() += 1;
+        }
     };
     let mut sorted: Vec<&Kept> = events.iter().collect();
     sorted.sort_by_key(|event| event.start);
@@ -265,7 +276,7 @@ const TABLES: [&str; 4] = [
         JOIN STRING_IDS s ON s.id = i.name",
     "SELECT s.value, o.startNs, o.endNs - o.startNs, 0 FROM COMMUNICATION_OP o JOIN STRING_IDS s ON s.id = o.opName",
     "SELECT s.value, CAST(p.startNs AS INTEGER), p.endNs - p.startNs, p.globalTid FROM PYTORCH_API p
-        JOIN STRING_IDS s ON s.id = p.name WHERE p.type = 50001",
+        JOIN STRING_IDS s ON s.id = p.name WHERE p.type = 50001 AND s.value NOT LIKE 'ProfilerStep#%'",
     "SELECT s.value, a.startNs, a.endNs - a.startNs, a.globalTid FROM CANN_API a JOIN STRING_IDS s ON s.id = a.name",
 ];
 
@@ -287,18 +298,19 @@ fn a_timeline_and_its_database_have_the_same_sums() {
 import csv, json, sqlite3, sys
 from decimal import Decimal
 table, timeline, database = sys.argv[1:]
-ns = lambda x: int(Decimal(str(x).strip()) * 1000)
+ns = lambda x: int((Decimal(str(x).strip()) * 1000).quantize(0, 'ROUND_HALF_UP'))
 events = json.load(open(timeline), parse_float=Decimal)
 names = {e['pid']: e['args']['name'] for e in events if e['ph'] == 'M' and e['name'] == 'process_name'}
 rows = list(csv.DictReader(open(table, newline='')))
 kernels = {(r['Name'], ns(r['Start Time(us)'])) for r in rows if r['Accelerator Core'] != 'HCCL'}
 of = lambda process: [(e['name'], ns(e['ts']), ns(e['dur'])) for e in events if e['ph'] == 'X' and names[e['pid']] == process]
-text = [e for e in of('Ascend Hardware') if e[:2] in kernels]
+rows = of('Ascend Hardware')
+text = [e for e in rows if e[:2] in kernels]
 collectives = [e for e in of('Communication') + of('HCCL') if e[0].startswith('hcom_')]
 c = sqlite3.connect('file:' + database + '?mode=ro', uri=True)
 tasks = c.execute('select s.value, t.startNs, t.endNs - t.startNs from TASK t join COMPUTE_TASK_INFO i using (globalTaskId) join STRING_IDS s on s.id = i.name').fetchall()
 ops = c.execute('select s.value, o.startNs, o.endNs - o.startNs from COMMUNICATION_OP o join STRING_IDS s on s.id = o.opName').fetchall()
-assert sorted(text) == sorted(tasks), (len(text), len(tasks))
+assert len(text) == len(kernels) and sorted(text) == sorted(tasks), (len(text), len(kernels), len(tasks))
 assert sorted(collectives) == sorted(ops), (len(collectives), len(ops))
 print(sum(e[2] for e in tasks), sum(e[2] for e in ops))";
     for rank in [0, 1] {

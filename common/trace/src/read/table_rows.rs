@@ -56,6 +56,8 @@ pub(super) struct TableRows {
     reader: csv::Reader<RowSource>,
     header: Vec<String>,
     record: ByteRecord,
+    /// Cells of the last row, which is gone at the end.
+    cells: usize,
 }
 
 impl TableRows {
@@ -63,7 +65,7 @@ impl TableRows {
     pub(super) fn new(window: InputWindow) -> Result<Self, ReadStop> {
         let source = RowSource { window, since_row: 0, last_byte: b'\n' };
         let reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(source);
-        let mut rows = Self { reader, header: Vec::new(), record: ByteRecord::new() };
+        let mut rows = Self { reader, header: Vec::new(), record: ByteRecord::new(), cells: 0 };
         rows.advance()?;
         let text = |cell: &[u8]| String::from_utf8_lossy(cell.trim_ascii()).into_owned();
         rows.header = rows.record.iter().map(text).collect();
@@ -84,7 +86,10 @@ impl TableRows {
     pub(super) fn advance(&mut self) -> Result<bool, ReadStop> {
         self.reader.get_mut().since_row = 0;
         match self.reader.read_byte_record(&mut self.record) {
-            Ok(true) => Ok(true),
+            Ok(true) => {
+                self.cells = self.record.len();
+                Ok(true)
+            }
             Ok(false) => match self.reader.get_mut().window.fault.take() {
                 Some(fault) => Err(ReadError::new(self.place(), fault).into()),
                 None => Ok(false),
@@ -145,8 +150,9 @@ impl TableRows {
         self.reader.get_ref().window.passed().bytes
     }
 
-    /// Tells whether the last row has too few cells and no end.
-    pub(super) fn ends_inside_row(&self) -> bool {
-        self.record.len() < self.header.len() && self.reader.get_ref().last_byte != b'\n'
+    /// Tells whether the last row ends before a column, and without the end of a line. Some writers leave out cells that
+    /// would be empty.
+    pub(super) fn ends_inside_row(&self, needed: usize) -> bool {
+        self.cells <= needed && self.reader.get_ref().last_byte != b'\n'
     }
 }

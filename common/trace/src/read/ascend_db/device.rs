@@ -211,9 +211,14 @@ impl AscendReader<'_> {
             }
             args.some_text("group_name", self.strings.some(Some(group)));
             args.some_integer("relay", row.integer(9)).some_integer("retry", row.integer(10));
+            let name = self.strings.get(row.integer(0).unwrap_or(-1));
+            // A name that does not tell is that of another library: the table does.
+            let told = !name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"hcom_"));
             self.emit.send(Event {
                 phase: b'X',
-                name: plain(self.strings.get(row.integer(0).unwrap_or(-1))),
+                category: if told { Category::Collective } else { Category::Other },
+                device: Some(device).filter(|_| told),
+                name: plain(name),
                 pid: EventId::Number(pid),
                 tid: EventId::Number(tid),
                 start: Some(start),

@@ -84,7 +84,9 @@ pub(super) fn read(
     let result = table.map_or(Ok(()), |table| (table.read)(&mut rows, &mut emit));
     out.bytes = rows.bytes_read();
     result?;
-    if rows.ends_inside_row() {
+    let needed = table
+        .map_or(0, |table| table.columns.iter().filter_map(|names| rows.column(names)).max().unwrap_or(0));
+    if rows.ends_inside_row(needed) {
         let fault = ReadFault::Truncated("a row");
         return Err(ReadError::new(rows.place(), fault).into());
     }

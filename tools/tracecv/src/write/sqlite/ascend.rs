@@ -133,7 +133,9 @@ impl<'w> AscendWriter<'w> {
                 let insert = "INSERT INTO MEMCPY_INFO VALUES (?1,?2,?3)";
                 let operation = memcpy_operation(&event.name.decode());
                 self.database.connection.prepare_cached(insert)?.execute(params![id, size, operation])?;
-                self.take_compute(name, id, kind)
+                // What has a row among the computations counts as one, and only those have names.
+                self.losses.add("names of copies", 1);
+                Ok(())
             }
             _ => self.take_compute(name, id, kind),
         }
@@ -201,9 +203,14 @@ impl<'w> AscendWriter<'w> {
     }
 
     fn take_call(&mut self, event: &Event<'_>, (start, end): (i64, i64), kind: i64) -> anyhow::Result<()> {
-        let name = self.string(&event.name.decode());
+        let full_name = event.name.decode();
+        let (kind, name, thread) = match split_layer(&full_name) {
+            // The process of a timeline has the layer in its number.
+            Some((kind, name)) => (kind, name, global_thread_of(event, 10)),
+            None => (kind, &*full_name, global_thread(event)),
+        };
+        let name = self.string(name);
         let connection = event.correlation.unwrap_or(NOT_APPLICABLE);
-        let thread = global_thread(event);
         let insert = "INSERT INTO CANN_API VALUES (?1,?2,?3,?4,?5,?6)";
         let mut insert = self.database.connection.prepare_cached(insert)?;
         insert.execute(params![start, end, kind, thread, connection, name])?;
@@ -257,6 +264,10 @@ impl EventSink for AscendWriter<'_> {
         match (event.phase, event.category) {
             (b'X', category) if category.is_on_device() => self.take_task(event, span),
             (b'X', Category::Runtime) => self.take_call(event, span, 5000),
+            // The task queue of the framework.
+            (b'X', Category::Api) if matches!(event.cat.raw, b"enqueue" | b"dequeue") => {
+                self.take_operator(event, span, 50002)
+            }
             (b'X', Category::Api) => self.take_call(event, span, 20000),
             (b'X', Category::CpuOp) => self.take_operator(event, span, 50001),
             (b'X', Category::Python) => self.take_operator(event, span, 50003),
@@ -314,8 +325,27 @@ impl TraceWriter for AscendWriter<'_> {
 
 /// Process and thread as one number.
 fn global_thread(event: &Event<'_>) -> i64 {
+    global_thread_of(event, 0)
+}
+
+/// The same, of a process whose number has so many bits of something else at its end.
+fn global_thread_of(event: &Event<'_>, bits: u32) -> i64 {
     let [pid, tid] = [event.pid, event.tid].map(|id| id.as_number().unwrap_or(0));
-    pid << 32 | tid & NOT_APPLICABLE
+    (pid >> bits) << 32 | tid & NOT_APPLICABLE
+}
+
+/// The layer (`ENUM_API_TYPE`) that a timeline writes before the name of a call, and the name.
+fn split_layer(name: &str) -> Option<(i64, &str)> {
+    let (layer, call) = name.split_once('@')?;
+    let kind = match layer {
+        "AscendCL" => 20000,
+        "Model" => 15000,
+        "Node" => 10000,
+        "Communication" | "HCCL" => 5500,
+        "Runtime" => 5000,
+        _ => return None,
+    };
+    Some((kind, call))
 }
 
 /// The kind of a copy by its name, `Memcpy HtoD (Pageable -> Device)`.
