@@ -15,6 +15,7 @@ use crate::job::clocks::{ClockSamples, ClockSkew};
 use crate::job::lateness::Lateness;
 use crate::job::links::{LinkTimes, SlowLinks};
 use crate::job::verdict::{BlamedRank, SlowCause, Verdict, judge};
+use crate::part::call::CollectiveKind;
 use crate::part::{IdleCause, RankPart, StepTimes};
 use crate::report::{LEFT, RIGHT, Report};
 
@@ -55,7 +56,12 @@ fn analyze(read: &mut ReadJob) -> anyhow::Result<RanksResult> {
     let memory = read.memory;
     let mut lateness = Lateness::new(read.job.parts.len());
     let (mut clocks, mut links) = (ClockSamples::default(), LinkTimes::default());
+    let on_device = read.job.parts.iter().any(|part| part.on_device);
     read.job.each_call(memory, |family, call| {
+        // Processes leave a barrier of gloo one after the other, as the host has time for them.
+        if family.kind == CollectiveKind::Barrier && !on_device {
+            return;
+        }
         lateness.take(family, call);
         clocks.take(family, call);
         links.take(family, call);
