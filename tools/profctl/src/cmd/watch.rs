@@ -8,7 +8,8 @@ use common::exit::Exit;
 use common::record::profctl::ReplySummary;
 use common::rpc::message::{ProcessStatus, Request, StatusReply};
 
-use super::status::{format_headline, function_state_name, status_record};
+use super::status::{format_headline, status_record};
+use super::status_views::function_state_name;
 use crate::duration_text::format_duration;
 use crate::interrupt::Interrupted;
 use crate::reply::{RequestFailure, decode_reply};

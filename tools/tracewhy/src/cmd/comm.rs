@@ -166,10 +166,15 @@ fn traffic_records(traffic: &JobTraffic, job: &Job) -> (Vec<record::PairCost>, V
     (pairs, ranks)
 }
 
+/// So many pairs are shown; records have them all.
+const MOST_PAIRS: usize = 5;
+/// A bubble of less of the steps is not shown.
+const LEAST_BUBBLE: f64 = 0.01;
+
 fn describe_traffic(report: &mut Report, pairs: &[record::PairCost], ranks: &[record::RankWaits]) {
     if !pairs.is_empty() {
         let columns = [("from", RIGHT), ("to", RIGHT), ("count", RIGHT), ("size", RIGHT), ("GB/s", RIGHT)];
-        let rows = pairs.iter().map(|pair| {
+        let rows = pairs.iter().take(MOST_PAIRS).map(|pair| {
             vec![
                 pair.from.to_string(),
                 pair.to.to_string(),
@@ -178,13 +183,20 @@ fn describe_traffic(report: &mut Report, pairs: &[record::PairCost], ranks: &[re
                 pair.gbps.map_or_else(|| "-".to_owned(), |b| format!("{b:.2}")),
             ]
         });
-        report.add_table("transfers between pairs of ranks, the slowest first", &columns, rows.collect());
+        let title = match pairs.len() {
+            n if n > MOST_PAIRS => {
+                format!("transfers between pairs of ranks, the {MOST_PAIRS} slowest of {n}")
+            }
+            _ => "transfers between pairs of ranks, the slowest first".to_owned(),
+        };
+        report.add_table(title, &columns, rows.collect());
     }
     let unit = TimeUnit::for_largest(ranks.iter().map(|r| r.bubble_ns.max(r.dispatch_ns)).max().unwrap_or(0));
-    if ranks.iter().any(|r| r.bubble_ns > 0) {
+    let has_bubble = |r: &record::RankWaits| r.bubble_share.is_some_and(|share| share >= LEAST_BUBBLE);
+    if ranks.iter().any(has_bubble) {
         let rows = ranks
             .iter()
-            .filter(|r| r.bubble_ns > 0)
+            .filter(|r| has_bubble(r))
             .map(|r| vec![r.rank.to_string(), unit.format_time(r.bubble_ns), format_percent(r.bubble_share)]);
         let title = format!(
             "bubbles of the pipeline: waits for other stages while nothing is computed, in {}",

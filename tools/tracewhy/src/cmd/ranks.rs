@@ -15,7 +15,7 @@ use crate::job::clocks::{ClockSamples, ClockSkew};
 use crate::job::lateness::Lateness;
 use crate::job::links::{LinkTimes, SlowLinks, SlowTransfers};
 use crate::job::verdict::{BlamedRank, SlowCause, Verdict, judge};
-use crate::part::call::CallFamily;
+use crate::part::call::{CallFamily, CollectiveKind};
 use crate::part::kept::Arrival;
 use crate::part::{IdleCause, RankPart, StepTimes};
 use crate::report::{LEFT, RIGHT, Report};
@@ -48,7 +48,7 @@ impl RanksArgs {
     pub(crate) fn run(self, out: &mut Out, form: ReportForm) -> anyhow::Result<Exit> {
         let Some(mut read) = self.job.read_job(out)? else { return Ok(Exit::No) };
         let memory = read.memory;
-        let mut evidence = RanksEvidence::new(read.job.parts.len());
+        let mut evidence = RanksEvidence::new(&read.job);
         read.job.each_call(memory, |family, call| evidence.take(family, call))?;
         let job = &read.job;
         let result = evidence.judge(job);
@@ -61,16 +61,27 @@ pub(super) struct RanksEvidence {
     lateness: Lateness,
     clocks: ClockSamples,
     links: LinkTimes,
+    /// Work ran on devices.
+    on_device: bool,
 }
 
 impl RanksEvidence {
-    /// For so many ranks.
-    pub(super) fn new(ranks: usize) -> Self {
-        Self { lateness: Lateness::new(ranks), clocks: ClockSamples::default(), links: LinkTimes::default() }
+    /// Of a job whose ranks are all known.
+    pub(super) fn new(job: &Job) -> Self {
+        Self {
+            lateness: Lateness::new(job.parts.len()),
+            clocks: ClockSamples::default(),
+            links: LinkTimes::default(),
+            on_device: job.parts.iter().any(|part| part.on_device),
+        }
     }
 
     /// Takes one collective of the whole job.
     pub(super) fn take(&mut self, family: &CallFamily, call: &[Arrival]) {
+        // Processes leave a barrier of gloo one after the other, as the host has time for them.
+        if family.kind == CollectiveKind::Barrier && !self.on_device {
+            return;
+        }
         self.lateness.take(family, call);
         self.clocks.take(family, call);
         self.links.take(family, call);
