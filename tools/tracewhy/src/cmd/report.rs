@@ -83,8 +83,7 @@ impl ReportArgs {
             },
         };
         let memory = read.memory;
-        let (mut evidence, mut costs) =
-            (RanksEvidence::new(&read.job), CollectiveCosts::default());
+        let (mut evidence, mut costs) = (RanksEvidence::new(&read.job), CollectiveCosts::default());
         read.job.each_call(memory, |family, call| {
             evidence.take(family, call);
             costs.take(family, call);
