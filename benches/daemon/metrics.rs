@@ -76,7 +76,9 @@ fn send_metrics(daemon: &Daemon, span: Duration) -> anyhow::Result<(u64, u64)> {
         while start.elapsed() < span {
             // What is due by now, but no more than a little: a machine that is too slow must not go on for ever.
             let due = RATE * u64::try_from(start.elapsed().as_micros())? / 1_000_000 / SENDERS;
-            for metric in (sent..due.min(sent + 1000)).filter_map(|i| metrics.get(usize::try_from(i % 8).ok()?)) {
+            for metric in
+                (sent..due.min(sent + 1000)).filter_map(|i| metrics.get(usize::try_from(i % 8).ok()?))
+            {
                 // The queue of the socket is short (net.unix.max_dgram_qlen); processes try again, too.
                 while socket.send(metric, &to).is_err() {
                     full += 1;

@@ -109,7 +109,7 @@ mod tests {
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
         let naming = FileNaming::numbered(".jsonl");
         let closed = close_abandoned_files(dir.path(), &naming, Repair::CutLine).unwrap();
-        assert_eq!(closed, [dead.clone()]);
+        assert_eq!(closed, std::slice::from_ref(&dead));
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
         assert_eq!((fs::read_to_string(&dead).unwrap().as_str(), mode(&dead)), ("{}\n", 0o440));
         assert_eq!((mode(&living), mode(&other)), (0o640, 0o640));
