@@ -92,6 +92,8 @@ fn check_call(tool: &Command, words: &[String]) -> Result<(), String> {
             }
         } else if let Some(sub) = command.find_subcommand(word) {
             command = sub;
+        } else if let Some(sub) = tool.find_subcommand(word).filter(|_| takes_command(command)) {
+            command = sub;
         } else if !after_option
             && command.has_subcommands()
             && word.starts_with(|c: char| c.is_ascii_lowercase())
@@ -102,6 +104,11 @@ fn check_call(tool: &Command, words: &[String]) -> Result<(), String> {
         after_option = word.starts_with('-') && !word.contains('=');
     }
     Ok(())
+}
+
+/// Whether a command is followed by another one, which it runs: `profctl schedule gputrace`.
+fn takes_command(command: &Command) -> bool {
+    command.get_positionals().any(clap::Arg::is_trailing_var_arg_set)
 }
 
 /// Splits a line of shell into words and operators. Quotes are removed, nothing is expanded.

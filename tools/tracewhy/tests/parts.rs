@@ -40,7 +40,7 @@ fn write_part(part: &Path, traces: &[PathBuf]) {
     let head = ["part".into(), "-o".into(), part.as_os_str().to_owned()];
     let run = run(head.into_iter().chain(traces.iter().map(OsString::from)));
     assert_eq!((run.exit, run.errors), (Exit::Ok, 0), "{}", run.stdout);
-    assert!(run.stdout.contains(&format!("what is kept of {} ranks", traces.len())), "{}", run.stdout);
+    assert!(run.stdout.contains(&format!(": {} ranks of ", traces.len())), "{}", run.stdout);
 }
 
 #[test]

@@ -122,5 +122,6 @@ fn describe_monitoring(hosts: &[HostLook], metrics: Option<u64>, elapsed: Durati
     let all = processes().count();
     let metrics = metrics.map(|n| format!(", {n} metrics since the last look")).unwrap_or_default();
     let elapsed = format_duration(Duration::from_secs(elapsed.as_secs()));
-    format!("{monitored} of {all} processes are monitored after {elapsed}{metrics}")
+    let processes = if all == 1 { "process" } else { "processes" };
+    format!("{monitored} of {all} {processes} monitored after {elapsed}{metrics}")
 }

@@ -131,7 +131,7 @@ impl DatagramHandler {
         };
         let (pid, uid) = (sender.pid, sender.uid);
         let id = SenderId { uid, account: self.state.accounts().account_of(uid), host_pid: pid };
-        if !self.users.contains(uid, sender.gid) {
+        if !self.users.contains(uid, sender.gid) && !self.is_in_served_group(pid, uid) {
             counters.ipc_foreign_uid.increment();
             self.note_rejection(id, RejectionCause::User);
             let reason = format!("rejected pid {pid}: user {uid} is not allowed (--allow-uid {uid})");
@@ -146,6 +146,20 @@ impl DatagramHandler {
             return None;
         }
         Some(id)
+    }
+
+    /// Returns whether a sender has a served group besides that of its credentials: by the host's group file, or, since other
+    /// sources may know more groups, by what the process has.
+    fn is_in_served_group(&self, pid: i32, uid: u32) -> bool {
+        if !self.users.may_contain(uid) || pid <= 0 {
+            return false;
+        }
+        let of_user = self.state.accounts().groups_of(uid);
+        self.users.contains_group(of_user.into_iter()) || {
+            // Should the pid be another process's by now, it counts only if it is the same user's.
+            let of_process = self.state.procfs.read_groups(pid).ok().filter(|(owner, _)| *owner == Some(uid));
+            of_process.is_some_and(|(_, groups)| self.users.contains_group(groups.into_iter()))
+        }
     }
 
     fn decode_message(

@@ -87,6 +87,7 @@ pub(crate) struct DaemonFlags {
 
     /// Also serve processes of this group, by name or number; may be repeated
     ///
+    /// Their own group, one of their supplementary groups, or one that their user is a member of by the host's group file.
     /// With --ipc-mode the first one is the group of the socket files.
     #[arg(long, value_name = "GROUP")]
     pub(crate) allow_gid: Vec<String>,

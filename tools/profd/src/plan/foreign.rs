@@ -27,10 +27,14 @@ const FUNCTIONS: &[&str] = &[
     "use-ods",
     "use-otel",
     "use-otel-for-kernel-monitor",
-    "use-otlp",
-    "use-prometheus",
     "use-scuba",
-    "use-tensorboard",
+];
+
+/// Functions that other options switch on, which say more: dynolog's serves everybody in plain text, for example.
+const EQUIVALENTS: &[(&str, &str)] = &[
+    ("use-otlp", "--otlp-endpoint URL"),
+    ("use-prometheus", "--http-listen 127.0.0.1:8080 --dynolog-names"),
+    ("use-tensorboard", "--metric-log-dir DIR --metric-format tensorboard"),
 ];
 
 const SWITCHES: &[&str] = &[
@@ -115,6 +119,9 @@ const VALUES: &[&str] = &[
 
 /// Returns what an option is, by its name with hyphens. An option of `profd` of the same name goes first.
 pub(super) fn find(name: &str) -> Option<ForeignKind> {
+    if EQUIVALENTS.iter().any(|(function, _)| *function == name) {
+        return Some(ForeignKind::Switch);
+    }
     let rows =
         [(FUNCTIONS, ForeignKind::Function), (SWITCHES, ForeignKind::Switch), (VALUES, ForeignKind::Value)];
     rows.iter().find(|(names, _)| names.contains(&name)).map(|(_, kind)| *kind)
@@ -127,7 +134,12 @@ pub(crate) fn explain_foreign_flag(flag: &str) -> String {
         Some(ForeignKind::Function) if value == "true" => {
             format!("--{name}: profd does not have this function, and runs without it")
         }
-        Some(_) => format!("--{name} has no effect here and is ignored"),
+        Some(_) => match EQUIVALENTS.iter().find(|(function, _)| *function == name) {
+            Some((_, options)) if value == "true" => {
+                format!("--{name} has no effect here and is ignored: {options} does it")
+            }
+            _ => format!("--{name} has no effect here and is ignored"),
+        },
         // Of a flag file: gflags ignores it there without a word.
         None => format!("--{name} is unknown and is ignored"),
     }
@@ -142,6 +154,9 @@ mod tests {
         let missing = explain_foreign_flag("enable-gpu-monitor=true");
         assert_eq!(missing, "--enable-gpu-monitor: profd does not have this function, and runs without it");
         assert!(explain_foreign_flag("enable-gpu-monitor=false").contains("no effect here"));
+        let other = explain_foreign_flag("use-otlp=true");
+        assert_eq!(other, "--use-otlp has no effect here and is ignored: --otlp-endpoint URL does it");
+        assert!(!explain_foreign_flag("use-otlp=false").contains("endpoint"));
         assert!(explain_foreign_flag("minloglevel=true").contains("no effect here"));
         assert!(explain_foreign_flag("unheard-of=true").contains("unknown"));
     }

@@ -40,6 +40,11 @@ impl AllowedUsers {
         self.contains_user(uid) || self.groups.contains(&gid)
     }
 
+    /// Returns whether one of these groups is served, whoever is in it.
+    pub(crate) fn contains_group(&self, mut gids: impl Iterator<Item = u32>) -> bool {
+        !self.groups.is_empty() && gids.any(|gid| self.groups.contains(&gid))
+    }
+
     /// Returns whether processes of a user are served, some of them at least: those of an allowed group.
     pub(crate) fn may_contain(&self, uid: u32) -> bool {
         self.contains_user(uid) || !self.groups.is_empty()

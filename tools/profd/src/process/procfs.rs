@@ -39,6 +39,8 @@ struct ProcStatus {
     parent: i32,
     /// The real user id.
     uid: Option<u32>,
+    /// The supplementary group ids.
+    groups: Vec<u32>,
     /// Whether it has memory of its own; a kernel thread has none.
     has_memory: bool,
     /// In the daemon's namespace first, in its own last.
@@ -185,6 +187,14 @@ impl Procfs {
         read.entry(pid).or_insert_with(|| self.read_status(pid).ok()).as_ref()
     }
 
+    /// Returns the real user of a process and its supplementary groups (proc_pid_status(5), `Uid` and `Groups`).
+    ///
+    /// # Errors
+    /// There is no such process, or it is hidden.
+    pub(crate) fn read_groups(&self, host_pid: i32) -> io::Result<(Option<u32>, Vec<u32>)> {
+        self.read_status(host_pid).map(|status| (status.uid, status.groups))
+    }
+
     fn read_status(&self, host_pid: i32) -> io::Result<ProcStatus> {
         let text = fs::read(self.root.join(host_pid.to_string()).join("status"))?;
         let status = parse_status(&String::from_utf8_lossy(&text));
@@ -201,6 +211,8 @@ fn parse_status(text: &str) -> ProcStatus {
             status.parent = parent.trim().parse().unwrap_or(0);
         } else if let Some(uids) = line.strip_prefix("Uid:") {
             status.uid = uids.split_whitespace().next().and_then(|uid| uid.parse().ok());
+        } else if let Some(groups) = line.strip_prefix("Groups:") {
+            status.groups = groups.split_whitespace().filter_map(|gid| gid.parse().ok()).collect();
         } else if line.starts_with("VmSize:") {
             status.has_memory = true;
         } else if let Some(pids) = line.strip_prefix("NSpid:") {

@@ -70,6 +70,22 @@ fn processes_of_an_allowed_group_are_served() {
     assert!(member.run_command("poll").starts_with(CONFIG));
 }
 
+/// `usermod -aG training alice` does not change the primary group of what she runs.
+#[test]
+fn processes_with_an_allowed_group_among_others_are_served() {
+    if !testkit::require_root() || testkit::require("setpriv").is_none() {
+        return;
+    }
+    let daemon = TestDaemon::start_as(4242, &["--allow-gid=4711"]);
+    let mut member = Worker::start_in_groups(&daemon.name, STRANGER, "4710,4711");
+    assert_eq!(member.run_command("poll"), "");
+    let reply = daemon.request(&[member.pid()]);
+    assert_eq!(reply["detail"]["triggered"][0]["uid"], STRANGER, "{reply}");
+    let mut other = Worker::start_in_groups(&daemon.name, STRANGER, "4712");
+    other.send_command("poll");
+    daemon.wait_for_counter("ipc.rejected.uid", 1);
+}
+
 #[test]
 fn one_user_cannot_take_the_places_of_the_others() {
     if !testkit::require_root() || testkit::require("setpriv").is_none() {

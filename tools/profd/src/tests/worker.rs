@@ -32,6 +32,14 @@ impl Worker {
         Self::spawn(command, format!("@{name}").as_ref())
     }
 
+    /// The same with supplementary groups, as a list with commas.
+    pub(super) fn start_in_groups(name: &str, uid: u32, groups: &str) -> Self {
+        let mut command = Command::new("setpriv");
+        command.arg(format!("--reuid={uid}")).arg(format!("--regid={uid}")).arg(format!("--groups={groups}"));
+        command.arg(std::env::current_exe().unwrap());
+        Self::spawn(command, format!("@{name}").as_ref())
+    }
+
     /// Starts a worker of another user that is pid 1 of a namespace of his own. `None` if such a user cannot create one.
     pub(super) fn start_in_namespace(name: &str, uid: u32) -> Option<Self> {
         let options = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"];

@@ -252,7 +252,10 @@ fn describe(records: &CriticalRecords) -> Report {
         .iter()
         .map(|(cause, time)| vec![unit.format_time(*time), share(*time), cause.replace('_', " ")]);
     report.add_table(
-        format!("the path of a step, mean of {} steps, in {}", verdict.steps, unit.name),
+        match verdict.steps {
+            1 => format!("the path of the step, in {}", unit.name),
+            n => format!("the path of a step, mean of {n} steps, in {}", unit.name),
+        },
         &[("time", RIGHT), ("%", RIGHT), ("cause", LEFT)],
         rows.collect(),
     );

@@ -78,10 +78,9 @@ impl PartArgs {
             }
             _ => {
                 let ranks = format_count(totals.files);
-                let report = Report::new(format!(
-                    "{path} has what is kept of {ranks} ranks, of {} events",
-                    format_count(totals.events)
-                ));
+                let noun = if totals.files == 1 { "rank" } else { "ranks" };
+                let report =
+                    Report::new(format!("{path}: {ranks} {noun} of {} events", format_count(totals.events)));
                 match form {
                     ReportForm::Md => report.write_markdown(out.text())?,
                     _ => report.write_text(out.text())?,
