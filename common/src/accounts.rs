@@ -80,7 +80,7 @@ impl AccountTable {
 
     /// The name of a group id.
     #[must_use]
-    pub fn group_name(&self, gid: u32) -> Option<&str> {
+    fn group_name(&self, gid: u32) -> Option<&str> {
         self.groups.get(&gid).map(String::as_str)
     }
 

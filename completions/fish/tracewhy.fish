@@ -183,7 +183,7 @@ complete -c tracewhy -n "__fish_tracewhy_using_subcommand critical" -s q -l quie
 complete -c tracewhy -n "__fish_tracewhy_using_subcommand critical" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c tracewhy -n "__fish_tracewhy_using_subcommand critical" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tracewhy -n "__fish_tracewhy_using_subcommand flops" -l peak -d 'Read what devices can do from FILE (TOML), before what is known' -r -F
-complete -c tracewhy -n "__fish_tracewhy_using_subcommand flops" -l device -d 'The device that the job ran on, where the trace does not name it, or names it wrongly' -r
+complete -c tracewhy -n "__fish_tracewhy_using_subcommand flops" -l device-name -d 'The device that the job ran on, where the trace does not name it, or names it wrongly' -r
 complete -c tracewhy -n "__fish_tracewhy_using_subcommand flops" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
 complete -c tracewhy -n "__fish_tracewhy_using_subcommand flops" -l class -d 'Count device work whose name matches REGEX as CLASS: communication, copy, compute or ignore' -r
 complete -c tracewhy -n "__fish_tracewhy_using_subcommand flops" -l max-memory -d 'Memory that the analysis may use, such as 512MiB or 4GiB; default 1GiB' -r

@@ -1,6 +1,6 @@
 //! Texts of traces in Markdown (GitHub Flavored Markdown 0.29): neither markup nor HTML, links nor mentions of people.
 
-use crate::table::cut_to_width;
+use crate::shorten::cut_to_width;
 
 /// A text in a cell of a table has so many characters.
 const MOST_CELL: usize = 120;

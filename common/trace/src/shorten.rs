@@ -2,6 +2,14 @@
 
 use std::collections::HashMap;
 
+/// Text cut to a width, with an ellipsis where it was cut.
+pub fn cut_to_width(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
 /// Names shortened to a width in characters, in the same order. Equal names stay equal, and different names stay
 /// different: they are cut where they do not differ, and numbered where there is no such place.
 pub fn shorten_names(names: &[String], width: usize) -> Vec<String> {

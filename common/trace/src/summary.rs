@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use common::text::safe;
 
 use crate::markdown::escape_sentence;
-use crate::table::{Align, Table, cut_to_width};
+use crate::shorten::cut_to_width;
+use crate::table::{Align, Table};
 
 /// So many rows of a table are shown; records have them all.
 const MOST_ROWS: usize = 20;

@@ -101,17 +101,10 @@ pub fn output_width() -> usize {
     set.or_else(terminal).unwrap_or(USUAL)
 }
 
-/// Text cut to a width, with an ellipsis where it was cut.
-pub fn cut_to_width(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shorten::cut_to_width;
 
     #[test]
     fn numbers_stand_on_the_right() {

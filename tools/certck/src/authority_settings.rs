@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, ensure};
+use clap::ValueEnum;
 use common::error::HintExt;
 use common::policy::shell_quote;
 use serde::Deserialize;
@@ -10,7 +11,9 @@ use serde::Deserialize;
 use crate::authority::KeyAlgorithm;
 use crate::files;
 use crate::leaf::{StatusUrls, parse_url};
-use crate::mint_plan::{MOST_LEAF, check_days, parse_value};
+
+/// The longest validity of a certificate or CRL, in days.
+pub(crate) const MOST_LEAF: u16 = 3650;
 
 /// The file's name.
 pub(crate) const FILE: &str = "authority.toml";
@@ -115,6 +118,17 @@ fn check_urls(what: &str, urls: Vec<String>) -> anyhow::Result<Vec<String>> {
     let urls =
         urls.into_iter().map(|url| parse_url(&url).map_err(|e| anyhow::anyhow!("{what}: {url:?}: {e}")));
     urls.collect()
+}
+
+/// Checks a number of days.
+pub(crate) fn check_days(what: &str, days: u16, most: u16) -> anyhow::Result<()> {
+    ensure!((1..=most).contains(&days), "{what}: {days} is not between 1 and {most}");
+    Ok(())
+}
+
+/// Parses a value as the option of the same name does.
+pub(crate) fn parse_value<T: ValueEnum>(what: &str, text: Option<&str>) -> anyhow::Result<Option<T>> {
+    text.map(|text| T::from_str(text, false).map_err(|e| anyhow::anyhow!("{what}: {e}"))).transpose()
 }
 
 #[cfg(test)]

@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use clap::ValueEnum;
 use common::error::HintExt;
 use common::pki::{PassphraseArgs, Profile};
 use serde::Deserialize;
 
 use crate::authority::KeyAlgorithm;
-use crate::authority_settings::AuthoritySettings;
+use crate::authority_settings::{AuthoritySettings, MOST_LEAF, check_days, parse_value};
 use crate::files;
 use crate::leaf::{LeafHost, StatusUrls, parse_common_name, parse_url};
 use crate::new_passphrase::is_passphrase_given;
@@ -55,8 +54,7 @@ pub(crate) struct MintOptions {
     pub(crate) passphrase: PassphraseArgs,
 }
 
-/// The longest validity of a certificate or CRL, in days.
-pub(crate) const MOST_LEAF: u16 = 3650;
+/// The longest validity of a root, in days.
 const MOST_CA: u16 = 9125;
 
 /// What `certck mint` makes.
@@ -156,17 +154,6 @@ impl MintOptions {
         };
         Ok(MintPlan { hosts, days, ca_days, crl_days, algo, name, addresses, settings })
     }
-}
-
-/// Checks a number of days.
-pub(crate) fn check_days(what: &str, days: u16, most: u16) -> anyhow::Result<()> {
-    ensure!((1..=most).contains(&days), "{what}: {days} is not between 1 and {most}");
-    Ok(())
-}
-
-/// Parses a value as the option of the same name does.
-pub(crate) fn parse_value<T: ValueEnum>(what: &str, text: Option<&str>) -> anyhow::Result<Option<T>> {
-    text.map(|text| T::from_str(text, false).map_err(|e| anyhow::anyhow!("{what}: {e}"))).transpose()
 }
 
 fn choose_urls(what: &str, options: &[String], file: &[String]) -> anyhow::Result<Vec<String>> {

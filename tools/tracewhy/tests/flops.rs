@@ -139,7 +139,7 @@ fn users_know_other_devices() {
         (&records.of("tracewhy.flops")[0]["mfu"], &records.of("tracewhy.flops")[0]["peak_known"]),
         (&Value::Null, &json!(true))
     );
-    let named = run(&["--format", "json", "flops", "--device", "H100 PCIe"], &path);
+    let named = run(&["--format", "json", "flops", "--device-name", "H100 PCIe"], &path);
     assert!(named.of("tracewhy.flops")[0]["mfu"].is_number());
     for (bad, reason) in [
         ("[[device]]\nname = \"x\"\nbf17 = 1\n", "line 3"),

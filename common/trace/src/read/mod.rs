@@ -372,7 +372,7 @@ fn describe_unrecognized(head: &[u8]) -> String {
     }
     let binary = head.iter().take(64).any(|b| matches!(b, 0..=8 | 14..=31));
     let what = if binary { "it is binary" } else { "it begins with neither `{` nor `[`" };
-    format!("is not a trace: {what} (readable: {})", format_names().join(", "))
+    format!("is not a trace: {what} (`traceq info --help` lists the formats that are read)")
 }
 
 /// The first columns of a table in CSV, as Ascend's exporters write many beside the trace.
@@ -386,15 +386,6 @@ fn find_columns(head: &[u8]) -> Option<String> {
     }
     let more = if columns.len() > SHOWN { ", …" } else { "" };
     Some(columns.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ") + more)
-}
-
-/// The names of the formats that are read.
-pub fn format_names() -> Vec<&'static str> {
-    let read =
-        |format: &&TraceFormat| !matches!(format.reader, FormatReader::Refused(_) | FormatReader::Sums(_));
-    let refuses =
-        |format: &&TraceFormat| !format.name.contains("analysis") && !format.name.contains("nvprof");
-    FORMATS.iter().filter(read).filter(refuses).map(|format| format.name).collect()
 }
 
 /// Reads any bytes as events with the strict scanner and the one that repairs: what the first takes, the second takes

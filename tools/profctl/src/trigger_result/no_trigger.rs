@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use common::rpc::message::{CommandStatus, FunctionState, JobCount, StatusReply};
+use common::rpc::message::{CommandStatus, FunctionState, JobCount, OnDemandDetail, StatusReply};
 
 use super::{MAX_LISTED, TriggerResult, format_pids, format_process_count};
 use crate::duration_text::format_duration;
@@ -116,6 +116,15 @@ impl TriggerResult {
 
     fn explain_no_match(&self, filter: &ProcessFilter) -> RequestFailure {
         let Some(detail) = &self.detail else { return explain_no_match_without_detail(filter) };
+        let mut failure = self.explain_no_match_with(detail, filter);
+        if let Some(ms) = detail.started_ms.filter(|_| detail.registered > 0) {
+            let age = format_duration(Duration::from_millis(ms));
+            failure.hints.push(format!("the daemon started {age} ago: processes register again within 5 s"));
+        }
+        failure
+    }
+
+    fn explain_no_match_with(&self, detail: &OnDemandDetail, filter: &ProcessFilter) -> RequestFailure {
         if let Some(pid) = detail.ambiguous_pids.first() {
             let reason = detail.reason.clone().unwrap_or_else(|| format!("pid {pid} is ambiguous"));
             let mut failure = RequestFailure::from_decline(reason);
@@ -123,8 +132,8 @@ impl TriggerResult {
             return failure;
         }
         let age = detail.started_ms.map(Duration::from_millis);
-        if let Some(age) = age.filter(|_| detail.rejected.is_empty()) {
-            return explain_new_daemon(age, detail.registered);
+        if let Some(age) = age.filter(|_| detail.registered == 0 && detail.rejected.is_empty()) {
+            return explain_new_daemon(age);
         }
         if detail.registered == 0 {
             let mut failure = RequestFailure::from_decline(match detail.rejected.first() {
@@ -215,14 +224,11 @@ impl TriggerResult {
 }
 
 /// Explains that a daemon has just started, so that processes may not have registered again.
-fn explain_new_daemon(age: Duration, registered: u64) -> RequestFailure {
-    let registered = match registered {
-        0 => "no process is registered yet".to_owned(),
-        n => format!("no process matches among the {} registered so far", n),
-    };
+fn explain_new_daemon(age: Duration) -> RequestFailure {
     let age = format_duration(age);
-    let mut failure =
-        RequestFailure::from_decline(format!("the daemon has started {age} ago, and {registered}"));
+    let mut failure = RequestFailure::from_decline(format!(
+        "the daemon started {age} ago, and no process is registered yet"
+    ));
     failure
         .hints
         .push("processes register again within 5 s after a start of the daemon: try again then".to_owned());

@@ -196,7 +196,7 @@ fn a_daemon_that_does_not_know_selections_has_selected_nothing() {
 #[test]
 fn a_daemon_that_has_just_started_says_so() {
     let text = reason(&with_detail(r#""registered":0,"jobs":[],"started_ms":2000"#), 0, &[0]);
-    assert_eq!(text, "the daemon has started 2 s ago, and no process is registered yet");
+    assert_eq!(text, "the daemon started 2 s ago, and no process is registered yet");
     let text = reason(&with_detail(r#""registered":0,"jobs":[]"#), 0, &[0]);
     assert_eq!(text, "no process is registered with the daemon");
 }

@@ -10,6 +10,7 @@ use common::duration::parse_duration;
 use common::pki::MinVersion;
 use common::size::parse_size;
 
+use super::limits::parse_positive;
 use super::metrics::MetricFlags;
 use crate::log::LogFormat;
 
@@ -274,10 +275,6 @@ fn parse_socket_mode(text: &str) -> Result<u32, String> {
         Ok(mode @ (0o600 | 0o660 | 0o666)) => Ok(mode),
         _ => Err("expected 0600, 0660 or 0666".to_owned()),
     }
-}
-
-pub(super) fn parse_positive(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "expected a whole number of at least 1".to_owned())
 }
 
 #[cfg(test)]

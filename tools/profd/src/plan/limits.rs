@@ -66,6 +66,11 @@ pub(crate) struct RequestLimits {
     pub(crate) max_bytes: usize,
 }
 
+/// Parses a limit that 0 would make useless.
+pub(super) fn parse_positive(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "expected a whole number of at least 1".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use common::duration::parse_duration;
 use common::error::HintExt;
 use common::size::parse_size;
 
-use super::flags::parse_positive;
+use super::limits::parse_positive;
 
 /// Minimum size of a file in bytes.
 const MIN_FILE_BYTES: u64 = 4096;

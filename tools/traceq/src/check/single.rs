@@ -16,7 +16,7 @@ use crate::analysis::sum::Sums;
 use trace::model::Dialect;
 use trace::read::ReadOutcome;
 use trace::report::format_count;
-use trace::table::cut_to_width;
+use trace::shorten::cut_to_width;
 use trace::units::{format_duration, format_percent};
 
 /// The findings about a trace.

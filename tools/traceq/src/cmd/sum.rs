@@ -23,8 +23,9 @@ use job::JobTimes;
 use markdown::MarkdownSums;
 use trace::inputs::Inputs;
 use trace::report::format_count;
+use trace::shorten::cut_to_width;
 use trace::split::Split;
-use trace::table::{Align, Table, cut_to_width};
+use trace::table::{Align, Table};
 use trace::units::{TimeUnit, format_duration, format_percent, format_wall_clock};
 
 /// Sum up where the time went: compute, exposed communication, overlap, copies, idle

@@ -14,8 +14,9 @@ use crate::analysis::rank::{By, Entry, Order, Ranked, Ranking};
 use crate::analysis::scopes::Scope;
 use trace::inputs::Inputs;
 use trace::report::format_count;
+use trace::shorten::cut_to_width;
 use trace::summary::{RIGHT, Report};
-use trace::table::{Align, Table, cut_to_width, output_width};
+use trace::table::{Align, Table, output_width};
 use trace::units::{TimeUnit, format_duration, format_percent};
 
 /// List the kernels and operators that take the most time

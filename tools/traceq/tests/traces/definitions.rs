@@ -43,7 +43,8 @@ fn shared_traces_add_up_by_definition() {
 /// Whether a file may be a trace in Chrome's format, by its name; the others are compared in `tests/formats.rs`.
 fn is_json(path: &Path) -> bool {
     let name = path.to_string_lossy();
-    !name.contains("speedscope") && (name.ends_with(".json") || name.ends_with(".json.gz"))
+    let other = name.contains("speedscope") || name.ends_with("communication.json");
+    !other && (name.ends_with(".json") || name.ends_with(".json.gz"))
 }
 
 /// Compares all files; panics with all differences, and returns how many files were traces.

@@ -23,7 +23,7 @@ use crate::report::{LEFT, RIGHT, Report};
 #[derive(Args, Debug)]
 #[command(arg = super::report_form_arg(), after_long_help = "Examples:\n  \
     tracewhy flops rank0.json.gz\n  \
-    tracewhy flops --device 'H100 PCIe' rank*.json.gz\n  \
+    tracewhy flops --device-name 'H100 PCIe' rank*.json.gz\n  \
     tracewhy --format json flops --peak peaks.toml rank0.json.gz")]
 pub(crate) struct FlopsArgs {
     /// Read what devices can do from FILE (TOML), before what is known
@@ -34,7 +34,7 @@ pub(crate) struct FlopsArgs {
     peak: Option<PathBuf>,
     /// The device that the job ran on, where the trace does not name it, or names it wrongly
     #[arg(long, value_name = "NAME")]
-    device: Option<String>,
+    device_name: Option<String>,
     #[command(flatten)]
     job: JobArgs,
 }
@@ -61,7 +61,7 @@ impl FlopsArgs {
                 .device
                 .and_then(|index| rank.meta.devices.get(&index))
                 .or_else(|| rank.meta.devices.values().next());
-            let device = self.device.clone().or_else(|| named.filter(|name| !name.is_empty()).cloned());
+            let device = self.device_name.clone().or_else(|| named.filter(|name| !name.is_empty()).cloned());
             ranks.push(RankResult { path: rank.path, rank: rank.rank, device, flops });
             Ok(())
         })?;
@@ -241,7 +241,7 @@ fn describe(ranks: &[record::RankFlops], operators: &[record::OperatorFlops]) ->
     report.add_table(format!("operators, in {}", unit.name), &columns, rows.collect());
     if ranks.iter().any(|rank| !rank.peak_known) {
         report.add_note(
-            "for MFU, say what the device can do with --peak FILE, or which it is with --device NAME",
+            "for MFU, say what the device can do with --peak FILE, or which it is with --device-name NAME",
         );
     }
     report

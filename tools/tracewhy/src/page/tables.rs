@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use common::finding::{Finding, Severity};
 use serde::Serialize;
-use trace::table::cut_to_width;
+use trace::shorten::cut_to_width;
 
 use crate::job::program::PathTree;
 
