@@ -35,7 +35,7 @@ impl Report {
         Self { headline, tables: Vec::new(), notes: Vec::new() }
     }
 
-    /// Adds a table under a line that says what it shows. The first [`MOST_ROWS`] of `rows` are shown.
+    /// Adds a table under a line that says what it shows. The first `MOST_ROWS` of `rows` are shown.
     pub fn add_table(
         &mut self,
         title: impl Into<String>,
