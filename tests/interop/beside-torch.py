@@ -51,7 +51,9 @@ try:
         if jobs() == {0, 17}:
             break
     assert jobs() == {0, 17}, jobs()
+    # A process that reports says what both of its functions do.
     ours.send_status(Function.TRACE, State.IDLE, current_step=5)
+    ours.send_status(Function.MONITOR, State.IDLE)
 
     # What is for PyTorch reaches PyTorch, which writes a trace.
     ask("gputrace", "--iterations", "3", "--log-file", f"{directory}/torch.json")

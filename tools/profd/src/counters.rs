@@ -205,6 +205,7 @@ counters! {
     http_refused "http.refused"
     http_timeout "http.timeout"
     http_closed_pending "http.closed.pending"
+    http_closed_waiting "http.closed.waiting"
     audit_lines "audit.lines"
     audit_errors "audit.write_errors"
     audit_rejected "audit.rejected_requests"

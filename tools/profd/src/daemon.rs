@@ -288,7 +288,7 @@ pub(crate) fn without_reserve(drain: Duration) -> Duration {
 fn note_missing_sockets(state: &DaemonState, sockets: &BoundSockets) {
     let reasons: Vec<String> = sockets.missing.iter().map(|m| format!("{}: {}", m.name, m.reason)).collect();
     for missing in &sockets.missing {
-        let reason = format_args!("not available, the daemon goes on without it: {}", missing.reason);
+        let reason = format!("not available, the daemon goes on without it: {}", missing.reason);
         state.log.warning(&missing.name, reason);
     }
     let _ = state.missing_sockets.set(reasons);
@@ -309,7 +309,7 @@ fn start_handover(
         Ok(handover) => Arc::new(handover),
         Err(e) if *is_given => return Err(e.context(format!("--state-dir {}", dir.display()))),
         Err(e) => {
-            let reason = format_args!("not used, a restart loses configs that are not fetched: {e:#}");
+            let reason = format!("not used, a restart loses configs that are not fetched: {e:#}");
             state.log.warning(dir.display(), reason);
             return Ok(None);
         }

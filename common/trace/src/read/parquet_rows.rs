@@ -4,15 +4,21 @@
 //! arguments, members and rows without a category mean what they meant in the trace. A row group has rows of consecutive
 //! events, sorted by step and start; here they come in the order of the trace again.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Once;
 
+use parquet::basic::Type;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, DataType};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
+use parquet::schema::types::SchemaDescriptor;
 
 use super::emit::{plain, refused};
 use super::error::{ReadFault, ReadStop};
@@ -40,7 +46,7 @@ pub(super) fn read(
 ) -> Result<(), ReadStop> {
     let file = File::open(path).map_err(|e| damaged(&e))?;
     let bytes = file.metadata().map_or(0, |meta| meta.len());
-    let reader = SerializedFileReader::new(file).map_err(|e| damaged(&e))?;
+    let reader = guard(|| SerializedFileReader::new(file)).map_err(|e| damaged(&e))?;
     let columns: Vec<String> = reader
         .metadata()
         .file_metadata()
@@ -56,10 +62,19 @@ pub(super) fn read(
             "is not a trace: it is a Parquet file without the column {missing} of a data set's table `events` ({table}, …)"
         )));
     }
+    check_types(reader.metadata().file_metadata().schema_descr())?;
     check_groups(reader.metadata().row_groups(), &columns)?;
     let about = read_ranks(path)?;
-    let rows =
-        EventRows { reader, columns, group: 0, text: about.into_bytes(), given: 0, events: 0, ended: false };
+    let rows = EventRows {
+        reader,
+        columns,
+        group: 0,
+        current: None,
+        text: about.into_bytes(),
+        given: 0,
+        events: 0,
+        ended: false,
+    };
     let window = InputWindow::new(Box::new(rows), options.block.unwrap_or(super::window::BLOCK).max(64));
     let result = chrome::read_document(window, options, sink, out);
     out.bytes = bytes;
@@ -72,8 +87,51 @@ pub(super) fn read(
     })
 }
 
+/// Calls the library, which takes what a file says for true: where the file contradicts itself, it may panic. That is an
+/// error as any other, and nothing is written about it.
+fn guard<T>(call: impl FnOnce() -> parquet::errors::Result<T>) -> parquet::errors::Result<T> {
+    thread_local!(static GUARDED: Cell<bool> = const { Cell::new(false) });
+    static SILENCE: Once = Once::new();
+    SILENCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !GUARDED.get() {
+                before(info);
+            }
+        }));
+    });
+    GUARDED.set(true);
+    let result = catch_unwind(AssertUnwindSafe(call));
+    GUARDED.set(false);
+    result.unwrap_or_else(|_| Err(ParquetError::General("it contradicts itself".to_owned())))
+}
+
+/// Refuses columns of other types than those of a data set: what they hold would be missing.
+fn check_types(schema: &SchemaDescriptor) -> Result<(), ReadStop> {
+    for column in schema.columns() {
+        let wanted = match column.name() {
+            "start_ns" | "dur_ns" | "index" | "rank" | "correlation" | "external_id" | "device"
+            | "stream" => Type::INT64,
+            "ph" | "cat" | "name" | "pid" | "tid" | "id" | "category" | "args" | "other" => Type::BYTE_ARRAY,
+            _ => continue,
+        };
+        if column.physical_type() != wanted || column.max_rep_level() > 0 || column.max_def_level() > 1 {
+            return Err(refused(format!(
+                "is a Parquet file whose column {} is of another type than in a data set's table `events`",
+                column.name()
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn damaged(e: &dyn std::fmt::Display) -> ReadStop {
     let text = e.to_string();
+    if text.contains("Disabled feature") {
+        return refused(
+            "is a Parquet file that is compressed with something else than snappy, which is not read",
+        );
+    }
     let reason = text.lines().next().unwrap_or_default().trim_start_matches("Parquet error: ");
     super::emit::damaged_at(0, format!("the Parquet file is damaged: {reason}"))
 }
@@ -86,7 +144,13 @@ fn check_groups(groups: &[RowGroupMetaData], columns: &[String]) -> Result<(), R
         if group.num_rows() > MOST_ROWS || group.total_byte_size() > MOST_BYTES {
             return Err(refused("is a Parquet file with row groups of more than 4 Mi rows or 2 GiB"));
         }
-        let statistics = rank.and_then(|i| group.columns().get(i)).and_then(|column| column.statistics());
+        let column = rank.and_then(|i| group.columns().get(i));
+        let statistics = column.and_then(|column| column.statistics());
+        if column.is_some() && statistics.is_none() && group.num_rows() > 0 {
+            return Err(refused(
+                "is a Parquet file whose column rank has no statistics: it may hold several traces",
+            ));
+        }
         if let Some(Statistics::Int64(of_group)) = statistics {
             for found in [of_group.min_opt(), of_group.max_opt()].into_iter().flatten() {
                 let (least, most) = ranks.unwrap_or((*found, *found));
@@ -113,12 +177,12 @@ fn read_ranks(path: &Path) -> Result<String, ReadStop> {
     let Some(run) = path.parent().and_then(Path::parent) else { return Ok(begin) };
     let Some(name) = path.file_name() else { return Ok(begin) };
     let Ok(file) = File::open(run.join("table=ranks").join(name)) else { return Ok(begin) };
-    let reader = SerializedFileReader::new(file).map_err(|e| damaged(&e))?;
+    let reader = guard(|| SerializedFileReader::new(file)).map_err(|e| damaged(&e))?;
     if reader.metadata().file_metadata().num_rows() > 1 {
         return Err(several_traces());
     }
-    let rows = reader.get_row_iter(None).map_err(|e| damaged(&e))?;
-    let Some(Ok(row)) = rows.into_iter().next() else { return Ok(begin) };
+    let first = guard(|| reader.get_row_iter(None)?.next().transpose()).map_err(|e| damaged(&e))?;
+    let Some(row) = first else { return Ok(begin) };
     let (mut distributed, mut members) = (serde_json::Map::new(), serde_json::Map::new());
     for (column, value) in row.get_column_iter() {
         let value = match value {
@@ -174,6 +238,8 @@ struct EventRows {
     columns: Vec<String>,
     /// The number of the next row group.
     group: usize,
+    /// The row group that is being written down.
+    current: Option<GroupRows>,
     text: Vec<u8>,
     /// How much of the text has been given.
     given: usize,
@@ -181,13 +247,26 @@ struct EventRows {
     ended: bool,
 }
 
+/// One row group, and how much of it has been written down.
+struct GroupRows {
+    columns: EventColumns,
+    /// The rows in the order of the trace.
+    order: Vec<usize>,
+    written: usize,
+}
+
+/// Text that is written down at a time: one text of a column may be in many rows.
+const TEXT_AT_A_TIME: usize = 256 << 10;
+
 impl Read for EventRows {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         while self.given == self.text.len() && !self.ended {
             self.text.clear();
             self.given = 0;
-            if self.group < self.reader.num_row_groups() {
-                self.write_group().map_err(io::Error::other)?;
+            if self.current.is_some() {
+                self.write_events();
+            } else if self.group < self.reader.num_row_groups() {
+                self.current = Some(guard(|| self.load_group()).map_err(io::Error::other)?);
                 self.group += 1;
             } else {
                 self.text.extend_from_slice(b"]}");
@@ -202,8 +281,25 @@ impl Read for EventRows {
 }
 
 impl EventRows {
-    /// Writes the events of the next row group.
-    fn write_group(&mut self) -> parquet::errors::Result<()> {
+    /// Writes further events of the row group.
+    fn write_events(&mut self) {
+        let Some(rows) = &mut self.current else { return };
+        while self.text.len() < TEXT_AT_A_TIME {
+            let Some(row) = rows.order.get(rows.written) else {
+                self.current = None;
+                return;
+            };
+            if self.events > 0 {
+                self.text.extend_from_slice(b",\n");
+            }
+            self.events += 1;
+            rows.columns.write_event(*row, &mut self.text);
+            rows.written += 1;
+        }
+    }
+
+    /// Loads the next row group.
+    fn load_group(&self) -> parquet::errors::Result<GroupRows> {
         let group = self.reader.get_row_group(self.group)?;
         let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(0).min(MOST_ROWS as usize);
         let load = |name: &str| match self.columns.iter().position(|column| column == name) {
@@ -227,14 +323,7 @@ impl EventRows {
         let index = load("index")?;
         let mut order: Vec<usize> = (0..rows).collect();
         order.sort_by_key(|row| index.int(*row));
-        for row in order {
-            if self.events > 0 {
-                self.text.extend_from_slice(b",\n");
-            }
-            self.events += 1;
-            columns.write_event(row, &mut self.text);
-        }
-        Ok(())
+        Ok(GroupRows { columns, order, written: 0 })
     }
 }
 

@@ -12,19 +12,23 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use super::HttpContext;
 use super::answer::{format_answer, make_answer};
-use super::request::{HttpRefusal, HttpRequest, MAX_HEAD, parse_request};
+use super::request::{HttpRefusal, HttpRequest, HttpTarget, MAX_HEAD, parse_request};
 use crate::shutdown::DaemonPhase;
 
 /// Maximum number of connections whose request has not come.
 const MAX_PENDING: usize = 128;
 /// Maximum number of answers at a time; each is in memory until its client has taken it. Further ones wait.
 const MAX_ANSWERS: usize = 16;
+/// Maximum number of requests that wait for an answer; further connections are closed.
+const MAX_WAITING: usize = 64;
+/// How long they wait for one.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a client may take for its request.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it may take for its answer. Prometheus waits ten seconds by default.
@@ -48,6 +52,30 @@ impl Drop for PastOnDrop {
     }
 }
 
+/// Places for answers. Those about health are short and have places of their own, so that no reader of metrics delays them.
+struct AnswerPlaces {
+    metrics: Arc<Semaphore>,
+    health: Arc<Semaphore>,
+    waiting: Semaphore,
+}
+
+impl AnswerPlaces {
+    fn new() -> Self {
+        Self {
+            metrics: Arc::new(Semaphore::new(MAX_ANSWERS)),
+            health: Arc::new(Semaphore::new(MAX_ANSWERS)),
+            waiting: Semaphore::new(MAX_WAITING),
+        }
+    }
+
+    /// Waits for a place; `None` if too many wait, or for too long.
+    async fn wait_for_place(&self, is_page: bool) -> Option<OwnedSemaphorePermit> {
+        let _waiting = self.waiting.try_acquire().ok()?;
+        let places = if is_page { &self.metrics } else { &self.health };
+        timeout(WAIT_TIMEOUT, places.clone().acquire_owned()).await.ok()?.ok()
+    }
+}
+
 /// Accepts connections until the daemon has answered its last request.
 pub(crate) async fn run_http(listener: TcpListener, context: HttpContext) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
@@ -55,7 +83,7 @@ pub(crate) async fn run_http(listener: TcpListener, context: HttpContext) {
         Err(e) => return context.state.log.error("http", format_args!("cannot listen: {e}")),
     };
     let context = Arc::new(context);
-    let answers = Arc::new(Semaphore::new(MAX_ANSWERS));
+    let places = Arc::new(AnswerPlaces::new());
     let mut pending: VecDeque<PendingConnection> = VecDeque::new();
     let mut shutdown = context.shutdown.clone();
     loop {
@@ -81,7 +109,7 @@ pub(crate) async fn run_http(listener: TcpListener, context: HttpContext) {
         }
         let past = PastOnDrop(Arc::default());
         let is_past = past.0.clone();
-        let task = tokio::spawn(serve_connection(stream, context.clone(), answers.clone(), past));
+        let task = tokio::spawn(serve_connection(stream, context.clone(), places.clone(), past));
         pending.push_back(PendingConnection { task: task.abort_handle(), is_past });
     }
 }
@@ -89,7 +117,7 @@ pub(crate) async fn run_http(listener: TcpListener, context: HttpContext) {
 async fn serve_connection(
     mut stream: TcpStream,
     context: Arc<HttpContext>,
-    answers: Arc<Semaphore>,
+    places: Arc<AnswerPlaces>,
     past: PastOnDrop,
 ) {
     let counters = &context.state.counters;
@@ -99,7 +127,10 @@ async fn serve_connection(
         Ok(Err(_)) | Err(_) => return counters.http_timeout.increment(),
     };
     drop(past);
-    let Ok(_permit) = answers.acquire_owned().await else { return };
+    let is_page = request.as_ref().is_ok_and(|request| request.target == HttpTarget::Metrics);
+    let Some(_place) = places.wait_for_place(is_page).await else {
+        return counters.http_closed_waiting.increment();
+    };
     let answer = match request {
         Ok(request) => {
             counters.http_requests.increment();

@@ -66,9 +66,13 @@ pub(crate) struct RequestLimits {
     pub(crate) max_bytes: usize,
 }
 
+/// The largest number of things that an option may ask for: more than any host has.
+const MOST: usize = 100_000_000;
+
 /// Parses a limit that 0 would make useless.
 pub(super) fn parse_positive(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "expected a whole number of at least 1".to_owned())
+    let number = text.parse().ok().filter(|n| (1..=MOST).contains(n));
+    number.ok_or_else(|| format!("expected a whole number from 1 to {MOST}"))
 }
 
 #[cfg(test)]

@@ -200,7 +200,7 @@ impl MetricDecoder {
             Ok(decoded) => Some(Arc::new(decoded)),
             Err(e) => {
                 self.counters.metrics_invalid.increment();
-                let reason = format_args!("dropped one of pid {}: {e}", metric.sender.host_pid);
+                let reason = format!("dropped one of pid {}: {e}", metric.sender.host_pid);
                 self.log.limited("metric", "metrics", reason);
                 None
             }

@@ -233,7 +233,7 @@ impl RotatedFiles {
                 break;
             }
             if let Err(e) = fs::remove_file(&oldest.path) {
-                let reason = format_args!("cannot remove an old metric file: {e}");
+                let reason = format!("cannot remove an old metric file: {e}");
                 return self.account.warn("metric retention", oldest.path.display(), reason);
             }
             total -= oldest.bytes;

@@ -57,7 +57,7 @@ impl TensorBoardSink {
         let device = metric.record.device_id;
         if !self.devices.contains_key(&device) {
             if self.devices.len() >= MAX_DEVICES {
-                let reason = format_args!("metrics of more than {MAX_DEVICES} devices");
+                let reason = format!("metrics of more than {MAX_DEVICES} devices");
                 return self.account.count_lost(1, self.dir.display(), reason);
             }
             let dir = self.dir.join(device_dir(device));
@@ -68,7 +68,7 @@ impl TensorBoardSink {
         }
         let Some(events) = self.devices.get_mut(&device) else { return };
         if !events.gather(metric) {
-            let reason = format_args!("metrics of more than {MAX_KINDS} kinds");
+            let reason = format!("metrics of more than {MAX_KINDS} kinds");
             self.account.count_lost(1, self.dir.display(), reason);
         }
     }

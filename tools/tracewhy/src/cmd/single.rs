@@ -44,7 +44,7 @@ impl ReadTotals {
         Self {
             files: self.files + other.files,
             incomplete: self.incomplete + other.incomplete,
-            events: self.events + other.events,
+            events: self.events.saturating_add(other.events),
         }
     }
 

@@ -24,7 +24,7 @@ impl Samples {
         for (time, calls) in times {
             sum = sum.saturating_add(time);
             squares += time as f64 * time as f64;
-            self.calls += calls;
+            self.calls = self.calls.saturating_add(calls);
         }
         self.sum = self.sum.saturating_add(sum);
         let mean = sum as f64 / steps.max(1) as f64;

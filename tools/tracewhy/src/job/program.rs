@@ -24,7 +24,7 @@ impl ProgramTotals {
             let (sum, ranks) = self.parts.entry(key.clone()).or_default();
             sum.own = sum.own.saturating_add(time.own);
             sum.total = sum.total.saturating_add(time.total);
-            sum.count += time.count;
+            sum.count = sum.count.saturating_add(time.count);
             *ranks += 1;
         }
         for time in &part.paths {

@@ -28,6 +28,9 @@ pub(crate) enum Value {
 /// places.
 const MOST_MEMBERS: usize = 64;
 
+/// Bytes of a text that are looked at (PATH_MAX of Linux).
+const MOST_TEXT: usize = 4096;
+
 /// A pickle that was read.
 pub(crate) struct Pickle<'a> {
     bytes: &'a [u8],
@@ -73,9 +76,10 @@ impl Pickle<'_> {
         }
     }
 
-    /// A text.
+    /// A text, or its beginning: no file and no function has a longer name than that.
     pub(crate) fn text(&self, value: Ref) -> Option<String> {
-        self.raw_text(value).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+        let bytes = self.raw_text(value)?;
+        Some(String::from_utf8_lossy(&bytes[..bytes.len().min(MOST_TEXT)]).into_owned())
     }
 
     /// The text of a member.

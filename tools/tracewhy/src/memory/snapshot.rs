@@ -15,6 +15,9 @@ use super::pickle::{Pickle, Ref, read_pickle};
 /// Bytes of memory that one value of a pickle takes, with what names it.
 const VALUE_BYTES: u64 = 96;
 
+/// Most devices of a host.
+const MOST_DEVICES: usize = 1024;
+
 /// Reads a snapshot.
 ///
 /// # Errors
@@ -32,6 +35,7 @@ pub(crate) fn read_snapshot(
     let mut reader =
         SnapshotReader { pickle: &pickle, account: MemoryAccount::new(memory), budget: most, order: 0 };
     let mut any = false;
+    ensure!(pickle.items(traces).len() <= MOST_DEVICES, "has more than {MOST_DEVICES} devices");
     for (device, &history) in (0_i64..).zip(pickle.items(traces)) {
         any |= reader.read_device(device, history)?;
     }
@@ -57,6 +61,16 @@ struct SnapshotReader<'a, 'b> {
 impl SnapshotReader<'_, '_> {
     fn spend(&mut self) -> anyhow::Result<()> {
         self.budget = self.budget.checked_sub(1).context("has more in it than --max-memory allows")?;
+        Ok(())
+    }
+
+    /// Texts count by what they take, since one of the file may be in many names.
+    fn spend_bytes(&mut self, bytes: usize) -> anyhow::Result<()> {
+        let values = bytes as u64 / VALUE_BYTES * 4;
+        self.budget = usize::try_from(values)
+            .ok()
+            .and_then(|values| self.budget.checked_sub(values))
+            .context("has longer names in it than --max-memory allows")?;
         Ok(())
     }
 
@@ -86,7 +100,8 @@ impl SnapshotReader<'_, '_> {
                     if !live.remove(&address) {
                         earlier.push(EarlierBlock { address, bytes: size, holder: 0 });
                     }
-                    -size
+                    // One that has no negative is the size of nothing.
+                    size.checked_neg().unwrap_or(0)
                 }
                 _ => continue,
             };
@@ -166,6 +181,7 @@ impl SnapshotReader<'_, '_> {
             let is_own =
                 file.contains("/torch/") || file.is_empty() || file == "??" || file.ends_with(".cpp");
             let text = format!("{file}({line}): {name}");
+            self.spend_bytes(text.len())?;
             if !is_own {
                 return Ok(self.account.holder(&MemoryHolder { part: String::new(), operator: text }));
             }

@@ -93,8 +93,11 @@ impl StepSeries {
         let mut out = Self { size: bins.size, ..Self::default() };
         for (((first, last), spans), mean) in bins.ends(numbers).into_iter().zip(&mut spans).zip(&means) {
             // Of equally long ones, the lowest rank.
-            let (most, rank) =
-                spans.iter().copied().max_by_key(|(span, rank)| (*span, -rank)).unwrap_or((0, 0));
+            let (most, rank) = spans
+                .iter()
+                .copied()
+                .max_by_key(|(span, rank)| (*span, std::cmp::Reverse(*rank)))
+                .unwrap_or((0, 0));
             let mut lengths: Vec<i64> = spans.iter().map(|(span, _)| *span).collect();
             out.first.push(first);
             out.last.push(last);

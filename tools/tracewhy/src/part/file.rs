@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 
 use anyhow::{Context, bail, ensure};
 use flate2::Compression;
-use flate2::read::GzDecoder;
+use flate2::read::{GzDecoder, MultiGzDecoder};
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use trace::model::is_plausible_time;
@@ -221,7 +221,7 @@ pub(crate) fn load_parts(
     families: &mut FamilyTable,
     memory: MemoryLimit,
 ) -> anyhow::Result<LoadedParts> {
-    let mut lines = PartLines { reader: BufReader::new(GzDecoder::new(bytes)), number: 0 };
+    let mut lines = PartLines { reader: BufReader::new(MultiGzDecoder::new(bytes)), number: 0 };
     let head: HeadLine = lines.next()?;
     ensure!(head.r#type == KIND, "is no part file");
     ensure!(
