@@ -118,7 +118,8 @@ fn a_converter_that_is_stopped_leaves_nothing_behind() {
         input.write_all(b"[").unwrap();
         // More than the pipe holds: when this is written, the converter is at work.
         input.write_all(event.repeat(10_000).as_bytes()).unwrap();
-        kill(converter.0.id(), Signal::INT);
+        // Not SIGINT: who starts the tests in the background may have had it ignored.
+        kill(converter.0.id(), Signal::TERM);
         assert_eq!(converter.0.wait().unwrap().code(), None, "{format}: the signal ends it");
         let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["out"], "{format}");
