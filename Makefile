@@ -6,6 +6,8 @@ DESTDIR ?=
 # Not from the environment: tcsh sets it there to the group of the user.
 GROUP   :=
 TOOLS   := certck datack hostck permck profctl profd proftap tracecv traceq tracewhy
+# What the demo runs: a fresh machine need not build the readers and writers of column formats for it.
+DEMO_TOOLS := certck profctl profd proftap traceq
 FUZZ_SECONDS ?= 10
 # Entries of the tree that permck is measured on; a million takes some minutes.
 BENCH_ENTRIES ?= 1000000
@@ -30,16 +32,16 @@ help: ## This list
 build: ## All tools, unoptimized
 	$(CARGO) build --bins
 
-release: ## All tools, optimized
-	$(CARGO) build --release --bins
+release: ## All tools, optimized; prints their directory
+	@$(RELEASE)
 
-demo: ## The main job, end to end (TORCH=1: with a real PyTorch process)
-	@bin=$$(PROFILE=demo $(RELEASE)) && TORCH="$(TORCH)" BIN="$$bin" sh demo/run
+demo: ## Certificates, daemon, training job, trace and summary, end to end (TORCH=1: with a real PyTorch process)
+	@bin=$$(PROFILE=demo $(RELEASE) $(DEMO_TOOLS)) && TORCH="$(TORCH)" BIN="$$bin" sh demo/run
 
 test: ## All tests; the last line says how many passed, failed and were skipped, and why
 	@CARGO="$(CARGO)" sh tests/run
 
-check: ## Formatting, lints, documentation, import circles, licenses, manual pages (ALLOW_MISSING=1: without the last two if their programs are missing)
+check: ## Formatting, lints, documentation, names and import circles, licenses, manual pages (ALLOW_MISSING=1: without the last two if their programs are missing)
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
@@ -52,7 +54,7 @@ check: ## Formatting, lints, documentation, import circles, licenses, manual pag
 msrv: ## Compiles the tools with the lowest Rust version that Cargo.toml declares; MSRV_RUSTC is that compiler
 	@MSRV_RUSTC="$(MSRV_RUSTC)" CARGO="$(CARGO)" sh packaging/msrv
 
-house: ## Figures on names, comments and import circles
+house: ## Figures on names, comments, import circles and rules; make check fails if one is beyond its limit
 	$(CARGO) test --quiet --test house -- --ignored --nocapture figures
 
 fmt: ## Format the sources
@@ -68,7 +70,7 @@ bench: ## Benchmarks: prints JSON lines, asserts nothing
 bench-peers: ## traceq and tracecv beside other programs that read and convert traces (makes a virtual environment outside the tree)
 	@bin=$$($(RELEASE)) && sh tools/traceq/bench/peers.sh "$$bin" && sh tools/tracecv/bench/convert.sh "$$bin"
 
-compare: ## traceq beside HolisticTraceAnalysis on a generated trace (makes a virtual environment outside the tree)
+compare: ## traceq and tracewhy beside other programs, on the same traces (makes a virtual environment outside the tree)
 	@bin=$$($(RELEASE)) && BIN="$$bin" sh benches/compare
 
 fuzz: ## Every fuzz target for FUZZ_SECONDS
@@ -77,7 +79,7 @@ fuzz: ## Every fuzz target for FUZZ_SECONDS
 interop: ## Against parts that others wrote: PyTorch, promtool, sarif-tools (makes virtual environments outside the tree)
 	CARGO="$(CARGO)" tests/interop/run
 
-install: ## Into DESTDIR and PREFIX; by root for everybody, with GROUP=NAME for a group, with the modes of the policy table
+install: ## Tools, manual pages and completions below DESTDIR and PREFIX; as root for every user, or with GROUP=NAME for a group
 	@bin=$$($(RELEASE)) && BIN="$$bin" DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" GROUP="$(GROUP)" \
 		sh packaging/install install $(TOOLS)
 
@@ -96,8 +98,8 @@ rpm: ## An RPM package in out/ (cargo install --locked cargo-generate-rpm)
 image: ## An OCI image of profd in out/, for containers
 	$(PACKAGE) image profd
 
-uninstall: ## What install put there
+uninstall: ## Remove what `make install` installed
 	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" sh packaging/install uninstall $(TOOLS)
 
-clean: ## Build products
+clean: ## Delete build products
 	$(CARGO) clean

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -62,18 +63,24 @@ def measure(command):
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         # Not the time on the clock, which other programs on the machine make longer.
         seconds, peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
         with os.fdopen(write, "w") as out:
-            json.dump([seconds, peak, done.stdout.decode()], out)
+            said = (done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
+            # What the kernel says of a child is at least what its parent had; our tools say their own with --verbose.
+            own = re.search(r"peak memory (\d+)", said)
+            peak = int(own[1]) * 1024 if own else peak
+            json.dump([seconds, peak, done.stdout.decode(), said if done.returncode else None], out)
         os._exit(0)
     os.close(write)
     with os.fdopen(read) as result:
-        text = result.read()
+        *measured, failed = json.load(result)
     os.waitpid(child, 0)
-    return json.loads(text)
+    if failed is not None:
+        raise RuntimeError(failed)
+    return measured
 
 
 def main():
@@ -82,7 +89,7 @@ def main():
         trace = os.path.join(work, "trace.json")
         steps = write_trace(trace, megabytes * 1_000_000)
         size = os.path.getsize(trace)
-        ours = [measure([f"{tools}/traceq", "sum", "--format", "json", trace]) for _ in range(3)]
+        ours = [measure([f"{tools}/traceq", "sum", "--verbose", "--format", "json", trace]) for _ in range(3)]
         seconds, peak, out = min(ours)
         records = [json.loads(line) for line in out.splitlines()]
         total = next(r for r in records if r["type"] == "traceq.total")
@@ -103,4 +110,5 @@ def main():
         print(f"| {label} | {total[ns] / 1e3:.3f} µs | {hta[us]:.3f} µs |")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -80,6 +80,15 @@ fn the_hosts_of_a_slurm_job_are_asked() {
     s.add("scontrol", "echo 127.0.0.1");
     let done = s.profctl(d.port, &["--slurm", "4711", "gputrace", "--log-file", "/tmp/t.json"]).expect(1);
     assert_eq!(done.of_type("profctl.request")[0]["job_id"], 4711);
+    // An array has one id for each task: no request is sent to the processes of job 0 instead.
+    s.add("squeue", "printf '4711|127.0.0.1\\n4712|127.0.0.1\\n'");
+    let args = ["--slurm", "4711", "gputrace", "--log-file", "/tmp/t.json"];
+    let done = s.profctl(d.port, &args).expect(2);
+    assert!(done.stderr.contains("the job has several ids: 4711, 4712"), "{}", done.stderr);
+    assert!(done.of_type("profctl.request").is_empty(), "{}", done.stdout);
+    let done = s.profctl(d.port, &[&args[..], &["--job-id", "4712"]].concat()).expect(1);
+    assert_eq!(done.of_type("profctl.request")[0]["job_id"], 4712);
+    s.profctl(d.port, &["--slurm", "4711", "version"]).expect(0);
 }
 
 #[test]
@@ -242,13 +251,13 @@ fn processes_beyond_the_default_limit_are_named_and_the_exit_status_is_1() {
     let _jobs: Vec<Guard> = (0..4).map(|rank| ranked_job(&d, rank, &[])).collect();
     let trace = d.trace("t.json");
     let args = ["gputrace", "--iterations", "1", "--log-file", trace.to_str().unwrap()];
-    let limited = d.profctl(&args).expect(1);
+    // When it returns, no process is busy with it.
+    let limited = d.profctl(&[&args[..], &["--wait"]].concat()).expect(1);
     assert!(
-        limited.stdout.contains("1 process left out: without --process-limit at most 3"),
+        limited.stderr.contains("1 process left out: without --process-limit at most 3"),
         "{}",
-        limited.stdout
+        limited.stderr
     );
-    std::thread::sleep(std::time::Duration::from_millis(500));
     d.profctl(&[&args[..], &["--process-limit", "2"]].concat()).expect(0);
 }
 
@@ -451,7 +460,16 @@ fn a_schedule_runs_as_often_as_it_says() {
     let path = |run| d.trace(&format!("t_run{run}_{}.json", job.pid())).display().to_string();
     assert_eq!(paths, [path(1), path(2)]);
     let mut client = d.client();
-    client.args(["--format", "json", "schedule", "--when", "step:5", "--look-every", "200ms", "gputrace"]);
+    client.args([
+        "--format",
+        "json",
+        "schedule",
+        "--when",
+        "step:5",
+        "--check-interval",
+        "200ms",
+        "gputrace",
+    ]);
     let done = finish(client.arg("--log-file").arg(d.trace("w.json"))).expect(0);
     let run = &done.of_type("profctl.scheduled_run")[0];
     assert!(run["reason"].as_str().unwrap().ends_with("is reached"), "{run}");
@@ -462,7 +480,7 @@ fn a_schedule_runs_as_often_as_it_says() {
         "step:999999999",
         "--within",
         "1s",
-        "--look-every",
+        "--check-interval",
         "200ms",
         "gputrace",
     ]);

@@ -43,9 +43,29 @@ documents! {
     reading_traces_runs: "docs/guide/reading-traces.md",
     slow_jobs_runs: "docs/guide/slow-jobs.md",
     converting_runs: "docs/guide/converting.md",
+    data_sets_runs: "docs/guide/data-sets.md",
     metrics_runs: "docs/guide/metrics.md",
     migrating_runs: "docs/guide/migrating.md",
     troubleshooting_runs: "docs/guide/troubleshooting.md",
+}
+
+/// The files are what tests/interop/engines asks, the guide is what people read.
+#[test]
+fn sql_of_the_guide_is_that_of_its_files() {
+    let document = Document::read("docs/guide/data-sets.md");
+    let quoted: Vec<String> =
+        document.blocks.iter().filter(|b| b.language == "sql").map(|b| b.lines.join("\n") + "\n").collect();
+    let mut files: Vec<_> = std::fs::read_dir(root().join("docs/guide/sql"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "sql"))
+        .collect();
+    files.sort();
+    assert_eq!((files.len(), quoted.len()), (12, 12));
+    for path in files {
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(quoted.contains(&text), "{}: the guide has another text", path.display());
+    }
 }
 
 #[test]

@@ -7,11 +7,13 @@ mod harness;
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::rpc::frame;
 use harness::{Deployment, PATIENCE, bin, command, eventually, kill};
@@ -53,6 +55,44 @@ fn send_requests(port: u16, request: &Value, replies: &AtomicUsize, is_over: &At
     }
 }
 
+/// A process that asks for configs without a pause, and remembers the ids of those that it gets.
+struct Poller {
+    socket: UnixDatagram,
+    daemon: PathBuf,
+    trace_ids: Mutex<BTreeSet<String>>,
+}
+
+impl Poller {
+    fn new(d: &Deployment) -> Self {
+        let socket = UnixDatagram::bind(d.dir.path().join("poller")).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        Self { socket, daemon: d.ipc().join("dynolog"), trace_ids: Mutex::default() }
+    }
+
+    fn poll(&self) {
+        const HEADER: usize = 40;
+        let payload = [
+            &3_i32.to_ne_bytes()[..],
+            &1_i32.to_ne_bytes(),
+            &0_i64.to_ne_bytes(),
+            &std::process::id().to_ne_bytes(),
+        ]
+        .concat();
+        let mut message = vec![0; HEADER];
+        message[..8].copy_from_slice(&(payload.len() as u64).to_ne_bytes());
+        message[8..11].copy_from_slice(b"req");
+        message.extend_from_slice(&payload);
+        if self.socket.send_to(&message, &self.daemon).is_err() {
+            return thread::sleep(Duration::from_millis(1));
+        }
+        let mut reply = [0; 8192];
+        let Ok(length) = self.socket.recv(&mut reply) else { return };
+        let text = String::from_utf8_lossy(&reply[HEADER.min(length)..length]);
+        let ids = text.lines().filter_map(|line| line.strip_prefix("REQUEST_TRACE_ID="));
+        self.trace_ids.lock().unwrap().extend(ids.map(str::to_owned));
+    }
+}
+
 /// The audit lines of trace requests; a line that is not whole is counted in the second value.
 fn read_audit(paths: &[PathBuf]) -> (Vec<Value>, usize) {
     let (mut lines, mut cut) = (Vec::new(), 0);
@@ -77,13 +117,21 @@ fn a_daemon_killed_at_any_moment_starts_again_and_has_a_line_for_each_answered_r
     const ROUNDS: usize = 12;
     let mut d = Deployment::plain();
     let audit = d.dir.path().join("audit.jsonl");
+    let state = d.dir.path().join("state");
+    let daemon = || {
+        let mut daemon = command("profd");
+        daemon.arg("--audit-log").arg(&audit).arg("--state-dir").arg(&state);
+        daemon
+    };
     let mut job = d.job(&["--step-time", "5ms"]);
+    let poller = Poller::new(&d);
     let request = trace_request(d.dir.path());
     let replies = AtomicUsize::new(0);
     for round in 0..ROUNDS {
         kill(d.daemon.pid(), Signal::KILL);
         d.daemon.status();
-        d.restart(command("profd").arg("--audit-log").arg(&audit));
+        d.restart(&mut daemon());
+        let (is_over, poller) = (AtomicBool::new(false), &poller);
         let before = replies.load(Ordering::Relaxed);
         thread::scope(|scope| {
             let port = d.port;
@@ -91,10 +139,18 @@ fn a_daemon_killed_at_any_moment_starts_again_and_has_a_line_for_each_answered_r
                 let (request, replies) = (&request, &replies);
                 scope.spawn(move || send_requests(port, request, replies, &AtomicBool::new(false)));
             }
+            let is_past = &is_over;
+            scope.spawn(move || {
+                let start = Instant::now();
+                while !is_past.load(Ordering::Relaxed) && start.elapsed() < PATIENCE {
+                    poller.poll();
+                }
+            });
             eventually("a first reply", || (replies.load(Ordering::Relaxed) > before).then_some(()));
             // A different moment in each round: in the middle of reading, writing the trail, replying.
             thread::sleep(Duration::from_micros(700 * round as u64));
             kill(d.daemon.pid(), Signal::KILL);
+            is_over.store(true, Ordering::Relaxed);
         });
         d.daemon.status();
     }
@@ -104,11 +160,17 @@ fn a_daemon_killed_at_any_moment_starts_again_and_has_a_line_for_each_answered_r
     assert!(lines.len() >= replies, "{} lines of {replies} answered requests", lines.len());
     assert!(cut <= ROUNDS, "{cut} cut lines in {ROUNDS} rounds");
     // The job finds the next daemon by itself, and a trace is written as if nothing had been.
-    d.restart(command("profd").arg("--audit-log").arg(&audit));
+    d.restart(&mut daemon());
+    // Nothing was handed out that no line tells of, also not by a daemon that took over.
+    (0..3).for_each(|_| poller.poll());
+    let processes = lines.iter().flat_map(|line| line["processes"].as_array().cloned().unwrap_or_default());
+    let told: BTreeSet<String> = processes.filter_map(|p| Some(p["trace_id"].as_str()?.to_owned())).collect();
+    let fetched = poller.trace_ids.lock().unwrap().clone();
+    assert!(!fetched.is_empty() && fetched.is_subset(&told), "{:?}", fetched.difference(&told));
     d.registered(job.pid());
     let trace = d.trace("after.json");
-    let wanted = ["gputrace", "--iterations", "2", "--wait", "--log-file", trace.to_str().unwrap()];
-    d.profctl(&wanted).expect(0);
+    let (pid, trace) = (job.pid().to_string(), trace.to_str().unwrap());
+    d.profctl(&["gputrace", "--pids", &pid, "--iterations", "2", "--wait", "--log-file", trace]).expect(0);
     assert_eq!(job.terminate(), Some(0));
 }
 

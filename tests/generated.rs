@@ -81,9 +81,6 @@ fn manual_pages_are_current() {
     settle("man", &files);
 }
 
-/// A part of a page.
-type Render = fn(&clap_mangen::Man, &mut dyn std::io::Write) -> std::io::Result<()>;
-
 /// A page for the command and one for each of its subcommands.
 fn pages(command: &Command, section: &str, files: &mut Files) {
     // clap wants names that live for ever; this program does not live long.
@@ -91,14 +88,11 @@ fn pages(command: &Command, section: &str, files: &mut Files) {
     let man = clap_mangen::Man::new(command.clone().name(name)).section(section);
     let man = man.manual("profguard").source(concat!("profguard ", env!("CARGO_PKG_VERSION"))).date(DATE);
     let mut page = Vec::new();
-    let render: [Render; 5] = [
-        clap_mangen::Man::render_title,
-        clap_mangen::Man::render_name_section,
-        clap_mangen::Man::render_synopsis_section,
-        clap_mangen::Man::render_description_section,
-        clap_mangen::Man::render_options_section,
-    ];
-    render.iter().for_each(|part| part(&man, &mut page).unwrap());
+    man.render_title(&mut page).unwrap();
+    man.render_name_section(&mut page).unwrap();
+    page.extend_from_slice(synopsis(command).as_bytes());
+    man.render_description_section(&mut page).unwrap();
+    man.render_options_section(&mut page).unwrap();
     if command.has_subcommands() {
         man.render_subcommands_section(&mut page).unwrap();
     }
@@ -109,6 +103,13 @@ fn pages(command: &Command, section: &str, files: &mut Files) {
     command.get_subcommands().filter(|c| !c.is_hide_set()).for_each(|c| pages(c, section, files));
 }
 
+/// The usage line, as `--help` has it: the generator's own synopsis lists each option, without its value.
+fn synopsis(command: &Command) -> String {
+    let usage = command.clone().render_usage().to_string();
+    let lines = usage.trim_start_matches("Usage:").lines().map(str::trim).filter(|line| !line.is_empty());
+    format!(".SH SYNOPSIS\n.nf\n{}.fi\n", lines.map(|line| roff(line) + "\n").collect::<String>())
+}
+
 /// The generator breaks lines beside vertical space, which manual page linters rightly call idle.
 fn tidy(page: &[u8]) -> Vec<u8> {
     let page = String::from_utf8(page.to_vec()).unwrap();
@@ -116,12 +117,13 @@ fn tidy(page: &[u8]) -> Vec<u8> {
 }
 
 /// The text after the help, whose indented lines are commands or output, and the first example that a transcript has of
-/// this verb, with its real output.
+/// this verb, with its real output: one that does its work, if there is one.
 fn examples(command: &Command) -> String {
     let verb = command.get_bin_name().unwrap_or(command.get_name());
     let tool = verb.split(' ').next().unwrap_or(verb);
     let is_verb = !command.get_subcommands().any(|c| !c.is_hide_set() && c.get_name() != "help");
-    let executed = transcripts::read_examples(tool).into_iter().find(|e| is_verb && e.calls(verb));
+    let of_verb = transcripts::read_examples(tool).into_iter().filter(|e| is_verb && e.calls(verb));
+    let executed = of_verb.min_by_key(TranscriptExample::is_failure);
     if executed.is_none() && command.get_after_help().is_none() && command.get_after_long_help().is_none() {
         return String::new();
     }
@@ -304,7 +306,9 @@ fn every_tool_is_in_every_list() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
     for tool in &listed {
-        assert!(manifest.contains(&format!("path = \"tools/{tool}/main.rs\"")), "{tool} has no [[bin]]");
+        let bin = format!("path = \"tools/{tool}/main.rs\"\nrequired-features = [\"{tool}\"]");
+        assert!(manifest.contains(&bin), "{tool} has no [[bin]] with its feature");
+        assert!(manifest.contains(&format!("    \"{tool}\",\n")), "{tool} is not among the default features");
         assert!(
             makefile.lines().any(|l| l.starts_with("TOOLS") && l.contains(tool.as_str())),
             "{tool} is not installed"

@@ -65,11 +65,14 @@ fn the_demo_runs_wherever_cargo_puts_the_tools() {
     assert!(done.stdout.contains("== Done. The trace is "), "{}", done.stdout);
 }
 
-/// The status of `packaging/release` and what it prints for a package with one binary, `certck`.
-fn release(package: &Path, env: &[(&str, &str)]) -> Output {
+/// The status of `packaging/release` for some tools of a package, or for all of them, and what it prints.
+fn release(package: &Path, tools: &[&str], env: &[(&str, &str)]) -> Output {
     let mut script = Command::new("sh");
-    script.arg(format!("{TOP}/packaging/release")).current_dir(package).env("CARGO", env!("CARGO"));
-    script.env_remove("CARGO_TARGET_DIR").env_remove("CARGO_BUILD_TARGET").env("CARGO_NET_OFFLINE", "true");
+    script.arg(format!("{TOP}/packaging/release")).args(tools).current_dir(package);
+    for name in ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
+        script.env_remove(name);
+    }
+    script.env("CARGO", env!("CARGO")).env("CARGO_NET_OFFLINE", "true");
     script.envs(env.iter().copied()).output().unwrap()
 }
 
@@ -82,7 +85,7 @@ fn the_directory_of_the_tools_is_cargos() {
     std::fs::write(package.join("Cargo.toml"), manifest).unwrap();
     std::fs::write(package.join("src/main.rs"), "fn main() {}\n").unwrap();
     let printed = |env: &[(&str, &str)]| {
-        let output = release(&package, env);
+        let output = release(&package, &[], env);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let printed = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end_matches('\n'));
         assert!(printed.is_absolute() && printed.join("certck").is_file(), "{}", printed.display());
@@ -100,9 +103,60 @@ fn the_directory_of_the_tools_is_cargos() {
     assert_eq!(printed(&[]), package.join("configured/release"));
     // What does not compile is an error, and no directory of an earlier build.
     std::fs::write(package.join("src/main.rs"), "fn main() { no }\n").unwrap();
-    let output = release(&package, &[]);
+    let output = release(&package, &[], &[]);
     assert!(!output.status.success() && output.stdout.is_empty());
     assert!(String::from_utf8_lossy(&output.stderr).contains("cannot find value `no`"));
+}
+
+/// `make demo` builds some of the tools, and needs nothing that only the others need.
+#[test]
+fn tools_that_are_named_are_built_and_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let package = dir.path().canonicalize().unwrap();
+    let bin = |name: &str| {
+        format!("[[bin]]\nname = \"{name}\"\npath = \"{name}.rs\"\nrequired-features = [\"{name}\"]\n")
+    };
+    let manifest = "[package]\nname = \"all\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n[features]\n\
+                    default = [\"certck\", \"hostck\", \"permck\"]\ncertck = []\nhostck = []\npermck = []\n";
+    let manifest = manifest.to_owned() + &["certck", "hostck", "permck"].map(bin).concat();
+    std::fs::write(package.join("Cargo.toml"), manifest).unwrap();
+    for (name, text) in [("certck", "compile_error!();"), ("hostck", ""), ("permck", "")] {
+        std::fs::write(package.join(format!("{name}.rs")), format!("{text} fn main() {{}}\n")).unwrap();
+    }
+    let output = release(&package, &["hostck", "permck"], &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap().trim_end(),
+        package.join("target/release").display().to_string()
+    );
+    assert!(package.join("target/release/permck").is_file());
+    assert!(!release(&package, &["nosuch"], &[]).status.success());
+}
+
+/// Where a tool was compiled is not in it: neither in what `packaging/release` adds to flags from a configuration, nor in
+/// what it adds to those from the environment.
+#[test]
+fn a_tool_does_not_name_the_directory_where_it_was_compiled() {
+    let dir = tempfile::Builder::new().prefix("compiled-here").tempdir().unwrap();
+    let package = dir.path().canonicalize().unwrap().join("with space");
+    std::fs::create_dir_all(package.join("src")).unwrap();
+    // The absolute path of a generated file is in the tool, as those of dependencies are.
+    let manifest = "[package]\nname = \"certck\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n";
+    std::fs::write(package.join("Cargo.toml"), manifest).unwrap();
+    let build = "fn main() { let out = std::env::var(\"OUT_DIR\").unwrap(); \
+                 std::fs::write(out + \"/place.rs\", \"pub fn place() -> &'static str { file!() }\").unwrap() }";
+    std::fs::write(package.join("build.rs"), build).unwrap();
+    let main = "include!(concat!(env!(\"OUT_DIR\"), \"/place.rs\")); fn main() { println!(\"{}\", place()) }";
+    std::fs::write(package.join("src/main.rs"), main).unwrap();
+    for env in [&[][..], &[("RUSTFLAGS", "--cfg one")], &[("CARGO_ENCODED_RUSTFLAGS", "--cfg\u{1f}two")]] {
+        let output = release(&package, &[], env);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let built = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end()).join("certck");
+        let place = finish(&mut Command::new(&built)).expect(0).stdout;
+        assert!(place.starts_with("/profguard/target/"), "{env:?}: {place}");
+        let bytes = std::fs::read(&built).unwrap();
+        assert!(!bytes.windows(13).any(|word| word == b"compiled-here"), "{env:?}");
+    }
 }
 
 /// Runs an installed tool as another user; whether that was allowed.
@@ -213,7 +267,9 @@ fn packages_hold_what_is_installed_and_the_same_bytes_each_time() {
     assert!(fields.contains("Package: profguard") && fields.contains("libc6 (>= 2.31)"), "{fields}");
     let content = finish(Command::new("dpkg-deb").arg("--contents").arg(deb)).expect(0).stdout;
     assert!(content.contains("-r-xr-xr-x") && content.contains("./usr/bin/certck"), "{content}");
-    assert!(content.contains("./usr/lib/systemd/system/profd.service"), "{content}");
+    for unit in ["profd.service", "profd.socket", "profguard-crl.timer"] {
+        assert!(content.contains(&format!("./usr/lib/systemd/system/{unit}")), "{content}");
+    }
 }
 
 /// Directories of a system have their modes from the system.
@@ -235,6 +291,49 @@ fn an_installation_leaves_directories_that_are_there() {
     }
     let done = tree.install("dest", &["PREFIX=/usr", "GROUP=no-such-group"]);
     assert!(done.status == Some(2) && done.stderr.contains("no-such-group"), "{done:?}");
+}
+
+/// What others have put beside the tools stays, and so do the directories that were there.
+#[test]
+fn nothing_is_left_of_an_installation_but_what_others_put_there() {
+    if testkit::require("make").is_none() {
+        return;
+    }
+    let tree = Tree::new();
+    let list = |dest: &str| {
+        let done =
+            finish(Command::new("find").arg(tree.path().join(dest)).args(["-mindepth", "1"])).expect(0);
+        let mut names: Vec<String> = done.stdout.lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    };
+    let uninstall = |dest: &str| {
+        let dest = format!("DESTDIR={}", tree.path().join(dest).display());
+        tree.make(&["uninstall", &dest, "PREFIX=/usr", "TOOLS=certck permck profctl"]).expect(0);
+    };
+    tree.install("fresh", &["PREFIX=/usr"]).expect(0);
+    assert!(list("fresh").len() > 20);
+    uninstall("fresh");
+    assert_eq!(list("fresh"), Vec::<String>::new());
+    std::fs::create_dir_all(tree.path().join("used/usr/share/man/man1")).unwrap();
+    std::fs::write(tree.path().join("used/usr/share/man/man1/other.1"), "").unwrap();
+    let before = list("used");
+    tree.install("used", &["PREFIX=/usr"]).expect(0);
+    uninstall("used");
+    assert_eq!(list("used"), before);
+}
+
+/// A socket unit that comes first makes the directory as root's, and with a mode that lets no process bind a socket in it.
+#[test]
+fn the_directory_of_sockets_is_the_same_whoever_makes_it() {
+    let read = |name: &str| std::fs::read_to_string(Path::new(TOP).join("packaging").join(name)).unwrap();
+    let service = read("profd.service");
+    let value = |key: &str| {
+        let line = service.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.unwrap_or_else(|| panic!("{key}")).to_owned()
+    };
+    let line = format!("d /run/profd {} {} {}", value("RuntimeDirectoryMode"), value("User"), value("Group"));
+    assert!(read("systemd/tmpfiles.conf").lines().any(|found| found == line), "{line}");
 }
 
 /// Where cargo builds is cargo's to say.

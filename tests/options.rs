@@ -9,7 +9,7 @@ use clap::{Arg, Command};
 mod commands;
 
 /// Options of one name that differ, and why they must. The test fails for a new one, and for one that is none any more.
-const DIFFERENT: [(&str, &str); 42] = [
+const DIFFERENT: [(&str, &str); 41] = [
     ("algo", "the default differs: a new authority, one that exists, the old keys"),
     ("baseline", "written by permck baseline, or by hostck check"),
     ("by", "what is listed, what times are put together by, or whose time it is"),
@@ -32,7 +32,6 @@ const DIFFERENT: [(&str, &str); 42] = [
     ("job-id", "selects processes, registers one, or selects lines"),
     ("limit", "of a cause, with two defaults, or of a rule"),
     ("log-file", "a file for Kineto, a directory for torch_npu; the names are those of dyno"),
-    ("max-memory", "of an analysis, with files of configuration, or of sorting"),
     ("name", "of a certificate, or of an event"),
     ("number", "of rows, or of operators that are for free"),
     ("output", "a report, a manifest, a baseline or a trace"),

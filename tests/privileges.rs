@@ -201,7 +201,8 @@ fn a_daemon_by_the_name_of_the_existing_one_starts_with_its_flag_file() {
     assert_eq!(daemon.terminate(), Some(0));
     let log = daemon.stderr();
     for (words, times) in [
-        ("--enable-gpu-monitor: profd does not have this function, and runs without it", 1),
+        // Done, but not seen by anybody.
+        ("devices: their metrics are shown nowhere without --http-listen", 1),
         ("--dcgm-fields has no effect here and is ignored", 1),
         ("--v has no effect here and is ignored", 1),
     ] {

@@ -5,7 +5,8 @@ mod harness;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use harness::{Deployment, Guard, command, eventually, kill};
 use rustix::process::Signal;
@@ -103,26 +104,73 @@ fn a_watch_of_certificates_ends_with_a_summary() {
     assert_eq!((lines.next(), watch.status()), (None, Some(0)));
 }
 
+/// A command that reads a trace and writes files.
+struct Writing {
+    tool: &'static str,
+    args: &'static str,
+    /// The output is a directory, and when this is in it, the command is at work. It reads a file more than once; the others
+    /// read standard input.
+    begun: Option<&'static str>,
+}
+
+const WRITING: [Writing; 6] = [
+    Writing { tool: "tracecv", args: "convert --to chrome", begun: None },
+    Writing { tool: "tracecv", args: "convert --to sqlite", begun: None },
+    Writing { tool: "traceq", args: "check", begun: None },
+    Writing { tool: "tracewhy", args: "report", begun: None },
+    Writing { tool: "tracecv", args: "cut --max-size 1MB", begun: Some("") },
+    Writing { tool: "tracecv", args: "convert --to parquet", begun: Some("run=1/table=ranks") },
+];
+
 #[test]
-fn a_converter_that_is_stopped_leaves_nothing_behind() {
-    for format in ["chrome", "sqlite"] {
+fn a_command_that_is_stopped_leaves_nothing_behind() {
+    for Writing { tool, args, begun } in WRITING {
         let dir = tempfile::tempdir().unwrap();
-        let out = dir.path().join("out");
-        std::fs::write(&out, "former").unwrap();
-        let mut convert = command("tracecv");
-        convert.args(["convert", "--to", format, "-o"]).arg(&out).arg("-").env("TMPDIR", dir.path());
-        convert.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut converter = Guard(convert.spawn().unwrap());
-        let mut input = converter.0.stdin.take().unwrap();
-        let event = "{\"ph\":\"X\",\"name\":\"a\",\"pid\":1,\"tid\":1,\"ts\":1,\"dur\":1},\n";
-        input.write_all(b"[").unwrap();
-        // More than the pipe holds: when this is written, the converter is at work.
-        input.write_all(event.repeat(10_000).as_bytes()).unwrap();
+        let outputs = tempfile::tempdir().unwrap();
+        let out = outputs.path().join("out");
+        let mut stopped = command(tool);
+        stopped.args(args.split(' ')).arg("-o").arg(&out).env("TMPDIR", outputs.path());
+        stopped.stdout(Stdio::null()).stderr(Stdio::null());
         // Not SIGINT: who starts the tests in the background may have had it ignored.
-        kill(converter.0.id(), Signal::TERM);
-        assert_eq!(converter.0.wait().unwrap().code(), None, "{format}: the signal ends it");
-        let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(names, ["out"], "{format}");
-        assert_eq!(std::fs::read(&out).unwrap(), b"former");
+        let code = match begun {
+            None => {
+                std::fs::write(&out, "former").unwrap();
+                stop_reading_stdin(stopped.arg("-"))
+            }
+            Some(begun) => stop_reading_a_file(&mut stopped, &dir.path().join("t.json"), &out.join(begun)),
+        };
+        assert_eq!(code, None, "{tool} {args}: the signal ends it");
+        let left = testkit::list_files(outputs.path());
+        if begun.is_some() {
+            assert_eq!(left, Vec::<PathBuf>::new(), "{tool} {args}");
+        } else {
+            assert_eq!(left, [&*out], "{tool} {args}");
+            assert_eq!(std::fs::read(&out).unwrap(), b"former", "{tool} {args}");
+        }
     }
+}
+
+const EVENT: &str =
+    "{\"ph\":\"X\",\"cat\":\"kernel\",\"name\":\"a\",\"pid\":1,\"tid\":1,\"ts\":1,\"dur\":1},\n";
+
+fn stop_reading_stdin(command: &mut Command) -> Option<i32> {
+    let mut child = Guard(command.stdin(Stdio::piped()).spawn().unwrap());
+    let mut input = child.0.stdin.take().unwrap();
+    input.write_all(b"[").unwrap();
+    // More than the pipe holds: when this is written, the command is at work.
+    input.write_all(EVENT.repeat(10_000).as_bytes()).unwrap();
+    kill(child.pid(), Signal::TERM);
+    child.status()
+}
+
+fn stop_reading_a_file(command: &mut Command, trace: &Path, begun: &Path) -> Option<i32> {
+    let mut text = String::from("[");
+    for at in 0..400_000 {
+        text.push_str(&EVENT.replace("\"ts\":1", &format!("\"ts\":{at}")));
+    }
+    std::fs::write(trace, text.trim_end_matches(",\n").to_owned() + "]").unwrap();
+    let mut child = Guard(command.arg(trace).spawn().unwrap());
+    eventually("it begins to write", || begun.exists().then_some(()));
+    kill(child.pid(), Signal::TERM);
+    child.status()
 }

@@ -1,4 +1,4 @@
-# Summarises the output of `cargo test --no-fail-fast` (standard output and error in one): counts per test program,
+# Summarizes the output of `cargo test --no-fail-fast` (standard output and error in one): counts per test program,
 # and the lines that tests report (tests/kit). `status` is cargo's exit status. Prints what was used, noted and
 # failed, and one last line; exits with 1 unless all tests that ran passed.
 #

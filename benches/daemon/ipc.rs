@@ -53,13 +53,44 @@ pub(crate) fn polls() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Many processes that poll at the same moment: the first time, when the daemon does not know them, and later.
+/// Many processes that poll at the same moment: the first time, when the daemon does not know them, and later. The same with
+/// a server that answers without any work: with more processes than processors, the scheduler sets the time.
 pub(crate) fn burst() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("--echo-server").arg(dir.path());
+    let mut echo = Reaped(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
+    let stdout = echo.0.stdout.take().ok_or_else(|| anyhow::anyhow!("no standard output"))?;
+    BufReader::new(stdout).read_line(&mut String::new())?;
+    burst_at("echo", dir.path())?;
+    drop(echo);
     let daemon = Daemon::start(false)?;
+    burst_at("profd", daemon.dir.path())
+}
+
+/// The peer of [`burst`]: answers each datagram with an empty config, until it is killed.
+pub(crate) fn echo(dir: &Path) -> anyhow::Result<()> {
+    let socket = Socket::bind(&Address::in_socket_dir(dir), Mode(0o600))?;
+    let (answer, mut buffer) = (Reply::Config(Vec::new()).encode(), buffer());
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "ready")?;
+    stdout.flush()?;
+    loop {
+        socket.wait(Duration::from_secs(60))?;
+        while let Ok(received) = socket.receive(&mut buffer) {
+            if let Some(from) = &received.from {
+                let _ = socket.send(&answer, from);
+            }
+        }
+    }
+}
+
+/// Lets processes poll the server whose socket is in a directory.
+fn burst_at(server: &str, dir: &Path) -> anyhow::Result<()> {
     let mut children = Vec::new();
     for n in 0..PROCESSES {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("--child").arg(format!("burst-{n}")).arg(daemon.dir.path());
+        command.arg("--child").arg(format!("burst-{n}")).arg(dir);
         let mut child = Reaped(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
         let stdout = child.0.stdout.take().ok_or_else(|| anyhow::anyhow!("no standard output"))?;
         let mut stdout = BufReader::new(stdout);
@@ -82,7 +113,7 @@ pub(crate) fn burst() -> anyhow::Result<()> {
         }
         let in_time = latencies.iter().filter(|l| **l <= KINETO_WAITS).count();
         let mut line = json!({
-            "bench": "ipc burst", "processes": PROCESSES, "round": round, "answered": latencies.len(),
+            "bench": "ipc burst", "server": server, "processes": PROCESSES, "round": round, "answered": latencies.len(),
             "within_90_ms": in_time,
         });
         summarize(&mut line, &mut latencies, SPAN);

@@ -22,12 +22,13 @@ const SPAN: Duration = Duration::from_secs(3);
 /// Measures and prints.
 type Measurement = fn() -> anyhow::Result<()>;
 
-const MEASUREMENTS: [(&str, Measurement); 13] = [
+const MEASUREMENTS: [(&str, Measurement); 14] = [
     ("rpc", rpc::rpc),
     ("silent_peers", hostile::silent_peers),
     ("pipelining", hostile::pipelining),
     ("audited", rpc::audited),
     ("connections", rpc::connections),
+    ("memory", rpc::memory),
     ("handshakes", handshake::handshakes),
     ("polls", ipc::polls),
     ("burst", ipc::burst),
@@ -46,6 +47,7 @@ fn main() -> anyhow::Result<()> {
         ["--child", name, dir] => return ipc::child(name, Path::new(dir)),
         ["--silent-peers", port, tls] => return hostile::hold_connections(port.parse()?, *tls == "tls"),
         ["--pipelining-peers", port] => return hostile::pipeline_requests(port.parse()?),
+        ["--echo-server", dir] => return ipc::echo(Path::new(dir)),
         ["--rustls-server", dir] => return handshake::serve_rustls_alone(Path::new(dir)),
         _ => {}
     }

@@ -24,8 +24,9 @@ type Change = fn(&Runtime) -> anyhow::Result<Duration>;
 /// Measures from the moment when the change is made to the first answer that shows it.
 pub(crate) fn notice() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let measurements: [(&str, Change); 3] = [
+    let measurements: [(&str, Change); 4] = [
         ("revoked client is rejected", notice_revocation),
+        ("renewed certificate is served", notice_renewal),
         ("ended process is gone", notice_end_of_process),
         ("new rules are in force", notice_rules),
     ];
@@ -69,6 +70,25 @@ fn notice_revocation(runtime: &Runtime) -> anyhow::Result<Duration> {
     std::fs::copy(pki.join("ca/ca.crl"), &staged)?;
     std::fs::rename(&staged, pki.join("server_certs/ca.crl"))?;
     wait_until(|| Ok(ask_once(runtime, &daemon, VERSION).is_none()))
+}
+
+/// The certificate is renewed before the measurement, in a copy, and moved into the directory at its start.
+fn notice_renewal(runtime: &Runtime) -> anyhow::Result<Duration> {
+    const STATUS: &str = r#"{"fn":"getStatus","extended":true}"#;
+    let daemon = Daemon::start(true)?;
+    let (pki, copy) = (daemon.dir.path().join("pki"), daemon.dir.path().join("copy"));
+    anyhow::ensure!(Command::new("cp").arg("-a").arg(&pki).arg(&copy).status()?.success(), "cp failed");
+    let mut certck = Command::new(env!("CARGO_BIN_EXE_certck"));
+    certck.args(["--quiet", "mint", "renew", "--all", ".", "server_certs"]).current_dir(&copy);
+    anyhow::ensure!(certck.stdout(Stdio::null()).status()?.success(), "certck mint renew failed");
+    let served =
+        || ask_once(runtime, &daemon, STATUS).map(|s| s["detail"]["certificates"]["leaf"]["sha256"].clone());
+    let former = served();
+    anyhow::ensure!(former.as_ref().is_some_and(Value::is_string), "no certificate is reported");
+    for name in ["server.key", "server.crt"] {
+        std::fs::rename(copy.join("server_certs").join(name), pki.join("server_certs").join(name))?;
+    }
+    wait_until(|| Ok(served().is_some_and(|now| Some(now) != former)))
 }
 
 const VERSION: &str = r#"{"fn":"getVersion"}"#;

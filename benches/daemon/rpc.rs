@@ -1,6 +1,7 @@
 //! Requests of good clients, and the connections that they keep.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -45,33 +46,90 @@ pub(crate) fn audited() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Connections that stay open, as far as the limit on descriptors allows.
+const CONNECTIONS: u64 = 10_000;
+
+/// Descriptors that this process needs besides.
+const OTHER_DESCRIPTORS: u64 = 256;
+
 /// The memory of the daemon with many authenticated connections that stay open.
 pub(crate) fn connections() -> anyhow::Result<()> {
-    const CONNECTIONS: usize = 2000;
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
     rustix::process::setrlimit(rustix::process::Resource::Nofile, raised)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let options = ["--max-connections=10000", "--max-connections-per-peer=10000", "--idle-timeout=10m"];
+    // The daemon has the same limit, and descriptors of its own for processes and pending connections.
+    let possible = limit.maximum.map_or(CONNECTIONS, |maximum| maximum.saturating_sub(4 * OTHER_DESCRIPTORS));
+    let wanted = CONNECTIONS.min(possible);
+    let options = [
+        "--max-connections=10000",
+        "--max-connections-per-peer=10000",
+        "--max-pending-connections=128",
+        "--max-pending-connections-per-peer=128",
+        "--max-processes=16",
+        "--idle-timeout=1h",
+    ];
     let daemon = Daemon::start_with(true, &options)?;
-    let rss_kib = || -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-        Ok(line.trim().trim_end_matches(" kB").parse()?)
-    };
-    let before = rss_kib()?;
+    let before = daemon.rss_kib()?;
     let held = runtime.block_on(async {
         let mut held = Vec::new();
-        for _ in 0..CONNECTIONS {
+        for _ in 0..wanted {
             let mut stream = connect(&daemon).await?;
             ask(&mut stream, br#"{"fn":"getVersion"}"#).await?;
             held.push(stream);
         }
         anyhow::Ok(held)
     })?;
-    let after = rss_kib()?;
+    let after = daemon.rss_kib()?;
     say(&json!({
-        "bench": "connections", "tls": true, "connections": held.len(), "rss_before_kib": before, "rss_kib": after,
-        "kib_per_connection": (after - before) as usize / held.len(),
+        "bench": "connections", "tls": true, "wanted": CONNECTIONS, "connections": held.len(), "rss_before_kib": before,
+        "rss_kib": after, "kib_per_connection": after.saturating_sub(before) as usize / held.len().max(1),
     }))
+}
+
+/// How many requests and polls [`memory`] sends, if `PROFGUARD_BENCH_REQUESTS` does not say.
+const REQUESTS: u64 = 1_000_000;
+
+/// The memory of the daemon before and after a million requests, and a million polls. The first tenth is not counted: until
+/// then pools and caches fill.
+pub(crate) fn memory() -> anyhow::Result<()> {
+    let given = std::env::var("PROFGUARD_BENCH_REQUESTS").ok().and_then(|text| text.parse().ok());
+    let wanted: u64 = given.unwrap_or(REQUESTS);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    for what in ["requests", "requests over TLS", "polls"] {
+        let daemon = Arc::new(Daemon::start(what == "requests over TLS")?);
+        let send = |n: u64| match what {
+            "polls" => poll_often(&daemon, n),
+            _ => runtime.block_on(ask_often(&daemon, n)),
+        };
+        send(wanted.div_ceil(10))?;
+        let before = daemon.rss_kib()?;
+        send(wanted)?;
+        let after = daemon.rss_kib()?;
+        say(&json!({
+            "bench": "memory", "what": what, "n": wanted, "rss_before_kib": before, "rss_after_kib": after,
+        }))?;
+    }
+    Ok(())
+}
+
+/// Sends requests over one connection.
+async fn ask_often(daemon: &Daemon, n: u64) -> anyhow::Result<()> {
+    let mut stream = connect(daemon).await?;
+    for _ in 0..n {
+        ask(&mut stream, br#"{"fn":"getStatus"}"#).await?;
+    }
+    Ok(())
+}
+
+/// How long the answer to one of them may take: what is measured is memory.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Polls from one process.
+fn poll_often(daemon: &Daemon, n: u64) -> anyhow::Result<()> {
+    let process = daemon.process(&format!("memory-{n}"))?;
+    for _ in 0..n {
+        process.poll(PATIENCE)?;
+    }
+    Ok(())
 }

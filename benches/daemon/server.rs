@@ -38,8 +38,11 @@ impl Daemon {
         } else {
             (PathBuf::from("NO_CERTS"), None)
         };
+        let has_address = options.iter().any(|option| option.starts_with("--bind"));
+        let address: &[&str] = if has_address { &[] } else { &["--bind=127.0.0.1"] };
         let mut child = Command::new(env!("CARGO_BIN_EXE_profd"))
-            .args(["--port=0", "--bind=127.0.0.1", "--format=json", "--quiet", "--enable-ipc-monitor"])
+            .args(["--port=0", "--format=json", "--quiet", "--enable-ipc-monitor"])
+            .args(address)
             .args(options)
             .arg("--certs-dir")
             .arg(certs)
@@ -53,6 +56,13 @@ impl Daemon {
         let address = ready["addresses"][0].as_str().unwrap_or_default().to_owned();
         let port = address.rsplit(':').next().unwrap_or_default().parse()?;
         Ok(Self { child, dir, port, tls })
+    }
+
+    /// The memory that the daemon uses at present (proc_pid_status(5)).
+    pub(crate) fn rss_kib(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 
     pub(crate) fn process(&self, name: &str) -> anyhow::Result<Process> {

@@ -22,7 +22,7 @@ pub trait Tool: Parser + CommandFactory {
     /// `out` has seen.
     ///
     /// # Errors
-    /// What kept the tool from doing it at all; shown as one line, exit status 2.
+    /// An error that aborts the run; shown as one line, exit status 2.
     fn run(self, out: &mut Out) -> anyhow::Result<Exit>;
 
     /// Rewrites the command line before it is parsed, for programs that also answer to an old spelling, or that read
@@ -54,7 +54,7 @@ pub struct Global<F: ValueEnum + Clone + Default + Send + Sync + 'static = Forma
 }
 
 impl<F: ValueEnum + Clone + Default + Send + Sync + 'static> Global<F> {
-    /// What [`Tool::style`] returns.
+    /// Returns the result of [`Tool::style`].
     #[must_use]
     pub fn style(&self) -> (Color, Verbosity) {
         let verbosity = match (self.quiet, self.verbose) {
@@ -155,7 +155,7 @@ fn subcommand(mut command: clap::Command, args: &[OsString]) -> String {
     name
 }
 
-/// What clap says, taken apart.
+/// The parts of an error message of clap.
 struct Reduced {
     message: String,
     usage: Option<String>,

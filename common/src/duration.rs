@@ -1,5 +1,6 @@
 //! Durations as options take them: a number with a unit. Which durations make sense is for each option to say.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Longer is as good as forever, and sums with it would overflow clocks.
@@ -49,6 +50,23 @@ pub fn parse_whole_milliseconds(text: &str) -> Result<u64, String> {
 pub fn parse_whole_seconds(text: &str) -> Result<u32, String> {
     let expected = "seconds, or a time such as 90s or 5m";
     parse_whole(text, 1.0, expected)?.try_into().map_err(|_| format!("must be at most {} s", u32::MAX))
+}
+
+/// As [`parse_whole_milliseconds`], in days: `30`, `30d`, `4w`.
+///
+/// # Errors
+/// The text is not a duration, or not a whole number of days that fits.
+pub fn parse_whole_days(text: &str) -> Result<u32, String> {
+    let days = parse_whole(text, 86_400.0, "days, such as 30, 30d or 4w")?;
+    days.try_into().map_err(|_| format!("must be at most {} days", u32::MAX))
+}
+
+/// Returns a `value_parser` for whole numbers of days within a range.
+pub fn days_within(range: RangeInclusive<u16>) -> impl Fn(&str) -> Result<u16, String> + Clone + Send + Sync {
+    move |text| {
+        let days = u16::try_from(parse_whole_days(text)?).ok().filter(|days| range.contains(days));
+        days.ok_or_else(|| format!("must be {} to {} days", range.start(), range.end()))
+    }
 }
 
 /// Parses a duration as a whole number of `unit`, which is in seconds and also what a bare number counts.
@@ -115,6 +133,13 @@ mod tests {
         for bad in ["", "-1", "0.5", "0.5ms", "1e3", "5 s", "18446744073709551616"] {
             assert!(parse_whole_milliseconds(bad).is_err(), "{bad}");
         }
+        assert_eq!(
+            (parse_whole_days("30"), parse_whole_days("2w"), parse_whole_days("48h")),
+            (Ok(30), Ok(14), Ok(2))
+        );
+        assert_eq!(days_within(1..=90)("90d"), Ok(90));
+        assert_eq!(days_within(1..=90)("13w"), Err("must be 1 to 90 days".to_owned()));
+        assert!(parse_whole_days("1h").is_err() && parse_whole_days("30 days").is_err());
         for bad in ["1500ms", "4294967296", "1.5", "99999999999999999999w"] {
             assert!(parse_whole_seconds(bad).is_err(), "{bad}");
         }

@@ -64,6 +64,25 @@ pub fn io_reason(error: &std::io::Error) -> String {
     chars.next().map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
 }
 
+/// An error in a text with its position, in one line: `3:1: unknown field`. Without a span it has none.
+#[must_use]
+pub fn describe_text_error(text: &str, span: Option<std::ops::Range<usize>>, message: &str) -> String {
+    let message = message.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    match span {
+        Some(span) => format!("{}: {message}", describe_position(text, span.start)),
+        None => message,
+    }
+}
+
+/// The line and the column of a byte, both from 1: `3:1`.
+#[must_use]
+pub fn describe_position(text: &str, offset: usize) -> String {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("{line}:{column}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +94,14 @@ mod tests {
             Err::<(), _>(anyhow::anyhow!("no such job")).hint("try `status`").context("node1").unwrap_err();
         assert_eq!(format!("{e:#}"), "node1: no such job");
         assert_eq!(hint_of(&e), Some("try `status`"));
+    }
+
+    #[test]
+    fn errors_in_texts_have_a_line_and_a_column() {
+        assert_eq!(describe_text_error("a\n\u{e4} b", Some(5..6), "odd\n  value"), "2:3: odd value");
+        assert_eq!(describe_text_error("", None, "odd"), "odd");
+        // Inside a character, or behind the text.
+        assert_eq!([describe_position("\u{e4}", 1), describe_position("a", 9)], ["1:2", "1:2"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Exit statuses, the same for every tool.
 
-/// What a tool's run came to. Worse statuses compare greater, so `max` combines them.
+/// The exit status of a tool. Worse statuses compare greater, so `max` combines them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// 0: it was done, and all is well.
@@ -25,7 +25,7 @@ pub const MEANINGS: [(Exit, &str); 3] = [
     (Exit::Ok, "It was done, and all is well."),
     (
         Exit::No,
-        "It was done, and the answer is no: findings, a request that was refused, nothing that matched.",
+        "It was done, and the answer is no: findings, a request that was declined or rejected, nothing that matched.",
     ),
     (
         Exit::Failed,
@@ -33,6 +33,6 @@ pub const MEANINGS: [(Exit, &str); 3] = [
     ),
 ];
 
-/// What the EXIT STATUS section adds for a command that has `--format nagios`.
+/// The addition to the EXIT STATUS section for a command that has `--format nagios`.
 pub const PLUGIN: &str = "With --format nagios, the statuses are those of monitoring plug-ins: 0 all is well, 1 warnings, \
 2 errors, 3 it could not be found out. A mistake in the command line is 2 all the same.";

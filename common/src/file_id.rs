@@ -1,4 +1,4 @@
-//! Which file it is, whatever its path.
+//! The identity of a file, whatever its path.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;

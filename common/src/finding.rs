@@ -22,11 +22,11 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Worth knowing; changes nothing.
+    /// Worth knowing; not necessarily wrong.
     Note,
     /// Allowed, and probably not meant.
     Warning,
-    /// Must be fixed first: the exit status is 1, and a daemon does not start.
+    /// Must be fixed.
     Error,
 }
 
@@ -61,6 +61,9 @@ pub struct Finding {
     /// Where the rule comes from: an RFC and its section, a manual page.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reference: String,
+    /// The part of `found` that stays the same while the finding lasts, where the rest changes with the clock.
+    #[serde(skip)]
+    pub lasting: Option<String>,
 }
 
 impl Finding {
@@ -78,6 +81,7 @@ impl Finding {
             expected: String::new(),
             fix: String::new(),
             reference: String::new(),
+            lasting: None,
         }
     }
 
@@ -86,6 +90,18 @@ impl Finding {
     pub fn found(mut self, text: impl Into<String>) -> Self {
         self.found = text.into();
         self
+    }
+
+    /// Sets what was found: what stays the same while the finding lasts, and the time that is left.
+    #[must_use]
+    pub fn found_with_time_left(self, lasting: String, left: &str) -> Self {
+        Self { found: format!("{lasting}, in {left}"), lasting: Some(lasting), ..self }
+    }
+
+    /// Returns what was found, without the time that is left.
+    #[must_use]
+    pub fn lasting_found(&self) -> &str {
+        self.lasting.as_deref().unwrap_or(&self.found)
     }
 
     /// Sets what the rule expects.
@@ -109,7 +125,7 @@ impl Finding {
         bytes.unwrap_or_else(|| self.path.clone().into_bytes())
     }
 
-    /// What makes this finding the same in the next run: its rule and path, not what exactly was found. Sixteen
+    /// Identifies this finding in the next run: by its rule and path, not by what exactly was found. Sixteen
     /// hexadecimal digits (FNV-1a, 64 bits).
     #[must_use]
     pub fn fingerprint(&self) -> String {

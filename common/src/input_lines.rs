@@ -13,7 +13,7 @@ use crate::error::HintExt;
 
 /// One input and what it is called in messages.
 pub struct InputLines {
-    /// What messages call it.
+    /// Its name in messages.
     pub name: String,
     reader: Box<dyn BufRead + Send>,
     /// Empty lines since the last one that was not.

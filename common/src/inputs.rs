@@ -79,7 +79,7 @@ impl PathListArgs {
     }
 }
 
-/// What ends an entry of a list.
+/// The byte that ends an entry of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Separator {
     /// `\n` or `\r\n`, as `git --pathspec-from-file` and `rsync --files-from` read their lists.
@@ -91,13 +91,13 @@ pub enum Separator {
 /// An open list of paths: an iterator over its entries that are not empty.
 pub struct PathList {
     lines: InputLines,
-    /// What ends its entries.
+    /// The byte that ends its entries.
     pub separator: Separator,
     entries: u64,
 }
 
 impl PathList {
-    /// What messages call the entry that was read last: `FILE: line 3`.
+    /// The name in messages of the entry that was read last: `FILE: line 3`.
     #[must_use]
     pub fn place(&self) -> String {
         let noun = if self.separator == Separator::Nul { "entry" } else { "line" };

@@ -1,4 +1,4 @@
-//! What two or more of the tools share, and nothing else.
+//! The code that two or more of the tools share, and nothing else.
 //!
 //! | module | holds |
 //! |---|---|

@@ -107,7 +107,7 @@ impl Out {
     /// Writes one record as a JSON line.
     ///
     /// # Errors
-    /// What the stream says, a closed pipe included.
+    /// An I/O error of the stream, a closed pipe included.
     pub fn record<R: Record>(&mut self, record: &R) -> io::Result<()> {
         record::write(&mut self.stdout, record)?;
         if self.line_buffered { self.stdout.flush() } else { Ok(()) }
@@ -116,7 +116,7 @@ impl Out {
     /// Writes out what is buffered.
     ///
     /// # Errors
-    /// What the stream says: a full disk is found out here.
+    /// An I/O error of the stream: a full disk is found out here.
     pub fn flush(&mut self) -> io::Result<()> {
         self.stdout.flush()
     }
@@ -159,7 +159,7 @@ pub enum Verbosity {
     /// Errors and warnings.
     #[default]
     Normal,
-    /// What it is doing, too.
+    /// Also each step.
     Verbose,
 }
 
@@ -172,7 +172,7 @@ pub enum Priority {
     Warning,
     /// Normal, and worth knowing.
     Notice,
-    /// What is being done.
+    /// A step of the run.
     Info,
     /// A step of it.
     Debug,
@@ -187,7 +187,7 @@ pub struct DiagLine<'a> {
     pub at: SystemTime,
     /// How important it is.
     pub priority: Priority,
-    /// What it is about; empty if the message says so itself.
+    /// Its subject; empty if the message names it.
     pub subject: &'a str,
     /// The reason. It may hold text of peers, which is not escaped yet.
     pub message: &'a str,
@@ -213,7 +213,7 @@ impl DiagLine<'_> {
 }
 
 impl Priority {
-    /// What a line begins with so that the journal stores its priority (sd-daemon(3)).
+    /// The prefix of a line by which the journal stores its priority (sd-daemon(3)).
     fn journal_prefix(self) -> &'static str {
         match self {
             Self::Error => "<3>",

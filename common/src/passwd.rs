@@ -1,4 +1,4 @@
-//! What the password file says of users: their homes, where a daemon of msMonitor's kind puts its sockets.
+//! The password file: the homes of users, where a daemon of msMonitor's kind puts its sockets.
 //!
 //! The variable HOME is not asked: daemon and process must agree, and each may have its own.
 

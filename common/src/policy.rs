@@ -112,7 +112,7 @@ pub struct Row {
     pub class: Class,
     /// Its name in records, policies and findings.
     pub name: &'static str,
-    /// What belongs to it.
+    /// The files that belong to it.
     pub what: &'static str,
     /// The most that its mode may allow.
     pub max: Mode,
@@ -209,7 +209,7 @@ pub fn check_owner(path: &Path, owner: u32, user: u32) -> Option<Finding> {
             .found(format!("owned by uid {owner}"))
             .expected(format!("uid {user}{who} or root"))
             .fix(format!(
-                "run it as the files' owner, or give them to who does: chown {user} {}",
+                "run the program as the owner, or change the owner: chown {user} {}",
                 shell_quote(path)
             ))
     })

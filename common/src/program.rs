@@ -10,12 +10,41 @@ use crate::error::io_reason;
 /// The start of an error message that is shown, in bytes.
 const MESSAGE: u64 = 4 << 10;
 
+/// The output of a program, and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramEnd {
+    /// Its standard output.
+    pub text: String,
+    /// The start of its standard error.
+    pub message: String,
+    /// Whether its exit status is 0.
+    pub success: bool,
+}
+
 /// Runs a prepared command without input, and returns its standard output. It is killed when it takes longer than
 /// `deadline` or prints more than `limit` bytes.
 ///
 /// # Errors
-/// It cannot be started, takes too long, prints too much, or fails: then the first line of its standard error.
+/// It cannot be started, takes too long, prints too much, or fails: then the first line of its standard error that is
+/// none of klog's, which kubectl prints before the one that is for people.
 pub fn run_program(command: &mut Command, deadline: Duration, limit: u64) -> Result<String, String> {
+    let ProgramEnd { text, message, success } = run_to_end(command, deadline, limit)?;
+    let lines = || message.lines().map(str::trim).filter(|line| !line.is_empty());
+    let shown = || lines().find(|line| !is_klog_line(line)).or_else(|| lines().next());
+    if success { Ok(text) } else { Err(shown().unwrap_or("it failed").to_owned()) }
+}
+
+/// Returns whether a line has the header of klog (k8s.io/klog, `formatHeader`): severity, month and day, as in `E1130 `.
+fn is_klog_line(line: &str) -> bool {
+    let header = line.as_bytes().get(..6);
+    header.is_some_and(|h| b"IWEF".contains(&h[0]) && h[1..5].iter().all(u8::is_ascii_digit) && h[5] == b' ')
+}
+
+/// Like [`run_program`], for programs whose exit status is a part of the answer.
+///
+/// # Errors
+/// It cannot be started, takes too long, or prints too much.
+pub fn run_to_end(command: &mut Command, deadline: Duration, limit: u64) -> Result<ProgramEnd, String> {
     let end = Instant::now() + deadline;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|e| io_reason(&e))?;
@@ -26,15 +55,14 @@ pub fn run_program(command: &mut Command, deadline: Duration, limit: u64) -> Res
     }
     let status = wait_until(&mut child, end).ok_or_else(|| timeout_reason(deadline));
     let (text, message) = answer.map_err(|e| e.unwrap_or_else(|| timeout_reason(deadline)))?;
-    if status?.success() {
-        return Ok(text);
-    }
-    let message = message.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or("it failed").to_owned();
-    Err(message)
+    Ok(ProgramEnd { text, message, success: status?.success() })
 }
 
 fn timeout_reason(deadline: Duration) -> String {
-    format!("no answer within {} s", deadline.as_secs())
+    match deadline.as_secs() {
+        0 => format!("no answer within {} ms", deadline.as_millis()),
+        seconds => format!("no answer within {seconds} s"),
+    }
 }
 
 /// Reads standard output and the start of standard error. The error is `None` where the time is up.
@@ -93,6 +121,12 @@ mod tests {
         assert_eq!(sh("echo yes", 100, long), Ok("yes\n".into()));
         assert_eq!(sh("echo; echo 'must be root' >&2; exit 4", 100, long), Err("must be root".into()));
         assert_eq!(sh("exit 1", 100, long), Err("it failed".into()));
+        let klog = "E1130 20:58:13.800625   28773 memcache.go:265] \"Unhandled Error\"";
+        let script = format!("echo '{klog}' >&2; echo 'connection refused' >&2; exit 1");
+        assert_eq!(sh(&script, 100, long), Err("connection refused".into()));
+        assert_eq!(sh(&format!("echo '{klog}' >&2; exit 1"), 100, long), Err(klog.into()));
+        let millis = Duration::from_millis(20);
+        assert_eq!(sh("exec sleep 600", 100, millis), Err("no answer within 20 ms".into()));
         assert_eq!(
             sh("while :; do echo yyyyyyyy; done", 1 << 20, long),
             Err("its output is larger than 1 MiB".into())

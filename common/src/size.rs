@@ -18,13 +18,13 @@ const UNITS: [(&str, u64); 13] = [
     ("TB", 1_000_000_000_000),
 ];
 
-/// Parses a size and returns bytes: `65536`, `64K`, `10MiB`, `1.5GB`. Letters may be small; a number without a unit is
+/// Parses a size and returns bytes: `65536`, `64KiB`, `10MiB`, `1.5GB`. Letters may be small; a number without a unit is
 /// bytes. For `value_parser` of an option.
 ///
 /// # Errors
 /// The text is not a size, not a whole number of bytes, or is 8 EiB or more.
 pub fn parse_size(text: &str) -> Result<u64, String> {
-    let expected = || "expected a size such as 65536, 64K, 10MiB or 1.5GB".to_owned();
+    let expected = || "expected a size such as 65536, 64KiB, 10MiB or 1.5GB".to_owned();
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = &text[number.len()..];
     let known = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, bytes)| *bytes);

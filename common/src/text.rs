@@ -13,7 +13,7 @@ impl Display for Safe<'_> {
             '\t' => f.write_str("\\t"),
             '\r' => f.write_str("\\r"),
             c if c.is_control() && c.is_ascii() => write!(f, "\\x{:02x}", c as u32),
-            c if c.is_control() || is_format_control(c) => write!(f, "\\u{{{:x}}}", c as u32),
+            c if is_invisible(c) => write!(f, "\\u{{{:x}}}", c as u32),
             c => f.write_char(c),
         })
     }
@@ -25,9 +25,22 @@ pub fn safe(text: &str) -> String {
     Safe(text).to_string()
 }
 
-/// Tells the invisible characters that reorder or join what a terminal shows.
-fn is_format_control(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+/// Formats a number with its noun: `1 config`, `2 configs`, `3 processes`.
+#[must_use]
+pub fn count_noun(n: u64, noun: &str) -> String {
+    let plural = match (n, noun.ends_with('s')) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
+    format!("{n} {noun}{plural}")
+}
+
+/// Tells control characters, and the invisible ones that reorder or join what a terminal shows.
+#[must_use]
+pub(crate) fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// A message without the error numbers that the standard library appends to the system's texts: ` (os error 28)`
@@ -54,6 +67,12 @@ pub fn without_error_numbers(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_noun_has_the_number_before_it() {
+        let all = [count_noun(0, "config"), count_noun(1, "process"), count_noun(2, "process")];
+        assert_eq!(all, ["0 configs", "1 process", "2 processes"]);
+    }
 
     #[test]
     fn escapes_are_shown_not_sent() {

@@ -62,10 +62,10 @@ complete -c certck -n "__fish_certck_using_subcommand check" -l suppress -d 'Ign
 complete -c certck -n "__fish_certck_using_subcommand check" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c certck -n "__fish_certck_using_subcommand check" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
 complete -c certck -n "__fish_certck_using_subcommand check" -l passphrase-fd -d 'Read the passphrase of the private key from the first line of file descriptor N' -r
-complete -c certck -n "__fish_certck_using_subcommand check" -l at -d 'Check as of TIME instead of now: RFC 3339, a date (midnight UTC), or seconds since 1970' -r
-complete -c certck -n "__fish_certck_using_subcommand check" -l fail-on -d 'Lowest severity that makes the exit status 1, or that is critical with --format nagios' -r -f -a "note\t'Worth knowing; changes nothing'
+complete -c certck -n "__fish_certck_using_subcommand check" -l at -d 'Check as of TIMESTAMP instead of now: RFC 3339, a date (midnight UTC), or seconds since 1970' -r
+complete -c certck -n "__fish_certck_using_subcommand check" -l fail-on -d 'Lowest severity that makes the exit status 1, or that is critical with --format nagios' -r -f -a "note\t'Worth knowing; not necessarily wrong'
 warning\t'Allowed, and probably not meant'
-error\t'Must be fixed first: the exit status is 1, and a daemon does not start'"
+error\t'Must be fixed'"
 complete -c certck -n "__fish_certck_using_subcommand check" -s o -l output -d 'Write the report to FILE instead of standard output' -r -F
 complete -c certck -n "__fish_certck_using_subcommand check" -l prometheus -d 'Also write metrics for node_exporter\'s textfile collector to FILE, replaced atomically' -r -F
 complete -c certck -n "__fish_certck_using_subcommand check" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
@@ -101,9 +101,9 @@ complete -c certck -n "__fish_certck_using_subcommand crl; and not __fish_seen_s
 complete -c certck -n "__fish_certck_using_subcommand crl; and not __fish_seen_subcommand_from check new fetch help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -l ca -d 'The certificates of the CA, PEM or DER' -r -F
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -l warn-days -d 'Warn of certificates and CRLs that expire within N days [default: 30, or the last third of their validity if that is shorter]' -r
-complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -l fail-on -d 'Lowest severity that makes the exit status 1, or that is critical with --format nagios' -r -f -a "note\t'Worth knowing; changes nothing'
+complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -l fail-on -d 'Lowest severity that makes the exit status 1' -r -f -a "note\t'Worth knowing; not necessarily wrong'
 warning\t'Allowed, and probably not meant'
-error\t'Must be fixed first: the exit status is 1, and a daemon does not start'"
+error\t'Must be fixed'"
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from check" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
@@ -123,7 +123,7 @@ json\t'JSON Lines, as described in profguard-records(7)'"
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
-complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -l first -d 'Make the first CRL, which revokes nothing. If the CRL was lost, copy it back instead: otherwise everything that it revoked is valid again'
+complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -l first -d 'Make the first CRL, number 01, without a present one. If the CRL was lost, copy it back instead: otherwise everything that it revoked is valid again'
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -l ask-passphrase -d 'Prompt for the passphrase of the private key on the terminal'
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c certck -n "__fish_certck_using_subcommand crl; and __fish_seen_subcommand_from new" -s v -l verbose -d 'Say on standard error what is being done'
@@ -155,7 +155,7 @@ strict\t'Also what RFC 5280 obliges CAs to; warnings are errors'"
 complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l algo -d 'Key algorithm [default: ecdsa-p256, or rsa-3072 with --profile compat]' -r -f -a "ecdsa-p256\t'ECDSA on P-256, signing with SHA-256'
 ecdsa-p384\t'ECDSA on P-384, signing with SHA-384'
 ed25519\t'Ed25519'
-rsa-3072\t'RSA of 3072 bits, signing with SHA-256: what the oldest peers take'
+rsa-3072\t'RSA of 3072 bits, signing with SHA-256, which the oldest peers accept'
 rsa-4096\t'RSA of 4096 bits, signing with SHA-256'"
 complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l name -d 'Common name of the root [default: "profguard CA" and six random hexadecimal digits]' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and not __fish_seen_subcommand_from leaf renew rollover help" -l crl-url -d 'CRL distribution point to put into certificates, used by `certck crl fetch`; may be repeated [default of `mint leaf`: that of the authority\'s authority.toml]' -r
@@ -184,7 +184,7 @@ complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subc
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l algo -d 'Key algorithm [default: that of the authority\'s authority.toml, or of its own key]' -r -f -a "ecdsa-p256\t'ECDSA on P-256, signing with SHA-256'
 ecdsa-p384\t'ECDSA on P-384, signing with SHA-384'
 ed25519\t'Ed25519'
-rsa-3072\t'RSA of 3072 bits, signing with SHA-256: what the oldest peers take'
+rsa-3072\t'RSA of 3072 bits, signing with SHA-256, which the oldest peers accept'
 rsa-4096\t'RSA of 4096 bits, signing with SHA-256'"
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l crl-url -d 'CRL distribution point to put into certificates, used by `certck crl fetch`; may be repeated [default of `mint leaf`: that of the authority\'s authority.toml]' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from leaf" -l ocsp-url -d 'OCSP responder to put into certificates, used by `certck ocsp`; may be repeated [default of `mint leaf`: that of the authority\'s authority.toml]' -r
@@ -209,7 +209,7 @@ complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subc
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l algo -d 'Key algorithm of the new keys [default: that of the old ones]' -r -f -a "ecdsa-p256\t'ECDSA on P-256, signing with SHA-256'
 ecdsa-p384\t'ECDSA on P-384, signing with SHA-384'
 ed25519\t'Ed25519'
-rsa-3072\t'RSA of 3072 bits, signing with SHA-256: what the oldest peers take'
+rsa-3072\t'RSA of 3072 bits, signing with SHA-256, which the oldest peers accept'
 rsa-4096\t'RSA of 4096 bits, signing with SHA-256'"
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from renew" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
@@ -233,7 +233,7 @@ complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subc
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -l algo -d 'Key algorithm of the new root and, in renew, of new keys [default: that of the old ones]' -r -f -a "ecdsa-p256\t'ECDSA on P-256, signing with SHA-256'
 ecdsa-p384\t'ECDSA on P-384, signing with SHA-384'
 ed25519\t'Ed25519'
-rsa-3072\t'RSA of 3072 bits, signing with SHA-256: what the oldest peers take'
+rsa-3072\t'RSA of 3072 bits, signing with SHA-256, which the oldest peers accept'
 rsa-4096\t'RSA of 4096 bits, signing with SHA-256'"
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c certck -n "__fish_certck_using_subcommand mint; and __fish_seen_subcommand_from rollover" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
@@ -275,9 +275,9 @@ complete -c certck -n "__fish_certck_using_subcommand probe" -l ca -d 'Directory
 complete -c certck -n "__fish_certck_using_subcommand probe" -l must-reject -d 'Directory of a client that the daemons must reject, such as an expired or revoked one; may be repeated' -r -F
 complete -c certck -n "__fish_certck_using_subcommand probe" -l timeout -d 'Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds' -r
 complete -c certck -n "__fish_certck_using_subcommand probe" -l warn-days -d 'Warn of certificates and CRLs that expire within N days [default: 30, or the last third of their validity if that is shorter]' -r
-complete -c certck -n "__fish_certck_using_subcommand probe" -l fail-on -d 'Lowest severity that makes the exit status 1, or that is critical with --format nagios' -r -f -a "note\t'Worth knowing; changes nothing'
+complete -c certck -n "__fish_certck_using_subcommand probe" -l fail-on -d 'Lowest severity that makes the exit status 1, or that is critical with --format nagios' -r -f -a "note\t'Worth knowing; not necessarily wrong'
 warning\t'Allowed, and probably not meant'
-error\t'Must be fixed first: the exit status is 1, and a daemon does not start'"
+error\t'Must be fixed'"
 complete -c certck -n "__fish_certck_using_subcommand probe" -l suppress -d 'Ignore the findings that FILE lists, each with a reason and an expiry date; paths there are HOST:PORT' -r -F
 complete -c certck -n "__fish_certck_using_subcommand probe" -s o -l output -d 'Write the report to FILE instead of standard output' -r -F
 complete -c certck -n "__fish_certck_using_subcommand probe" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
@@ -313,7 +313,7 @@ complete -c certck -n "__fish_certck_using_subcommand revoke" -l color -d 'When 
 always\t'Always'
 never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand revoke" -l unlisted -d 'Also revoke serial numbers that issued.jsonl does not list: of certificates that other software issued with this key'
-complete -c certck -n "__fish_certck_using_subcommand revoke" -l first -d 'Make the first CRL, which revokes nothing. If the CRL was lost, copy it back instead: otherwise everything that it revoked is valid again'
+complete -c certck -n "__fish_certck_using_subcommand revoke" -l first -d 'Make the first CRL, number 01, without a present one. If the CRL was lost, copy it back instead: otherwise everything that it revoked is valid again'
 complete -c certck -n "__fish_certck_using_subcommand revoke" -l ask-passphrase -d 'Prompt for the passphrase of the private key on the terminal'
 complete -c certck -n "__fish_certck_using_subcommand revoke" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c certck -n "__fish_certck_using_subcommand revoke" -s v -l verbose -d 'Say on standard error what is being done'
@@ -335,6 +335,7 @@ never\t'Never'"
 complete -c certck -n "__fish_certck_using_subcommand show" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c certck -n "__fish_certck_using_subcommand show" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c certck -n "__fish_certck_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c certck -n "__fish_certck_using_subcommand verify" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
 complete -c certck -n "__fish_certck_using_subcommand verify" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
 complete -c certck -n "__fish_certck_using_subcommand verify" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'

@@ -63,7 +63,7 @@ complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -s m -l manifest -d 'The manifest: lines of sha256sum, or JSON lines' -r -F
+complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -s m -l manifest -d 'The manifest: lines of sha256sum, or JSON lines; `-` is standard input' -r -F
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l key -d 'Verify the signature FILE.sig of the manifest with an Ed25519 public key (PEM)' -r -F
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -s C -l directory -d 'Names of files are relative to DIR; paths in options are not' -r -F
 complete -c datack -n "__fish_datack_using_subcommand manifest; and __fish_seen_subcommand_from verify" -l threads -d 'Number of files to hash at the same time [default: one per processor]' -r

@@ -42,16 +42,16 @@ complete -c hostck -n "__fish_hostck_needs_command" -f -a "netaddr" -d 'List pub
 complete -c hostck -n "__fish_hostck_needs_command" -f -a "rules" -d 'List the rules of `hostck check`, or explain some of them'
 complete -c hostck -n "__fish_hostck_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hostck -n "__fish_hostck_using_subcommand check" -l root -d 'Audit the system image below DIR instead of the running host' -r -F
-complete -c hostck -n "__fish_hostck_using_subcommand check" -l user -d 'Account that runs the tools. Default: the account that runs hostck; none with --root' -r
-complete -c hostck -n "__fish_hostck_using_subcommand check" -l port -d 'TCP port of the daemon' -r
-complete -c hostck -n "__fish_hostck_using_subcommand check" -l exceptions -d 'Accept findings as FILE says: TOML with `[[exception]]`, each with `rules`, `reason`, `until` and, for some subjects only, `match`, as in profguard-policy(5)' -r -F
+complete -c hostck -n "__fish_hostck_using_subcommand check" -l user -d 'Account that runs the tools [default: the account that runs hostck; none with --root]' -r
+complete -c hostck -n "__fish_hostck_using_subcommand check" -l port -d 'TCP port of the daemon [default: those that its units give it, or 1778]' -r
+complete -c hostck -n "__fish_hostck_using_subcommand check" -l exceptions -d 'Accept findings as FILE says: TOML with `[[exception]]`, each with `rules`, `reason`, `until` and, for some subjects only, `match`, as in profguard-policy(5); paths of an image may be written as the image has them' -r -F
 complete -c hostck -n "__fish_hostck_using_subcommand check" -l baseline -d 'Accept the findings in FILE, written by `hostck check --format json --show note`' -r -F
-complete -c hostck -n "__fish_hostck_using_subcommand check" -l fail-on -d 'Lowest severity that makes the exit status 1, or that is critical with --format nagios' -r -f -a "note\t'Worth knowing; changes nothing'
+complete -c hostck -n "__fish_hostck_using_subcommand check" -l fail-on -d 'Lowest severity that makes the exit status 1, or that is critical with --format nagios' -r -f -a "note\t'Worth knowing; not necessarily wrong'
 warning\t'Allowed, and probably not meant'
-error\t'Must be fixed first: the exit status is 1, and a daemon does not start'"
-complete -c hostck -n "__fish_hostck_using_subcommand check" -l show -d 'Lowest severity to print; findings that --fail-on counts are always printed' -r -f -a "note\t'Worth knowing; changes nothing'
+error\t'Must be fixed'"
+complete -c hostck -n "__fish_hostck_using_subcommand check" -l show -d 'Lowest severity to print; findings that --fail-on counts are always printed' -r -f -a "note\t'Worth knowing; not necessarily wrong'
 warning\t'Allowed, and probably not meant'
-error\t'Must be fixed first: the exit status is 1, and a daemon does not start'"
+error\t'Must be fixed'"
 complete -c hostck -n "__fish_hostck_using_subcommand check" -s o -l output -d 'Write the report to FILE instead of standard output' -r -F
 complete -c hostck -n "__fish_hostck_using_subcommand check" -l limit -d 'Maximum number of findings to print per rule in text; 0 prints all' -r
 complete -c hostck -n "__fish_hostck_using_subcommand check" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
@@ -67,7 +67,7 @@ complete -c hostck -n "__fish_hostck_using_subcommand check" -s q -l quiet -d 'S
 complete -c hostck -n "__fish_hostck_using_subcommand check" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c hostck -n "__fish_hostck_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l files-from -d 'Read more paths from FILE, one per line; `-` for standard input' -r -F
-complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l allow -d 'File of allowed hosts, *.domains, addresses, networks and ranges, one per line; repeatable' -r -F
+complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l allow -d 'File of allowed hosts, *.domains, addresses, networks and ranges, one per line; may be repeated' -r -F
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
 complete -c hostck -n "__fish_hostck_using_subcommand netaddr" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'

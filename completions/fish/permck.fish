@@ -52,7 +52,7 @@ msmonitor\t'an installation of msMonitor'
 certs\t'a certificate directory'
 ascend\t'an output tree of the Ascend profiler'
 cann\t'a CANN toolkit owned by the unprivileged user who runs the tools'"
-complete -c permck -n "__fish_permck_using_subcommand audit" -l rule -d 'Apply only this rule; may be given several times' -r -f -a "key-readable\t''
+complete -c permck -n "__fish_permck_using_subcommand audit" -l rule -d 'Apply only this rule; may be repeated' -r -f -a "key-readable\t''
 world-writable\t''
 group-writable\t''
 special-bits\t''
@@ -77,7 +77,7 @@ ancestor\t''
 mount-options\t''
 mounts\t''
 changed\t''"
-complete -c permck -n "__fish_permck_using_subcommand audit" -l ignore -d 'Do not apply this rule; may be given several times' -r -f -a "key-readable\t''
+complete -c permck -n "__fish_permck_using_subcommand audit" -l ignore -d 'Do not apply this rule; may be repeated' -r -f -a "key-readable\t''
 world-writable\t''
 group-writable\t''
 special-bits\t''
@@ -107,12 +107,12 @@ complete -c permck -n "__fish_permck_using_subcommand audit" -l root -d 'Audit t
 complete -c permck -n "__fish_permck_using_subcommand audit" -l threads -d 'Number of threads [default: one per processor]' -r
 complete -c permck -n "__fish_permck_using_subcommand audit" -l baseline -d 'Report only findings that are not in FILE, written by `permck baseline`' -r -F
 complete -c permck -n "__fish_permck_using_subcommand audit" -s o -l output -d 'Write the report to FILE instead of standard output' -r -F
-complete -c permck -n "__fish_permck_using_subcommand audit" -l fail-on -d 'Lowest severity that makes the exit status 1, or that is critical with --format nagios' -r -f -a "note\t'Worth knowing; changes nothing'
+complete -c permck -n "__fish_permck_using_subcommand audit" -l fail-on -d 'Lowest severity that makes the exit status 1, or that is critical with --format nagios' -r -f -a "note\t'Worth knowing; not necessarily wrong'
 warning\t'Allowed, and probably not meant'
-error\t'Must be fixed first: the exit status is 1, and a daemon does not start'"
-complete -c permck -n "__fish_permck_using_subcommand audit" -l show -d 'Lowest severity to print; findings that --fail-on counts are always printed' -r -f -a "note\t'Worth knowing; changes nothing'
+error\t'Must be fixed'"
+complete -c permck -n "__fish_permck_using_subcommand audit" -l show -d 'Lowest severity to print; findings that --fail-on counts are always printed' -r -f -a "note\t'Worth knowing; not necessarily wrong'
 warning\t'Allowed, and probably not meant'
-error\t'Must be fixed first: the exit status is 1, and a daemon does not start'"
+error\t'Must be fixed'"
 complete -c permck -n "__fish_permck_using_subcommand audit" -l limit -d 'Maximum number of findings to print per cause in text; 0 prints all [default: 20 errors, 3 warnings or notes]' -r
 complete -c permck -n "__fish_permck_using_subcommand audit" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'
@@ -138,7 +138,7 @@ msmonitor\t'an installation of msMonitor'
 certs\t'a certificate directory'
 ascend\t'an output tree of the Ascend profiler'
 cann\t'a CANN toolkit owned by the unprivileged user who runs the tools'"
-complete -c permck -n "__fish_permck_using_subcommand fix" -l rule -d 'Apply only this rule; may be given several times' -r -f -a "key-readable\t''
+complete -c permck -n "__fish_permck_using_subcommand fix" -l rule -d 'Apply only this rule; may be repeated' -r -f -a "key-readable\t''
 world-writable\t''
 group-writable\t''
 special-bits\t''
@@ -163,7 +163,7 @@ ancestor\t''
 mount-options\t''
 mounts\t''
 changed\t''"
-complete -c permck -n "__fish_permck_using_subcommand fix" -l ignore -d 'Do not apply this rule; may be given several times' -r -f -a "key-readable\t''
+complete -c permck -n "__fish_permck_using_subcommand fix" -l ignore -d 'Do not apply this rule; may be repeated' -r -f -a "key-readable\t''
 world-writable\t''
 group-writable\t''
 special-bits\t''
@@ -192,7 +192,7 @@ complete -c permck -n "__fish_permck_using_subcommand fix" -l exclude -d 'Leave 
 complete -c permck -n "__fish_permck_using_subcommand fix" -l root -d 'Audit the image below DIR: each PATH is one of the image, and so are its accounts, packages and links' -r -F
 complete -c permck -n "__fish_permck_using_subcommand fix" -l threads -d 'Number of threads [default: one per processor]' -r
 complete -c permck -n "__fish_permck_using_subcommand fix" -l record -d 'Record changes in FILE, for `permck undo` [default: permck-fix-TIME.jsonl]' -r -F
-complete -c permck -n "__fish_permck_using_subcommand fix" -l umask -d 'Remove only the permissions of this umask, such as 027 [default: 077; with --strict, all that the class has not]' -r
+complete -c permck -n "__fish_permck_using_subcommand fix" -l umask -d 'Remove only the permissions of this umask, such as 027 [default: 077; with --strict, all that the policy table does not allow]' -r
 complete -c permck -n "__fish_permck_using_subcommand fix" -l lock-out -d 'Account of a service that may lose access, or `all`; root only' -r
 complete -c permck -n "__fish_permck_using_subcommand fix" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people, grouped by finding. Not stable between versions'
 json\t'JSON Lines, as described in profguard-records(7)'"
@@ -225,7 +225,7 @@ msmonitor\t'an installation of msMonitor'
 certs\t'a certificate directory'
 ascend\t'an output tree of the Ascend profiler'
 cann\t'a CANN toolkit owned by the unprivileged user who runs the tools'"
-complete -c permck -n "__fish_permck_using_subcommand baseline" -l rule -d 'Apply only this rule; may be given several times' -r -f -a "key-readable\t''
+complete -c permck -n "__fish_permck_using_subcommand baseline" -l rule -d 'Apply only this rule; may be repeated' -r -f -a "key-readable\t''
 world-writable\t''
 group-writable\t''
 special-bits\t''
@@ -250,7 +250,7 @@ ancestor\t''
 mount-options\t''
 mounts\t''
 changed\t''"
-complete -c permck -n "__fish_permck_using_subcommand baseline" -l ignore -d 'Do not apply this rule; may be given several times' -r -f -a "key-readable\t''
+complete -c permck -n "__fish_permck_using_subcommand baseline" -l ignore -d 'Do not apply this rule; may be repeated' -r -f -a "key-readable\t''
 world-writable\t''
 group-writable\t''
 special-bits\t''

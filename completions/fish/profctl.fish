@@ -57,9 +57,10 @@ complete -c profctl -n "__fish_profctl_needs_command" -f -a "version" -d 'Print 
 complete -c profctl -n "__fish_profctl_needs_command" -f -a "gputrace" -d 'Request a trace from PyTorch processes'
 complete -c profctl -n "__fish_profctl_needs_command" -f -a "nputrace" -d 'Request a trace from processes on Ascend devices'
 complete -c profctl -n "__fish_profctl_needs_command" -f -a "npu-monitor" -d 'Start or stop continuous monitoring of Ascend devices'
-complete -c profctl -n "__fish_profctl_needs_command" -f -a "monitor" -d 'Monitor Ascend devices for some time, and stop in any case'
-complete -c profctl -n "__fish_profctl_needs_command" -f -a "watch" -d 'Show the processes of the daemons, again and again'
-complete -c profctl -n "__fish_profctl_needs_command" -f -a "schedule" -d 'Send a request at intervals, or when the training does something'
+complete -c profctl -n "__fish_profctl_needs_command" -f -a "monitor" -d 'Monitor Ascend devices for a limited time, and always stop monitoring afterwards'
+complete -c profctl -n "__fish_profctl_needs_command" -f -a "metrics" -d 'Print what processes have sent to a daemon, and the last samples of its host'
+complete -c profctl -n "__fish_profctl_needs_command" -f -a "watch" -d 'Show the processes of the daemons, and update them until Ctrl-C'
+complete -c profctl -n "__fish_profctl_needs_command" -f -a "schedule" -d 'Send a request at intervals, or when a condition on the training steps is met'
 complete -c profctl -n "__fish_profctl_needs_command" -f -a "dcgm-pause" -d 'Pause the daemon\'s DCGM profiling, so that other tools can use the GPU counters'
 complete -c profctl -n "__fish_profctl_needs_command" -f -a "dcgm-resume" -d 'Resume the daemon\'s DCGM profiling'
 complete -c profctl -n "__fish_profctl_needs_command" -f -a "audit" -d 'Print the audit trail of profd'
@@ -88,7 +89,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand status" -l color -d 'Whe
 always\t'Always'
 never\t'Never'"
 complete -c profctl -n "__fish_profctl_using_subcommand status" -l processes -d 'Print a table of the processes: user, job, rank, device, state, step, and what became of the last request'
-complete -c profctl -n "__fish_profctl_using_subcommand status" -l health -d 'Print whether the daemon is ready, and what is not as it should be; only profd tells it'
+complete -c profctl -n "__fish_profctl_using_subcommand status" -l health -d 'Print whether the daemon is ready, and its problems; from profd only'
 complete -c profctl -n "__fish_profctl_using_subcommand status" -l all-addresses -d 'Query every address of a host name, as a daemon of its own'
 complete -c profctl -n "__fish_profctl_using_subcommand status" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c profctl -n "__fish_profctl_using_subcommand status" -s v -l verbose -d 'Say on standard error what is being done'
@@ -131,7 +132,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l duration-ms
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l iterations -d 'Number of training iterations to trace; 0 or less: trace for --duration-ms instead' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l log-file -d 'Trace file; each process inserts _PID before .json' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l profile-start-time -d 'Start time, in milliseconds since the Unix epoch; 0 starts now' -r
-complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l profile-start-iteration-roundup -l align-step -d 'With --iterations, start at the next iteration that is a multiple of N' -r
+complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l profile-start-iteration-roundup -d 'With --iterations, start at the next iteration that is a multiple of N' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l config -d 'Add KEY=VALUE to the config, for settings of the profiler that have no option here; may be repeated' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l start-in -d 'With --synchronized, time from the request to the start [default: 12s]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand gputrace" -l wait-timeout -d 'Maximum time to wait, such as 30s or 5m [default: recording time + 60s; 10m with --iterations]' -r
@@ -365,8 +366,36 @@ complete -c profctl -n "__fish_profctl_using_subcommand monitor" -l all-addresse
 complete -c profctl -n "__fish_profctl_using_subcommand monitor" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c profctl -n "__fish_profctl_using_subcommand monitor" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c profctl -n "__fish_profctl_using_subcommand monitor" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c profctl -n "__fish_profctl_using_subcommand watch" -l interval -d 'Time from one look to the next' -r
-complete -c profctl -n "__fish_profctl_using_subcommand watch" -l count -d 'Number of looks [default: until Ctrl-C]' -r
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -l hostname -d 'Host of the daemon: a name or an address, optionally followed by `:PORT`' -r
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -l hosts -d 'Hosts of several daemons, separated by commas; `@FILE` reads a file, `@-` standard input' -r
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -l slurm -d 'Hosts of a Slurm job, from `squeue` and `scontrol`; gputrace then traces the processes of this job' -r
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -l k8s -d 'Nodes of the running pods that a label selector selects, from `kubectl`' -r
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -l k8s-namespace -d 'Namespace of the pods [default: that of the current context of kubectl]' -r
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -l k8s-address -d 'Where the daemon of a pod runs: on its node, or in the pod' -r -f -a "node\t'On the node of the pod'
+pod\t'In the pod itself'"
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -l port -d 'TCP port of the daemon, for hosts without `:PORT`' -r
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -l certs-dir -d 'Directory with ca.crt, client.crt, client.key and optionally ca.crl, or NO_CERTS for plain TCP' -r -F
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -l passphrase-file -d 'Read the passphrase of the private key from the first line of FILE' -r -F
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -l max-crl-bytes -d 'Maximum size of a file of CRLs, such as 64MiB; a bare number is bytes. A million entries take some 50 MiB' -r
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -l server-name -d 'Name to verify the daemon\'s certificate against [default: the host]' -r
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -l tls-min -d 'Minimum TLS version; 1.2 is for daemons without TLS 1.3' -r -f -a "1.2\t'TLS 1.2, for old peers'
+1.3\t'TLS 1.3'"
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -l timeout -d 'Time limit for each exchange with a server, such as 500ms, 5s or 2m; a bare number is seconds' -r
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -l parallel -d 'Maximum number of daemons to query at the same time' -r
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -l retries -d 'Number of times to try again to connect to a daemon that cannot be reached or is busy' -r
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -l deadline -d 'Time limit for the requests to all daemons together [default: none]' -r
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
+json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -l host-only -d 'Print the samples of the host only'
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -l all-addresses -d 'Query every address of a host name, as a daemon of its own'
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -s v -l verbose -d 'Say on standard error what is being done'
+complete -c profctl -n "__fish_profctl_using_subcommand metrics" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c profctl -n "__fish_profctl_using_subcommand watch" -l interval -d 'Time between updates' -r
+complete -c profctl -n "__fish_profctl_using_subcommand watch" -l count -d 'Number of updates [default: until Ctrl-C]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand watch" -l hostname -d 'Host of the daemon: a name or an address, optionally followed by `:PORT`' -r
 complete -c profctl -n "__fish_profctl_using_subcommand watch" -l hosts -d 'Hosts of several daemons, separated by commas; `@FILE` reads a file, `@-` standard input' -r
 complete -c profctl -n "__fish_profctl_using_subcommand watch" -l slurm -d 'Hosts of a Slurm job, from `squeue` and `scontrol`; gputrace then traces the processes of this job' -r
@@ -397,7 +426,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand watch" -s h -l help -d '
 complete -c profctl -n "__fish_profctl_using_subcommand schedule" -l every -d 'Time from one run to the next; with --when, the minimum' -r
 complete -c profctl -n "__fish_profctl_using_subcommand schedule" -l times -d 'Maximum number of runs' -r
 complete -c profctl -n "__fish_profctl_using_subcommand schedule" -l when -d 'Run when this holds: step:N, stalled:TIME or slow:FACTOR' -r
-complete -c profctl -n "__fish_profctl_using_subcommand schedule" -l look-every -d 'With --when, time from one look at the steps to the next' -r
+complete -c profctl -n "__fish_profctl_using_subcommand schedule" -l check-interval -d 'With --when, interval between two queries for the steps of the processes' -r
 complete -c profctl -n "__fish_profctl_using_subcommand schedule" -l within -d 'Time after which no run begins' -r
 complete -c profctl -n "__fish_profctl_using_subcommand schedule" -l hostname -d 'Host of the daemon: a name or an address, optionally followed by `:PORT`' -r
 complete -c profctl -n "__fish_profctl_using_subcommand schedule" -l hosts -d 'Hosts of several daemons, separated by commas; `@FILE` reads a file, `@-` standard input' -r
@@ -487,7 +516,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand audit" -l client -d 'Pri
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -l job-id -d 'Print only requests for this job' -r
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -l user -d 'Print only requests that matched processes of this user, by name or uid' -r
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -l answer -d 'Print only lines with this answer; may be repeated: done, declined, rejected, or a code such as busy or forbidden' -r
-complete -c profctl -n "__fish_profctl_using_subcommand audit" -l function -d 'Print only requests for this function, such as getStatus, or handshake' -r
+complete -c profctl -n "__fish_profctl_using_subcommand audit" -l function -d 'Print only requests for this function, such as getStatus, or http, handshake or connection' -r
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -l hostname -d 'Host of the daemon: a name or an address, optionally followed by `:PORT`' -r
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -l hosts -d 'Hosts of several daemons, separated by commas; `@FILE` reads a file, `@-` standard input' -r
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -l slurm -d 'Hosts of a Slurm job, from `squeue` and `scontrol`; gputrace then traces the processes of this job' -r
@@ -515,15 +544,16 @@ complete -c profctl -n "__fish_profctl_using_subcommand audit" -l all-addresses 
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c profctl -n "__fish_profctl_using_subcommand audit" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor watch schedule dcgm-pause dcgm-resume audit help" -f -a "status" -d 'Print the state of the daemon and of its registered processes'
-complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor watch schedule dcgm-pause dcgm-resume audit help" -f -a "version" -d 'Print the version of the daemon'
-complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor watch schedule dcgm-pause dcgm-resume audit help" -f -a "gputrace" -d 'Request a trace from PyTorch processes'
-complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor watch schedule dcgm-pause dcgm-resume audit help" -f -a "nputrace" -d 'Request a trace from processes on Ascend devices'
-complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor watch schedule dcgm-pause dcgm-resume audit help" -f -a "npu-monitor" -d 'Start or stop continuous monitoring of Ascend devices'
-complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor watch schedule dcgm-pause dcgm-resume audit help" -f -a "monitor" -d 'Monitor Ascend devices for some time, and stop in any case'
-complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor watch schedule dcgm-pause dcgm-resume audit help" -f -a "watch" -d 'Show the processes of the daemons, again and again'
-complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor watch schedule dcgm-pause dcgm-resume audit help" -f -a "schedule" -d 'Send a request at intervals, or when the training does something'
-complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor watch schedule dcgm-pause dcgm-resume audit help" -f -a "dcgm-pause" -d 'Pause the daemon\'s DCGM profiling, so that other tools can use the GPU counters'
-complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor watch schedule dcgm-pause dcgm-resume audit help" -f -a "dcgm-resume" -d 'Resume the daemon\'s DCGM profiling'
-complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor watch schedule dcgm-pause dcgm-resume audit help" -f -a "audit" -d 'Print the audit trail of profd'
-complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor watch schedule dcgm-pause dcgm-resume audit help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor metrics watch schedule dcgm-pause dcgm-resume audit help" -f -a "status" -d 'Print the state of the daemon and of its registered processes'
+complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor metrics watch schedule dcgm-pause dcgm-resume audit help" -f -a "version" -d 'Print the version of the daemon'
+complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor metrics watch schedule dcgm-pause dcgm-resume audit help" -f -a "gputrace" -d 'Request a trace from PyTorch processes'
+complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor metrics watch schedule dcgm-pause dcgm-resume audit help" -f -a "nputrace" -d 'Request a trace from processes on Ascend devices'
+complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor metrics watch schedule dcgm-pause dcgm-resume audit help" -f -a "npu-monitor" -d 'Start or stop continuous monitoring of Ascend devices'
+complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor metrics watch schedule dcgm-pause dcgm-resume audit help" -f -a "monitor" -d 'Monitor Ascend devices for a limited time, and always stop monitoring afterwards'
+complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor metrics watch schedule dcgm-pause dcgm-resume audit help" -f -a "metrics" -d 'Print what processes have sent to a daemon, and the last samples of its host'
+complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor metrics watch schedule dcgm-pause dcgm-resume audit help" -f -a "watch" -d 'Show the processes of the daemons, and update them until Ctrl-C'
+complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor metrics watch schedule dcgm-pause dcgm-resume audit help" -f -a "schedule" -d 'Send a request at intervals, or when a condition on the training steps is met'
+complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor metrics watch schedule dcgm-pause dcgm-resume audit help" -f -a "dcgm-pause" -d 'Pause the daemon\'s DCGM profiling, so that other tools can use the GPU counters'
+complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor metrics watch schedule dcgm-pause dcgm-resume audit help" -f -a "dcgm-resume" -d 'Resume the daemon\'s DCGM profiling'
+complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor metrics watch schedule dcgm-pause dcgm-resume audit help" -f -a "audit" -d 'Print the audit trail of profd'
+complete -c profctl -n "__fish_profctl_using_subcommand help; and not __fish_seen_subcommand_from status version gputrace nputrace npu-monitor monitor metrics watch schedule dcgm-pause dcgm-resume audit help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

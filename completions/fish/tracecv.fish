@@ -52,16 +52,19 @@ ascend-db\t'SQLite database with the tables of Ascend\'s profilers and msMonitor
 arrow\t'Arrow\'s IPC file format (Feather version 2), for pyarrow, Polars, pandas and whatever maps columns into memory'
 parquet\t'A data set of Parquet files for any number of traces, in a directory: for DuckDB, Spark, Polars, pandas'"
 complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -s o -l output -d 'File to write, compressed if its name ends with .gz; `-` is standard output; a directory, or a name with a slash at its end, gets a file for each trace' -r -F
-complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -l run -d 'Name of the run in a data set, which becomes the column `run`; default 1' -r
+complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -l run -d 'Name of the run in a data set, which becomes the column `run` [default: 1]' -r
 complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -l shard -d 'Write only part I of N of a data set, from every N-th trace, so that N nodes write it together' -r
-complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -l max-memory -d 'Memory for what has to be sorted, such as 512MiB or 4GiB; the rest goes to unlinked files in TMPDIR' -r
+complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -l class -d 'Count device work whose name matches REGEX as CLASS: communication, copy, compute or ignore' -r
+complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -l step-name -d 'Take ranges on the host whose name matches REGEX for the steps' -r
+complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -l config -d 'Read more --class and --step-name from FILE (TOML)' -r -F
+complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -l max-memory -d 'Memory that the analysis may use, such as 512MiB or 4GiB [default: 1GiB]' -r
 complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
 complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
-complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -l strict -d 'Refuse a trace at the first place that has to be repaired, with exit status 2'
+complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -l strict -d 'Reject a trace at the first place that has to be repaired, with exit status 2'
 complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c tracecv -n "__fish_tracecv_using_subcommand convert" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -72,13 +75,17 @@ complete -c tracecv -n "__fish_tracecv_using_subcommand cut" -l steps -d 'Only t
 complete -c tracecv -n "__fish_tracecv_using_subcommand cut" -l name -d 'Only events whose name contains TEXT' -r
 complete -c tracecv -n "__fish_tracecv_using_subcommand cut" -l max-size -d 'Divide the trace into pieces of about SIZE, such as 50MB, by time' -r
 complete -c tracecv -n "__fish_tracecv_using_subcommand cut" -s o -l output -d 'File to write, compressed if its name ends with .gz; `-` is standard output; with --max-size, a directory' -r -F
+complete -c tracecv -n "__fish_tracecv_using_subcommand cut" -l class -d 'Count device work whose name matches REGEX as CLASS: communication, copy, compute or ignore' -r
+complete -c tracecv -n "__fish_tracecv_using_subcommand cut" -l step-name -d 'Take ranges on the host whose name matches REGEX for the steps' -r
+complete -c tracecv -n "__fish_tracecv_using_subcommand cut" -l config -d 'Read more --class and --step-name from FILE (TOML)' -r -F
+complete -c tracecv -n "__fish_tracecv_using_subcommand cut" -l max-memory -d 'Memory that the analysis may use, such as 512MiB or 4GiB [default: 1GiB]' -r
 complete -c tracecv -n "__fish_tracecv_using_subcommand cut" -l format -d 'Form of the result on standard output' -r -f -a "text\t'For people: tables and sentences. Not stable between versions'
 json\t'For programs: JSON Lines, one record per line, as described in profguard-records(7)'"
 complete -c tracecv -n "__fish_tracecv_using_subcommand cut" -l color -d 'When to color the output' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c tracecv -n "__fish_tracecv_using_subcommand cut" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
-complete -c tracecv -n "__fish_tracecv_using_subcommand cut" -l strict -d 'Refuse a trace at the first place that has to be repaired, with exit status 2'
+complete -c tracecv -n "__fish_tracecv_using_subcommand cut" -l strict -d 'Reject a trace at the first place that has to be repaired, with exit status 2'
 complete -c tracecv -n "__fish_tracecv_using_subcommand cut" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c tracecv -n "__fish_tracecv_using_subcommand cut" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c tracecv -n "__fish_tracecv_using_subcommand cut" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -90,7 +97,7 @@ complete -c tracecv -n "__fish_tracecv_using_subcommand merge" -l color -d 'When
 always\t'Always'
 never\t'Never'"
 complete -c tracecv -n "__fish_tracecv_using_subcommand merge" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
-complete -c tracecv -n "__fish_tracecv_using_subcommand merge" -l strict -d 'Refuse a trace at the first place that has to be repaired, with exit status 2'
+complete -c tracecv -n "__fish_tracecv_using_subcommand merge" -l strict -d 'Reject a trace at the first place that has to be repaired, with exit status 2'
 complete -c tracecv -n "__fish_tracecv_using_subcommand merge" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c tracecv -n "__fish_tracecv_using_subcommand merge" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c tracecv -n "__fish_tracecv_using_subcommand merge" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -102,7 +109,7 @@ complete -c tracecv -n "__fish_tracecv_using_subcommand repair" -l color -d 'Whe
 always\t'Always'
 never\t'Never'"
 complete -c tracecv -n "__fish_tracecv_using_subcommand repair" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
-complete -c tracecv -n "__fish_tracecv_using_subcommand repair" -l strict -d 'Refuse a trace at the first place that has to be repaired, with exit status 2'
+complete -c tracecv -n "__fish_tracecv_using_subcommand repair" -l strict -d 'Reject a trace at the first place that has to be repaired, with exit status 2'
 complete -c tracecv -n "__fish_tracecv_using_subcommand repair" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c tracecv -n "__fish_tracecv_using_subcommand repair" -s v -l verbose -d 'Say on standard error what is being done'
 complete -c tracecv -n "__fish_tracecv_using_subcommand repair" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -114,7 +121,7 @@ complete -c tracecv -n "__fish_tracecv_using_subcommand anon" -l color -d 'When 
 always\t'Always'
 never\t'Never'"
 complete -c tracecv -n "__fish_tracecv_using_subcommand anon" -s 0 -l null -d 'Paths in --files-from end with NUL instead of newline, and are taken as they stand'
-complete -c tracecv -n "__fish_tracecv_using_subcommand anon" -l strict -d 'Refuse a trace at the first place that has to be repaired, with exit status 2'
+complete -c tracecv -n "__fish_tracecv_using_subcommand anon" -l strict -d 'Reject a trace at the first place that has to be repaired, with exit status 2'
 complete -c tracecv -n "__fish_tracecv_using_subcommand anon" -l kernels -d 'Replace the names of kernels, too, but for those of collectives and copies'
 complete -c tracecv -n "__fish_tracecv_using_subcommand anon" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c tracecv -n "__fish_tracecv_using_subcommand anon" -s v -l verbose -d 'Say on standard error what is being done'

@@ -1,5 +1,6 @@
 // Renders the chart with its default values, as helm would with the release profd in the namespace profguard. It uses the
-// template language of Go alone, which is Helm's; the chart uses none of the functions that Helm adds.
+// template language of Go, which is Helm's; of the functions that Helm adds, the chart uses int64, since numbers of a file of
+// values are floats, of which great ones would be written with an exponent.
 //
 //	go run packaging/kubernetes/render.go CHART VALUES.json > packaging/kubernetes/profd.yaml
 package main
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"text/template"
 )
 
@@ -18,7 +20,7 @@ func main() {
 	if err == nil {
 		err = json.Unmarshal(text, &values)
 	}
-	chart := template.New("profd.yaml").Option("missingkey=error")
+	chart := template.New("profd.yaml").Option("missingkey=error").Funcs(template.FuncMap{"int64": toInt64})
 	if err == nil {
 		chart, err = chart.ParseFiles(filepath.Join(os.Args[1], "templates", "profd.yaml"))
 	}
@@ -32,4 +34,15 @@ func main() {
 		fmt.Fprintln(os.Stderr, "render:", err)
 		os.Exit(2)
 	}
+}
+
+// As Helm's function for numbers and texts of them.
+func toInt64(value any) (int64, error) {
+	switch value := value.(type) {
+	case float64:
+		return int64(value), nil
+	case string:
+		return strconv.ParseInt(value, 10, 64)
+	}
+	return 0, fmt.Errorf("int64: %v is not a number", value)
 }

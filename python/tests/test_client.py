@@ -131,6 +131,16 @@ def test_replies_of_other_users_are_dropped(short_path: Path) -> None:
                         client.poll(timeout=0.2)
 
 
+def test_a_daemon_of_the_same_group_can_reply(daemon: Daemon) -> None:
+    before = os.umask(0o077)
+    try:
+        with ProcessClient():
+            (own,) = daemon.ipc.glob("dynoconfigclient*")
+            assert own.stat().st_mode & 0o7777 == 0o660
+    finally:
+        os.umask(before)
+
+
 def test_what_is_no_reply_is_dropped(daemon: Daemon) -> None:
     with ProcessClient() as client, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         (own,) = daemon.ipc.glob("dynoconfigclient*")
@@ -152,3 +162,77 @@ def test_configs_of_any_text() -> None:
     assert dict(config.values) == {"A": "2", "B": "a=b", "REQUEST_TRACE_ID": "99"}
     assert config.trace_id == 99
     assert Config("REQUEST_TRACE_ID=-1").trace_id is None
+    assert Config("REQUEST_TRACE_ID=" + "9" * 5000).trace_id is None
+    assert Config("REQUEST_TRACE_ID=\u0663").trace_id is None
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\r"])
+def test_only_a_newline_begins_another_key(mark: str) -> None:
+    config = Config(f"ACTIVITIES_LOG_FILE=/traces/a{mark}ACTIVITIES_LOG_FILE=/etc/b\n")
+    assert config.values["ACTIVITIES_LOG_FILE"] == f"/traces/a{mark}ACTIVITIES_LOG_FILE=/etc/b"
+
+
+def test_an_agent_waits_for_the_directory_of_the_daemon(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = short_path / "later" / "ipc"
+    monkeypatch.setenv("KINETO_IPC_SOCKET_DIR", str(directory))
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with ProcessClient() as client, pytest.raises(DaemonUnreachable, match="later/ipc: No such file"):
+        client.register()
+    with Agent(lambda config: None, interval=0.05) as agent:
+        assert not agent.wait_connected(0.2)
+        directory.parent.mkdir()
+        running = Daemon(directory.parent)
+        try:
+            assert agent.wait_connected(10)
+        finally:
+            running.stop()
+
+
+def test_an_agent_comes_back_when_its_socket_is_removed(daemon: Daemon) -> None:
+    with Agent(lambda config: None, interval=0.05) as agent:
+        assert agent.wait_connected(10)
+        (own,) = daemon.ipc.glob("dynoconfigclient*")
+        own.unlink()
+        for _ in range(100):
+            if list(daemon.ipc.glob("dynoconfigclient*")):
+                break
+            time.sleep(0.1)
+        assert agent.wait_connected(10) and len(daemon.processes()) == 1
+    assert not list(daemon.ipc.glob("dynoconfigclient*"))
+
+
+def test_the_agent_survives_a_function_that_exits(daemon: Daemon) -> None:
+    calls = threading.Semaphore(0)
+
+    def leave(config: Config) -> None:
+        calls.release()
+        sys.exit(3)
+
+    with Agent(leave, interval=0.05) as agent:
+        assert agent.wait_connected(10)
+        for name in ("first", "second"):
+            daemon.ask("gputrace", "--duration-ms", "1", "--log-file", f"/tmp/{name}.json")
+            assert calls.acquire(timeout=10)
+            for _ in range(100):
+                if daemon.processes()[0].get("state") != "Triggered":
+                    break
+                time.sleep(0.1)
+
+
+def test_a_program_that_ends_without_closing_leaves_no_file(daemon: Daemon) -> None:
+    program = "from profguard import Agent; assert Agent(print).wait_connected(10)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+    assert not list(daemon.ipc.glob("dynoconfigclient*"))
+
+
+@pytest.mark.parametrize("numbers", [{"job_id": 1 << 63}, {"job_id": -(1 << 63) - 1}, {"device": 1 << 31}])
+def test_numbers_that_no_message_holds_are_errors(short_path: Path, numbers: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(numbers))}: .* is not a number of"):
+        ProcessClient(daemon_socket=str(short_path), **numbers)  # type: ignore[arg-type]
+
+
+def test_a_job_of_slurm_that_is_no_number_is_none(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for text, job_id in (("17", 17), ("9" * 20, 0), ("\u0661", 0), ("x", 0)):
+        monkeypatch.setenv("SLURM_JOB_ID", text)
+        with ProcessClient(daemon_socket=str(short_path)) as client:
+            assert client.job_id == job_id

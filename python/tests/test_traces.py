@@ -63,3 +63,32 @@ def test_integers_beside_missing_ones() -> None:
     frame = traces.frame(rows, "t")
     assert frame.a[0] == 2**60 + 1 and frame.a.isna()[1]
     assert list(frame.columns) == ["a", "b", "c"] and frame.c[1] == [1]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "dtype"),
+    [([2**63 - 1, None], "Int64"), ([2**64 - 1, None], "UInt64"), ([2**64 - 1, -1], "object"), ([2**64], "object")],
+)
+def test_integers_of_any_size(numbers: list[Any], dtype: str) -> None:
+    frame = traces.frame([{"type": "t", "a": number} for number in numbers], "t")
+    assert str(frame.a.dtype) == dtype and frame.a[0] == numbers[0]
+
+
+def test_events_with_ids_of_64_bits(tmp_path: Path) -> None:
+    big = 2**64 - 1
+    (tmp_path / "a.json").write_text(
+        '{"traceEvents": [{"ph": "X", "cat": "kernel", "name": "k", "ts": 1, "dur": 1, "pid": 1, "tid": %d, "id": %d}]}'
+        % (big, big)
+    )
+    events = traces.events(tmp_path / "a.json")
+    assert events.tid[0] == big and events.id[0] == big
+
+
+def test_the_run_may_be_among_the_columns(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    trace = write_trace(tmp_path / "a.json", kernel_us=200)
+    for run in ("one", "two"):
+        traces.dataset(tmp_path / "ds", trace, options=["--run", run])
+    kernels = traces.read_dataset(tmp_path / "ds", "kernels", columns=["run", "dur_ns"])
+    assert list(kernels.columns) == ["run", "dur_ns"] and kernels.groupby("run").size().to_dict() == {"one": 12, "two": 12}
+    assert len(traces.read_dataset(tmp_path / "ds", "kernels", columns=["run"])) == 24

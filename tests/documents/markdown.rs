@@ -58,7 +58,9 @@ pub(crate) fn root() -> &'static Path {
 /// Every document that a user or contributor reads.
 pub(crate) fn all_documents() -> Vec<Document> {
     let mut names: Vec<String> =
-        ["README.md", "SECURITY.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(str::to_owned).to_vec();
+        ["README.md", "SECURITY.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "python/README.md"]
+            .map(str::to_owned)
+            .to_vec();
     for dir in ["docs", "docs/guide", "docs/adr"] {
         let entries = std::fs::read_dir(root().join(dir)).expect("the directory is there");
         let paths: Vec<PathBuf> = entries.map(|e| e.expect("readable").path()).collect();
@@ -150,7 +152,7 @@ impl Block {
             "console" => self.console_commands(),
             "sh" => self.shell_commands(),
             "crontab" => self.cron_commands(),
-            "text" | "json" | "toml" | "ini" | "diff" | "rust" | "python" => Vec::new(),
+            "text" | "json" | "toml" | "ini" | "diff" | "rust" | "python" | "sql" | "yaml" => Vec::new(),
             other => panic!("line {}: a block of {other:?}", self.line),
         }
     }

@@ -96,6 +96,8 @@ fn check_call(tool: &Command, words: &[String]) -> Result<(), String> {
             command = sub;
         } else if !after_option
             && command.has_subcommands()
+            // `certck mint DIR` does something, and has subcommands.
+            && command.get_positionals().next().is_none()
             && word.starts_with(|c: char| c.is_ascii_lowercase())
             && !word.contains(['/', '.', '='])
         {

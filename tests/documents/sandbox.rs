@@ -9,7 +9,7 @@
 //! | `node1.cluster`, `10.0.0.5`; `node2.cluster`, `10.0.0.6` | 127.0.0.1; 127.0.0.2 |
 //! | `http://pki.cluster/` | a web server that publishes `/var/www/html` of the machine `pki` |
 //! | port 1778, and profd's Unix sockets | a free port, and a directory of the machine |
-//! | `python` | `proftap demo`, which registers and writes traces as libkineto does |
+//! | `python` | `proftap demo` with the arguments of [`DEMO`], which registers and writes traces as libkineto does |
 //! | `scp` to a machine | `cp -p` into the directories of that machine |
 
 use std::io::{Read, Write};
@@ -31,6 +31,9 @@ const HOSTS: [(&str, &str); 4] = [
 ];
 const DIRS: [&str; 7] = ["etc", "var", "opt", "srv", "models", "secure", "tmp"];
 const SHARED_DIR: &str = "data";
+/// The job that stands for `python train.py`. README and the chapter of the first trace name these arguments, so that
+/// readers get what is shown.
+const DEMO: &str = "demo --step-time 5ms --batch 1 --world-size 16";
 /// The machine of blocks that name none.
 const HERE: &str = "here";
 const MACHINES: [&str; 4] = [HERE, "pki", "node1", "node2"];
@@ -96,7 +99,7 @@ impl Sandbox {
              exec {profd} --port $PROFD_PORT \"$@\""
         );
         let client = format!("exec {profctl} --port $PROFD_PORT \"$@\"");
-        let python = format!("exec {proftap} -v demo --step-time 5ms --batch 1 --world-size 16");
+        let python = format!("exec {proftap} -v {DEMO}");
         let scp = self.copy_program();
         for (name, script) in [
             ("profd", &daemon),

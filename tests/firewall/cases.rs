@@ -63,6 +63,13 @@ pub const CASES: &[Case] = &[
     case(ACCEPT, "ct state invalid drop", Open, Open),
     case(DROP, "ct direction original tcp dport 1778 accept", Open, Open),
     case(DROP, "ct original ip saddr 192.0.2.1 accept", Unsure, Unsure),
+    // Values of several words.
+    case(DROP, "tcp dport 1778 meta mark set 0x1 ct mark set meta mark accept", Open, Open),
+    case(ACCEPT, "meta mark set meta mark | 0x10 tcp dport 1778 drop", Closed, Closed),
+    case(DROP, "meta mark set ct mark and 0xff or 0x10 ct mark set meta mark accept", Open, Open),
+    // A value that is not there ends the rule.
+    case(ACCEPT, "meta mark set tcp dport map { 22 : 0x1 } drop", Unsure, Unsure),
+    case(ACCEPT, "meta mark set ip dscp map { cs0 : 0x1 } drop", Unsure, Unsure),
     // Protocols and families.
     case(DROP, "meta nfproto ipv4 tcp dport 1778 accept", Open, Closed),
     // nft lists it without the condition, which the kind of reply implies.

@@ -178,6 +178,11 @@ impl Log {
     pub fn says(&self, words: &str) {
         eventually(words, || self.0.lock().expect("no panics").contains(words).then_some(()));
     }
+
+    /// How often it has said some words.
+    pub fn count(&self, words: &str) -> usize {
+        self.0.lock().expect("no panics").matches(words).count()
+    }
 }
 
 /// Certificates, a running daemon, and room for traces, all in one private directory.

@@ -21,6 +21,11 @@ impl TranscriptExample {
         !self.is_usage_error() && verb.split(' ').all(|wanted| words.any(|word| word == wanted))
     }
 
+    /// Whether the command could not do what it was asked for.
+    pub(crate) fn is_failure(&self) -> bool {
+        self.output.iter().any(|line| line == "? 2")
+    }
+
     /// Whether it shows only that the command line was wrong.
     fn is_usage_error(&self) -> bool {
         self.output.iter().any(|line| line.contains(": usage: "))

@@ -19,10 +19,10 @@ pub(crate) struct Module {
     pub(crate) file: syn::File,
 }
 
-/// Every crate of the workspace: `common`, `common/trace`, and the tools.
+/// Every crate of the workspace: `common` and the crates in it, and the tools.
 pub(crate) fn workspace() -> Vec<Crate> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut dirs = vec![root.join("common"), root.join("common/trace")];
+    let mut dirs = vec![root.join("common"), root.join("common/device"), root.join("common/trace")];
     dirs.extend(std::fs::read_dir(root.join("tools")).unwrap().map(|e| e.unwrap().path()));
     dirs.sort();
     dirs.iter().filter(|dir| dir.join("src/lib.rs").exists()).map(|dir| Crate::read(dir)).collect()

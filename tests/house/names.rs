@@ -46,6 +46,20 @@ impl Figures {
             links,
         }
     }
+
+    /// Functions named with one word, in percent.
+    pub(crate) fn one_word_percent(&self) -> f64 {
+        percent(self.one_word, self.functions)
+    }
+
+    /// Types whose name another file has too, in percent.
+    pub(crate) fn shared_percent(&self) -> f64 {
+        percent(self.shared.len(), self.types)
+    }
+}
+
+fn percent(n: usize, of: usize) -> f64 {
+    100.0 * n as f64 / of.max(1) as f64
 }
 
 /// A standard, a manual page, or a file of a project that the code has to agree with.
@@ -62,19 +76,18 @@ fn names_a_source(comment: &str) -> bool {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let percent = |n: usize, of: usize| 100.0 * n as f64 / of.max(1) as f64;
         writeln!(
             f,
             "{} functions, {:.1} % of one word, {:.1} % of at most five letters",
             self.functions,
-            percent(self.one_word, self.functions),
+            self.one_word_percent(),
             percent(self.short, self.functions)
         )?;
         writeln!(
             f,
             "{} types, {:.1} % with a name that another file has too",
             self.types,
-            percent(self.shared.len(), self.types)
+            self.shared_percent()
         )?;
         let mut shared: Vec<_> = self.shared.iter().collect();
         shared.sort_by_key(|(name, n)| (std::cmp::Reverse(**n), name.as_str()));

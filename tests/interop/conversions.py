@@ -1,17 +1,24 @@
 """Converts one trace to each format, and compares what its readers find with the trace. See `conversions`."""
 
+import base64
 import collections
+import decimal
 import json
+import os
 import random
+import sqlite3
 import subprocess
 import sys
 
 import duckdb
+import jsonschema
 import pyarrow.ipc
 import pyarrow.parquet
+from google.protobuf import json_format
+from opentelemetry.proto.trace.v1 import trace_pb2
 from perfetto.protos.perfetto.trace import perfetto_trace_pb2
 
-TRACECV, DIR = sys.argv[1:]
+TRACECV, DIR, SCHEMA = sys.argv[1:]
 RANKS = 3
 
 
@@ -93,6 +100,27 @@ def check_data_set(traces, path):
     assert sum(e["ph"] == "X" for e in events) == sum(r["dur_ns"] is not None for r in rows)
 
 
+def check_page_sums(path):
+    """Every page has its sum: pyarrow, which verifies them, notices a byte that is another in any column."""
+    part = f"{path}/run=1/table=events/part-00001-of-00001.parquet"
+    read = lambda file: pyarrow.parquet.ParquetFile(file, page_checksum_verification=True).read()
+    with open(part, "rb") as file:
+        whole = file.read()
+    assert read(part).num_rows > 0
+    group = pyarrow.parquet.ParquetFile(part).metadata.row_group(0)
+    for i in range(group.num_columns):
+        column = group.column(i)
+        start = column.dictionary_page_offset or column.data_page_offset
+        damaged = bytearray(whole)
+        damaged[start + column.total_compressed_size - 1] ^= 1
+        try:
+            read(pyarrow.BufferReader(bytes(damaged)))
+        except OSError as e:
+            assert "CRC" in str(e).upper(), e
+        else:
+            raise AssertionError(f"{column.path_in_schema}: a changed byte was not noticed")
+
+
 def check_step_sums(traces, path):
     """The sums of the table of steps are those of the table of kernels, which DuckDB adds up."""
     query = lambda sql: duckdb.sql(sql.replace("DS", path)).fetchall()
@@ -109,8 +137,88 @@ def check_arrow(traces, path):
     rows = table.to_pylist()
     assert [(r["ph"], r["name"], json.loads(r["args"] or "{}")) for r in rows] == [(e["ph"], e["name"], e.get("args", {})) for e in events]
     assert [r["dur_ns"] for r in rows] == [nanos(e["dur"]) if "dur" in e else None for e in events]
-    about = json.loads(pyarrow.ipc.open_file(path).metadata[b"traces"]) if hasattr(pyarrow.ipc.open_file(path), "metadata") else None
-    assert about is None or [t["rank"] for t in about] == list(range(RANKS))
+    about = json.loads(pyarrow.ipc.open_file(path).metadata[b"traces"])
+    assert [(t["rank"], t["events"]) for t in about] == [(r, len(t["traceEvents"])) for r, t in enumerate(traces)]
+
+
+def spans_of(trace):
+    """Slices by name, start and end on the wall clock."""
+    base = trace["baseTimeNanoseconds"]
+    span = lambda e: (e["name"], base + nanos(e["ts"]), base + nanos(e["ts"]) + nanos(e["dur"]))
+    return [(*span(e), e.get("args", {})) for e in trace["traceEvents"] if e["ph"] == "X"]
+
+
+def check_otlp(trace, path):
+    """Decoded by the published messages; what they do not know is an error."""
+    with open(path, encoding="utf-8") as file:
+        document = json.load(file)
+    # OTLP's JSON has ids in hexadecimal, where that of protobuf has base64 (OpenTelemetry specification, "OTLP/HTTP").
+    for resource in document["resourceSpans"]:
+        for span in (span for scope in resource["scopeSpans"] for span in scope["spans"]):
+            for key in span.keys() & {"traceId", "spanId", "parentSpanId"}:
+                span[key] = base64.b64encode(bytes.fromhex(span[key])).decode()
+    decoded = json_format.ParseDict(document, trace_pb2.TracesData())
+    value = {
+        "string_value": lambda v: v.string_value, "int_value": lambda v: v.int_value, "double_value": lambda v: v.double_value,
+        "bool_value": lambda v: v.bool_value, None: lambda v: None,
+        "array_value": lambda v: [plain(i) for i in v.array_value.values],
+        "kvlist_value": lambda v: {i.key: plain(i.value) for i in v.kvlist_value.values},
+    }
+    plain = lambda v: value[v.WhichOneof("value")](v)
+    about = {a.key: plain(a.value) for a in decoded.resource_spans[0].resource.attributes}
+    assert (about["rank"], about["world_size"]) == (0, RANKS), about
+    found = []
+    for scope in decoded.resource_spans[0].scope_spans:
+        by_id = {span.span_id: span for span in scope.spans}
+        assert len(by_id) == len(scope.spans)
+        for span in scope.spans:
+            assert (len(span.trace_id), len(span.span_id), span.kind) == (16, 8, trace_pb2.Span.SPAN_KIND_INTERNAL), span
+            if span.parent_span_id:
+                parent = by_id[span.parent_span_id]
+                assert parent.start_time_unix_nano <= span.start_time_unix_nano, (parent, span)
+                assert span.end_time_unix_nano <= parent.end_time_unix_nano, (parent, span)
+            attributes = {a.key: plain(a.value) for a in span.attributes}
+            assert attributes.pop("category")
+            found.append((span.name, span.start_time_unix_nano, span.end_time_unix_nano, attributes))
+    key = lambda span: json.dumps(span, sort_keys=True)
+    assert sorted(map(key, found)) == sorted(map(key, spans_of(trace)))
+
+
+def check_speedscope(trace, path, schema):
+    """Valid by its schema, and played back, the slices are those of the trace."""
+    with open(path, encoding="utf-8") as file:
+        document = json.load(file)
+    with open(schema, encoding="utf-8") as file:
+        jsonschema.validate(document, json.load(file))
+    names, found = [frame["name"] for frame in document["shared"]["frames"]], []
+    for profile in document["profiles"]:
+        stack, last = [], profile["startValue"]
+        for event in profile["events"]:
+            assert last <= event["at"] <= profile["endValue"], (last, event)
+            last = event["at"]
+            if event["type"] == "O":
+                stack.append(event)
+            else:
+                begin = stack.pop()
+                assert begin["frame"] == event["frame"], (begin, event)
+                found.append((names[event["frame"]], begin["at"], event["at"]))
+        assert not stack, stack
+    spans = [span[:3] for span in spans_of(trace)]
+    first = min(base_of(e, trace) for e in trace["traceEvents"] if "ts" in e)
+    assert sorted(found) == sorted((name, start - first, end - first) for name, start, end in spans)
+
+
+def base_of(event, trace):
+    return trace["baseTimeNanoseconds"] + nanos(event["ts"])
+
+
+def check_sqlite(trace, path):
+    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    rows = database.execute("select ph, name, start_ns, dur_ns, args from events order by idx").fetchall()
+    found = [(*row[:4], json.loads(row[4]) if row[4] else None) for row in rows]
+    time = lambda e, key: nanos(e[key]) if key in e else None
+    expected = [(e["ph"], e["name"], time(e, "ts"), time(e, "dur"), e.get("args")) for e in trace["traceEvents"]]
+    assert found == expected, next(pair for pair in zip(found, expected) if pair[0] != pair[1])
 
 
 def check_round_trips(trace, paths):
@@ -118,11 +226,18 @@ def check_round_trips(trace, paths):
     convert("parquet", f"{DIR}/one", paths[0])
     convert("chrome", f"{DIR}/back.json", f"{DIR}/one")
     with open(f"{DIR}/back.json", encoding="utf-8") as file:
-        back = json.load(file)["traceEvents"]
-    plain = lambda e: {k: nanos(v) if k == "dur" else v for k, v in e.items()}
+        document = json.load(file, parse_float=decimal.Decimal)
+    back = document["traceEvents"]
+    # Times are the same moments of the wall clock, whatever the base that each file counts them from.
+    moved = trace["baseTimeNanoseconds"] - document.get("baseTimeNanoseconds", 0)
+    plain = lambda e, by: {k: nanos(v) + (by if k == "ts" else 0) if k in ("ts", "dur") else v for k, v in e.items()}
     assert len(back) == len(trace["traceEvents"])
     for a, b in zip(trace["traceEvents"], back):
-        assert plain({k: v for k, v in a.items() if k != "ts"}) == plain({k: v for k, v in b.items() if k != "ts"}), (a, b)
+        assert plain(a, moved) == plain(b, 0), (a, b)
+    # Whoever holds times as doubles sees the same nanoseconds.
+    with open(f"{DIR}/back.json", encoding="utf-8") as file:
+        doubles = json.load(file)["traceEvents"]
+    assert [round(e["ts"] * 1000) if "ts" in e else None for e in doubles] == [nanos(e["ts"]) if "ts" in e else None for e in back]
 
 
 def main():
@@ -135,13 +250,25 @@ def main():
     convert("perfetto", f"{DIR}/out.pftrace", paths[0])
     check_perfetto(traces[0], f"{DIR}/out.pftrace")
     print("perfetto: slices, flows, counters and moments are those of the trace")
+    convert("sqlite", f"{DIR}/out.db", paths[0])
+    check_sqlite(traces[0], f"{DIR}/out.db")
+    print("sqlite: Python's sqlite3 reads every event")
     convert("parquet", f"{DIR}/ds", *paths)
     check_data_set(traces, f"{DIR}/ds")
     check_step_sums(traces, f"{DIR}/ds")
     print("parquet: DuckDB and pyarrow count and sum as the traces do")
+    check_page_sums(f"{DIR}/ds")
+    print("parquet: pyarrow verifies the sum of every page")
     convert("arrow", f"{DIR}/out.arrow", *paths)
     check_arrow(traces, f"{DIR}/out.arrow")
     print("arrow: pyarrow reads every event")
+    convert("otlp", f"{DIR}/out.otlp.json", paths[0])
+    check_otlp(traces[0], f"{DIR}/out.otlp.json")
+    print("otlp: opentelemetry-proto decodes every span")
+    if os.path.exists(SCHEMA):
+        convert("speedscope", f"{DIR}/out.speedscope.json", paths[0])
+        check_speedscope(traces[0], f"{DIR}/out.speedscope.json", SCHEMA)
+        print("speedscope: its schema takes the profiles, and they are the slices")
     check_round_trips(traces[0], paths)
     print("parquet and back: Python reads the same events")
     convert("chrome", f"{DIR}/out.json", paths[0])

@@ -5,6 +5,7 @@ import glob
 import http.server
 import json
 import os
+import re
 import socket
 import sqlite3
 import struct
@@ -46,6 +47,35 @@ def send(path, count):
                 break
             except BlockingIOError:
                 time.sleep(0.001)
+
+
+def issuer(certck, directory):
+    """Prints the issuer of a client certificate, as rules files name it."""
+    import subprocess
+
+    shown = subprocess.run([certck, "--format", "json", "show", f"{directory}/client.crt"], capture_output=True, text=True)
+    for line in shown.stdout.splitlines():
+        if name := json.loads(line).get("issuer"):
+            print(name)
+            return
+    sys.exit(f"no issuer in {shown.stdout or shown.stderr}")
+
+
+def targets(port):
+    """Waits until the target with a certificate is up, and the one without is not."""
+    end = time.time() + 30
+    health = {}
+    while time.time() < end:
+        try:
+            answer = json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/targets"))
+            health = {t["labels"]["job"]: t["health"] for t in answer["data"]["activeTargets"]}
+        except OSError:
+            pass
+        if health == {"profd": "up", "stranger": "down"}:
+            print(f"targets: {health}")
+            return
+        time.sleep(0.2)
+    sys.exit(f"the targets are {health}")
 
 
 def query(port):
@@ -121,7 +151,7 @@ def read_csv(root, count):
     for row in rows:
         key = row["kind"], int(row["device_id"])
         numbers[key] = numbers.get(key, 0) + 1
-        assert row["name"] == ('forward,\n"x"' if row["kind"] == "Marker" else "")
+        assert row["name"] == ('forward,\\n"x"' if row["kind"] == "Marker" else "")
     assert numbers == expected(count)
     print(f"csv reads {len(rows)} rows")
 
@@ -188,8 +218,64 @@ def otlp(path, count):
     print(f"opentelemetry-proto decodes {len(totals)} totals")
 
 
+def panels_of(path):
+    with open(path, encoding="utf-8") as file:
+        return [panel for panel in json.load(file)["panels"] if panel["type"] != "row"]
+
+
+def dashboard(path):
+    """Every query of the dashboard as a recording rule, for promtool; and what a viewer would trip over."""
+    with open(path, encoding="utf-8") as file:
+        document = json.load(file)
+    ids = [panel["id"] for panel in document["panels"]]
+    assert len(set(ids)) == len(ids) and document["uid"] and document["title"], ids
+    variables = {variable["name"] for variable in document["templating"]["list"]}
+    places = set()
+    print("groups:\n- name: dashboard\n  rules:")
+    for panel in panels_of(path):
+        at = panel["gridPos"]
+        cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
+        assert at["x"] + at["w"] <= 24 and not cells & places, f"{panel['title']} lies over another panel"
+        places |= cells
+        assert panel["description"] and panel["datasource"]["uid"] == "${datasource}", panel["title"]
+        for target in panel["targets"]:
+            expression = target["expr"].replace("$__rate_interval", "5m")
+            used = set(re.findall(r"\$(\w+)", expression))
+            assert used <= variables, (panel["title"], used)
+            expression = expression.replace("$job", "profd").replace("$instance", ".*")
+            print(f"  - {{record: 'panel:{panel['id']}_{target['refId']}', expr: {json.dumps(expression)}}}")
+
+
+def grafana(path):
+    """The models that Grafana publishes for dashboards take it, and leave nothing of it out."""
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.cog.plugins import register_default_plugins
+    from grafana_foundation_sdk.models.dashboard import Dashboard
+
+    register_default_plugins()
+    with open(path, encoding="utf-8") as file:
+        document = json.load(file)
+    again = json.loads(JSONEncoder().encode(Dashboard.from_json(document)))
+    lost = []
+
+    def look(ours, theirs, place):
+        if isinstance(ours, dict) and isinstance(theirs, dict):
+            for key, value in ours.items():
+                look(value, theirs[key], f"{place}.{key}") if key in theirs else lost.append(f"{place}.{key}")
+        elif isinstance(ours, list) and isinstance(theirs, list):
+            for i, value in enumerate(ours):
+                look(value, theirs[i], f"{place}[{i}]") if i < len(theirs) else lost.append(f"{place}[{i}]")
+        elif ours != theirs:
+            lost.append(f"{place}: {ours} became {theirs}")
+
+    look(document, again, "")
+    assert not lost, lost[:10]
+    print(f"Grafana's models take {len(document['panels'])} panels")
+
+
 if __name__ == "__main__":
     command, *args = sys.argv[1:]
     functions = {"send": send, "query": query, "tensorboard": tensorboard, "sqlite": sqlite, "csv": read_csv}
-    functions |= {"traceq": traceq, "collect": collect, "otlp": otlp}
+    functions |= {"traceq": traceq, "collect": collect, "otlp": otlp, "issuer": issuer, "targets": targets}
+    functions |= {"dashboard": dashboard, "grafana": grafana}
     functions[command](*(int(a) if a.isdigit() and command != "query" else a for a in args))

@@ -9,7 +9,7 @@ from pathlib import Path
 from webdriver import Browser
 
 LEFT, RIGHT, DOWN, ENTER, ESCAPE = "\ue012", "\ue014", "\ue015", "\ue007", "\ue00c"
-SECTIONS = ["comparison", "steps", "time", "map", "ranks", "collectives", "names", "program", "idle", "checks", "definitions"]
+SECTIONS = ["comparison", "steps", "time", "map", "ranks", "collectives", "names", "program", "idle", "memory", "checks", "definitions"]
 
 
 def expect(condition, what):
@@ -86,12 +86,22 @@ def check_tables(browser):
     expect(column(browser, "names", "name") == [], "no operator is called flash")
 
 
+def read_tooltip(browser, selector, x, y):
+    """What is shown at a place of a plot. The page hides it when it is scrolled, of which it may hear after the pointer moved."""
+    for attempt in range(20):
+        browser.hover(selector, x + attempt / 1000, y)
+        text = browser.run("const t = document.querySelector('.tooltip'); return t.hidden ? '' : t.textContent")
+        if text:
+            return text
+        time.sleep(0.1)
+    return ""
+
+
 def check_plots(browser):
     plots = browser.run("return [...document.querySelectorAll('.plot')].map((p) => p.closest('section').id)")
     expect(set(plots) >= {"steps", "time", "map", "collectives", "program", "idle"}, f"plots: {plots}")
     for section in ["steps", "time", "map", "program", "idle"]:
-        browser.hover(f"#{section} .plot", 0.5, 0.3 if section != "program" else 0.02)
-        text = browser.run("const t = document.querySelector('.tooltip'); return t.hidden ? '' : t.textContent")
+        text = read_tooltip(browser, f"#{section} .plot", 0.5, 0.3 if section != "program" else 0.02)
         expect(any(unit in text for unit in (" ms", " µs", " s")), f"{section}: hovering shows {text!r}")
         browser.run("document.querySelector(arguments[0]).focus()", f"#{section} .plot")
         browser.press(RIGHT, RIGHT)
@@ -126,6 +136,39 @@ def check_flame(browser):
     browser.write("#program input[type=search]", "Attention_1")
     found = browser.run("return document.querySelectorAll('#program .frame.found').length")
     expect(found >= 2, f"{found} nodes are found, of the forward and the backward pass")
+
+
+def check_memory(browser, directory):
+    records = [json.loads(line) for line in (directory / "memory.jsonl").read_text().splitlines()]
+    peaks = {record["rank"]: record for record in records if record["type"] == "tracewhy.memory"}
+    for row in browser.run("return DATA.memory.peaks.rows"):
+        record = peaks[row[0]]
+        said = [record[f"{key}_bytes"] for key in ("peak", "reserved", "before", "after")] + [record["allocations"]]
+        expect(row[2:] == said, f"rank {row[0]}: {row} instead of {said}")
+    expect(browser.run("return DATA.memory.shown.length") == 8, "eight devices have a timeline")
+    first = browser.run("return DATA.memory.shown[0]")
+    held = [record["bytes"] for record in records if record["type"] == "tracewhy.memory_holder" and record["rank"] == first["rank"]]
+    before = first["peak"] - sum(held)
+    expect([row[0] for row in first["held"]["rows"]] == [before, *held], f"rank {first['rank']} holds {first['held']['rows']}")
+    expect(max(first["allocated"]) == first["peak"], "the timeline has the peak")
+    # The first device is shown; a choice shows another one, with its own plot and table.
+    label = "return document.querySelector('#memory .plot').getAttribute('aria-label')"
+    expect(f"rank {first['rank']} " in browser.run(label), browser.run(label))
+    browser.run("const s = document.querySelector('#memory select'); s.value = '1'; s.dispatchEvent(new Event('change'))")
+    second = browser.run("return DATA.memory.shown[1].rank")
+    expect(f"rank {second} " in browser.run(label), browser.run(label))
+    captions = browser.run("return [...document.querySelectorAll('#memory caption')].map((c) => c.textContent)")
+    expect(captions == [f"What holds the peak of cuda:0 of rank {second}", "Devices of all ranks"], f"tables: {captions}")
+    sort_by(browser, "memory", "blocks")
+    down = numbers([text for text in column(browser, "memory", "blocks") if text != "–"])
+    expect(down == sorted(down, reverse=True), f"blocks do not fall: {down}")
+    text = read_tooltip(browser, "#memory .plot", 0.5, 0.3)
+    expect("allocated" in text and "reserved6.00 GB" in text, f"hovering shows {text!r}")
+    browser.run("document.querySelector('#memory .plot').focus()")
+    browser.press(RIGHT, RIGHT, RIGHT)
+    spoken = browser.run("return document.querySelector('[role=status]').textContent")
+    expect(spoken.startswith("after ") and "allocated" in spoken, f"keys say {spoken!r}")
+    browser.press(ESCAPE)
 
 
 def check_access(browser):
@@ -182,6 +225,7 @@ def check_job(browser, directory, shots):
     check_tables(browser)
     check_plots(browser)
     check_flame(browser)
+    check_memory(browser, directory)
     expect_clean(browser, "job")
     browser.cdp("Emulation.setScriptExecutionDisabled", value=True)
     browser.open(directory / "job.html")
@@ -197,6 +241,7 @@ def check_hostile(browser, directory, shots):
     harmed = browser.run("return window.harmed === undefined")
     expect(harmed, "a name was run")
     expect(browser.run("return document.title") == "</title><script>window.harmed=1</script>", "the title is text")
+    expect(browser.run("return document.querySelectorAll('#memory .plot').length") == 1, "the memory of hostile traces is shown")
     names = column(browser, "names", "name")
     expect(names and all("<img src=x" in name for name in names), f"names are text: {names}")
     expect(browser.run("return document.querySelectorAll('img').length + document.scripts.length") == 2, "no element is made of a name")
@@ -231,6 +276,8 @@ def check_one(browser, directory, shots):
     browser.open(directory / "one.html")
     verdict = browser.run("return document.querySelector('.verdict').textContent")
     expect("one rank can be compared with no other" in verdict, verdict)
+    command = browser.run("return document.querySelector('#checks .command').textContent")
+    expect(command.startswith("traceq --format json check /") and "| tracewhy report --findings - -o /" in command, command)
     expect("comparison" not in browser.run("return [...document.querySelectorAll('section')].map((s) => s.id)"), "nothing is compared")
     if shots:
         browser.screenshot(shots / "one.png")

@@ -162,7 +162,7 @@ pub fn read_secret(file: File, meta: &Metadata, limit: u64) -> io::Result<Zeroiz
 /// Reads at most `limit` bytes; a longer input is an error and is not read further.
 ///
 /// # Errors
-/// What the reader says; `FileTooLarge` beyond the limit.
+/// An I/O error of the reader; `FileTooLarge` beyond the limit.
 pub fn read_bounded(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     reader.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;

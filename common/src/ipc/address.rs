@@ -1,4 +1,4 @@
-//! Where daemons listen, in every vintage: abstract names and socket files.
+//! The addresses at which daemons of all versions listen: abstract names and socket files.
 //!
 //! Every known peer passes an abstract name to the kernel with a trailing NUL, which is part of the name; a
 //! peer that leaves it out talks to a different socket.
@@ -14,7 +14,7 @@ use rustix::net::SocketAddrUnix;
 pub const CONTROL: &str = "dynolog";
 /// The daemon's socket for metrics.
 pub const DATA: &str = "dynolog_data";
-/// What the process's own socket name begins with.
+/// The prefix of the name of a process's own socket.
 pub const CLIENT_PREFIX: &str = "dynoconfigclient";
 /// Environment variable under which both ends use socket files of that directory instead of abstract names.
 pub const SOCKET_DIR_VAR: &str = "KINETO_IPC_SOCKET_DIR";

@@ -1,7 +1,8 @@
 //! Datagrams: a 40-byte header (u64 payload size, 32 bytes of NUL-terminated type name), then the payload.
 //!
 //! All numbers are in native byte order and C layout. A size that differs from what came, a type name without
-//! its NUL and a type that only begins like a known one are errors: existing daemons accept all three.
+//! its NUL and a type that only begins like a known one are errors: existing daemons (dynolog c3a231a, msMonitor b942bf5)
+//! accept all three.
 
 use thiserror::Error;
 
@@ -9,9 +10,9 @@ use thiserror::Error;
 pub const HEADER: usize = 40;
 /// Bytes of the type name, its NUL included.
 const TYPE: usize = 32;
-/// The longest payload taken from a process. Existing daemons stop at 4096.
+/// The longest payload taken from a process. msMonitor's daemon (b942bf5) stops at 4096.
 pub const MAX_PAYLOAD: usize = 64 * 1024;
-/// More ancestors than a process can have reported in good faith.
+/// Maximum number of pids in a [`Poll`]: more than a process has ancestors.
 pub const MAX_ANCESTRY: usize = 256;
 /// The activity profiler's bit in a [`Poll`]'s config type.
 pub const ACTIVITIES: i32 = 2;
@@ -19,9 +20,9 @@ pub const ACTIVITIES: i32 = 2;
 /// A message from a process to the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// `ctxt`: I am here.
+    /// `ctxt`: registers the process.
     Register(Register),
-    /// `req`: is there a config for me?
+    /// `req`: asks for a pending config.
     Poll(Poll),
     /// `npuTraceStatus`.
     TraceStatus(Status),
@@ -36,7 +37,7 @@ pub enum Message {
 pub struct Register {
     /// Device index.
     pub device: i32,
-    /// Pid as the process knows itself.
+    /// Pid of the process in its own pid namespace.
     pub pid: i32,
     /// Job id.
     pub job_id: i64,
@@ -56,7 +57,7 @@ pub struct Poll {
 /// Payload of `npuTraceStatus` and `npuMonitorStatus`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// What the function does.
+    /// State of the function.
     pub state: State,
     /// Current step; -1 until known.
     pub current_step: i32,
@@ -64,7 +65,7 @@ pub struct Status {
     pub start_step: i32,
     /// The step before which it stops.
     pub stop_step: i32,
-    /// Pid as the process knows itself.
+    /// Pid of the process in its own pid namespace.
     pub pid: i32,
     /// Job id.
     pub job_id: i64,
@@ -73,18 +74,18 @@ pub struct Status {
 /// State of a profiling function in a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// -1.
+    /// Not set up; takes no commands. On the wire -1.
     Uninitialized,
-    /// 0.
+    /// Waits for a command. On the wire 0.
     Idle,
-    /// 1.
+    /// Records. On the wire 1.
     Running,
-    /// 2.
+    /// Will record from a later step on. On the wire 2.
     Ready,
 }
 
 impl State {
-    /// From the wire.
+    /// Converts the number on the wire.
     fn from_wire(n: i32) -> Result<Self, DecodeError> {
         match n {
             -1 => Ok(Self::Uninitialized),
@@ -95,7 +96,7 @@ impl State {
         }
     }
 
-    /// For the wire.
+    /// Returns the number on the wire.
     #[must_use]
     pub fn to_wire(self) -> i32 {
         match self {
@@ -107,12 +108,12 @@ impl State {
     }
 }
 
-/// What the daemon answers.
+/// A reply of the daemon to a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// To `ctxt`: how many processes are registered on that job and device.
+    /// Reply to `ctxt`: how many processes are registered on that job and device.
     Registered(i32),
-    /// To `req`: the config text, empty when there is none.
+    /// Reply to `req`: the text of the config; empty if none is pending.
     Config(Vec<u8>),
 }
 
@@ -147,8 +148,8 @@ pub enum DecodeError {
     BadState(i32),
 }
 
-/// Takes a datagram apart: type name and payload.
-fn split(datagram: &[u8]) -> Result<(&[u8], &[u8]), DecodeError> {
+/// Splits a datagram into its type name and its payload.
+fn split_header(datagram: &[u8]) -> Result<(&[u8], &[u8]), DecodeError> {
     let (header, payload) = datagram.split_at_checked(HEADER).ok_or(DecodeError::Short(datagram.len()))?;
     let (size, name) = header.split_at(8);
     let announced =
@@ -163,8 +164,8 @@ fn split(datagram: &[u8]) -> Result<(&[u8], &[u8]), DecodeError> {
     Ok((&name[..end], payload))
 }
 
-/// Puts the header before a payload.
-fn join(name: &str, payload: &[u8]) -> Vec<u8> {
+/// Prepends the header to a payload.
+fn prepend_header(name: &str, payload: &[u8]) -> Vec<u8> {
     debug_assert!(name.len() < TYPE, "type names leave room for their NUL");
     let mut datagram = Vec::with_capacity(HEADER + payload.len());
     datagram.extend_from_slice(&(payload.len() as u64).to_ne_bytes());
@@ -203,7 +204,7 @@ impl Message {
     /// # Errors
     /// See [`DecodeError`].
     pub fn decode(datagram: &[u8]) -> Result<Self, DecodeError> {
-        let (name, payload) = split(datagram)?;
+        let (name, payload) = split_header(datagram)?;
         match name {
             b"ctxt" => Register::decode(payload).map(Self::Register),
             b"req" => Poll::decode(payload).map(Self::Poll),
@@ -219,11 +220,11 @@ impl Message {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Register(r) => join("ctxt", &r.encode()),
-            Self::Poll(p) => join("req", &p.encode()),
-            Self::TraceStatus(s) => join("npuTraceStatus", &s.encode()),
-            Self::MonitorStatus(s) => join("npuMonitorStatus", &s.encode()),
-            Self::Data(json) => join("data", json),
+            Self::Register(r) => prepend_header("ctxt", &r.encode()),
+            Self::Poll(p) => prepend_header("req", &p.encode()),
+            Self::TraceStatus(s) => prepend_header("npuTraceStatus", &s.encode()),
+            Self::MonitorStatus(s) => prepend_header("npuMonitorStatus", &s.encode()),
+            Self::Data(json) => prepend_header("data", json),
         }
     }
 }
@@ -243,7 +244,7 @@ impl Register {
 }
 
 impl Poll {
-    /// The pid of the process itself.
+    /// Returns the pid of the process itself.
     #[must_use]
     pub fn leaf(&self) -> i32 {
         self.pids.first().copied().unwrap_or(0)
@@ -304,7 +305,7 @@ impl Reply {
     /// # Errors
     /// See [`DecodeError`].
     pub fn decode(datagram: &[u8]) -> Result<Self, DecodeError> {
-        match split(datagram)? {
+        match split_header(datagram)? {
             (b"ctxt", payload) => {
                 let n = payload.try_into().map_err(|_| DecodeError::PayloadSize("ctxt", payload.len()))?;
                 Ok(Self::Registered(i32::from_ne_bytes(n)))
@@ -318,8 +319,8 @@ impl Reply {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Registered(n) => join("ctxt", &n.to_ne_bytes()),
-            Self::Config(text) => join("req", text),
+            Self::Registered(n) => prepend_header("ctxt", &n.to_ne_bytes()),
+            Self::Config(text) => prepend_header("req", text),
         }
     }
 }
@@ -329,7 +330,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What libkineto puts on the wire, byte for byte, on a little-endian machine.
+    /// The bytes that libkineto sends, byte for byte, on a little-endian machine.
     const KINETO_POLL: &[u8] =
         b"\x18\0\0\0\0\0\0\0req\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
         \x02\0\0\0\x02\0\0\0\x2a\0\0\0\0\0\0\0\x92\x10\0\0\x01\0\0\0";
@@ -343,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_status_with_garbage_padding() {
-        let mut datagram = join("npuTraceStatus", &[0; 32]);
+        let mut datagram = prepend_header("npuTraceStatus", &[0; 32]);
         for (word, value) in [1_i32, 7, 8, 10, 4242, -559_038_737].iter().enumerate() {
             datagram[HEADER + 4 * word..][..4].copy_from_slice(&value.to_ne_bytes());
         }
@@ -354,18 +355,21 @@ mod tests {
 
     #[test]
     fn lies_about_sizes_and_types_are_refused() {
-        let mut five = join("data", b"12345");
+        let mut five = prepend_header("data", b"12345");
         five[0..8].copy_from_slice(&4000_u64.to_ne_bytes());
         assert_eq!(Message::decode(&five), Err(DecodeError::Size { announced: 4000, carried: 5 }));
-        let mut endless = join("req", &[]);
+        let mut endless = prepend_header("req", &[]);
         endless[8..40].fill(b'r');
         assert_eq!(Message::decode(&endless), Err(DecodeError::TypeName));
-        assert_eq!(Message::decode(&join("reqXYZ", &[])), Err(DecodeError::UnknownType));
+        assert_eq!(Message::decode(&prepend_header("reqXYZ", &[])), Err(DecodeError::UnknownType));
         assert_eq!(Message::decode(&KINETO_POLL[..39]), Err(DecodeError::Short(39)));
-        let mut many = join("req", &[0; 16]);
+        let mut many = prepend_header("req", &[0; 16]);
         many[44..48].copy_from_slice(&i32::MAX.to_ne_bytes());
         assert_eq!(Message::decode(&many), Err(DecodeError::BadPids));
-        assert_eq!(Message::decode(&join("ctxt", &[0; 15])), Err(DecodeError::PayloadSize("ctxt", 15)));
+        assert_eq!(
+            Message::decode(&prepend_header("ctxt", &[0; 15])),
+            Err(DecodeError::PayloadSize("ctxt", 15))
+        );
     }
 
     proptest! {

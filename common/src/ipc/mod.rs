@@ -1,7 +1,7 @@
 //! The protocol between daemon and training processes: Unix datagrams on the same host.
 //!
-//! [`message`] is bytes to meaning without I/O; [`address`] names the sockets of every known vintage of peer;
-//! [`socket`] is a datagram socket that reports the kernel's word on who sent what.
+//! [`message`] decodes and encodes datagrams without I/O; [`address`] has the addresses of the sockets of all known versions
+//! of peers; [`socket`] is a datagram socket that reports the sender's credentials as the kernel knows them.
 
 pub mod address;
 pub mod message;

@@ -19,7 +19,7 @@ use super::message::{HEADER, MAX_PAYLOAD};
 use crate::file_id::FileId;
 use crate::policy::Mode;
 
-/// Who sent a datagram, as the kernel says: in our own namespaces, not forgeable without privilege.
+/// The sender of a datagram, as the kernel says: in our own namespaces, not forgeable without privilege.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Credentials {
     /// Process id.
@@ -217,6 +217,11 @@ fn is_on_network_file_system(path: &std::path::Path) -> bool {
     kind.is_some_and(|kind| NETWORK_FILE_SYSTEMS.contains(&kind))
 }
 
+/// Why a socket file is not replaced although no process of this host listens on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("exists on a network file system, where a daemon of another host may have made it")]
+pub struct OnNetworkFileSystem;
+
 /// Removes a socket file on which no process listens.
 fn remove_stale(path: &std::path::Path, is_shared: bool) -> io::Result<()> {
     let meta = match fs::symlink_metadata(path) {
@@ -228,10 +233,9 @@ fn remove_stale(path: &std::path::Path, is_shared: bool) -> io::Result<()> {
     }
     let probe = open()?;
     match rustix::net::connect(&probe, &SocketAddrUnix::new(path)?) {
-        Err(rustix::io::Errno::CONNREFUSED) if is_shared => Err(io::Error::new(
-            io::ErrorKind::AddrInUse,
-            "exists on a network file system, where a daemon of another host may have made it",
-        )),
+        Err(rustix::io::Errno::CONNREFUSED) if is_shared => {
+            Err(io::Error::new(io::ErrorKind::AddrInUse, OnNetworkFileSystem))
+        }
         Err(rustix::io::Errno::CONNREFUSED) => fs::remove_file(path),
         Ok(()) | Err(rustix::io::Errno::PROTOTYPE) => {
             Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens on this socket"))

@@ -32,7 +32,7 @@ impl CrlFile {
                     .push(format!("more than {MAX_BLOCKS} blocks: those from line {line} on are not read"));
                 break;
             }
-            file.add_block(parse_block(part).map_err(|e| format!("block at line {line}: {e}")));
+            file.add_block(parse_block(part, line));
         }
         file
     }
@@ -45,13 +45,19 @@ impl CrlFile {
     }
 }
 
-fn parse_block(part: &[u8]) -> Result<Crl, String> {
-    let mut blocks = pem::parse(part).map_err(|e| e.to_string())?;
+/// Reads the block that begins at a line of the file.
+fn parse_block(part: &[u8], line: usize) -> Result<Crl, String> {
+    let place = |e: &dyn std::fmt::Display| format!("block at line {line}: {e}");
+    // These errors name a line themselves.
+    let mut blocks = pem::parse(part).map_err(|e| match e.moved_by(line - 1) {
+        e if e.line().is_some() => e.to_string(),
+        e => place(&e),
+    })?;
     match blocks.as_mut_slice() {
         [block] if block.label == LABEL => {
-            Crl::from_der(std::mem::take(&mut *block.der)).map_err(|e| e.to_string())
+            Crl::from_der(std::mem::take(&mut *block.der)).map_err(|e| place(&e))
         }
-        _ => Err("not a CRL".to_owned()),
+        _ => Err(place(&"not a CRL")),
     }
 }
 
@@ -65,7 +71,10 @@ mod tests {
             CrlFile::parse(b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n-----BEGIN A-----\n");
         assert!(file.crls.is_empty());
         assert_eq!(file.broken.len(), 2);
-        assert!(file.broken[1].starts_with("block at line 4: "), "{:?}", file.broken);
+        assert!(file.broken[0].starts_with("block at line 1: "), "{:?}", file.broken);
+        assert_eq!(file.broken[1], "line 4: `A` block has no end line");
+        let text = "text\n\n-----BEGIN X509 CRL-----\nAA=A\n-----END X509 CRL-----\n";
+        assert_eq!(CrlFile::parse(text.as_bytes()).broken, ["line 4: not base64"]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::key::{self, KeyError};
 use super::pem::{self, Block};
 use super::read::{FileContent, MAX_BYTES, OpenDirectory};
 use super::role::Layout;
+use super::signature::{EXPLICIT_CURVE, KeyKind};
 use super::{Cert, Crl, Passphrase, Role, rule};
 use crate::finding::{Finding, Severity};
 use crate::policy::shell_quote;
@@ -266,6 +267,9 @@ impl DirectoryReader<'_> {
         match chain.iter().position(belongs) {
             None if chain.is_empty() => return,
             Some(0) => return,
+            // A key with explicit parameters is read as one on its curve, so its encoding differs; that it is not
+            // supported is reported with the certificate.
+            None if matches!(&chain[0].key.kind, KeyKind::Other(kind) if kind == EXPLICIT_CURVE) => return,
             Some(at) => {
                 let found = format!("the leaf ({}) is certificate {}", chain[at].subject, at + 1);
                 chain[..=at].rotate_right(1);

@@ -18,7 +18,7 @@ use crate::finding::{Finding, Severity, hex};
 /// The findings in a directory, and its content if it is valid.
 #[derive(Debug)]
 pub struct Inspection {
-    /// In the order of the files and rules.
+    /// In the order of the files and rules; a key that others can read comes first.
     pub findings: Vec<Finding>,
     /// Present when no finding is an error.
     pub dir: Option<MtlsDir>,
@@ -91,7 +91,7 @@ pub fn inspect_certificates(
 const AUTHORITY: Layout =
     Layout { role: Role::Server, ca: "ca.crt", leaf: "ca.crt", key: "ca.key", crl: "ca.crl" };
 
-/// The other files of `certck mint`: the log of issued certificates, and the addresses for new ones.
+/// The other files of `certck mint`: the log of issued certificates, and the settings for new ones.
 const KEPT: [&str; 2] = ["issued.jsonl", SETTINGS];
 const SETTINGS: &str = "authority.toml";
 
@@ -119,7 +119,7 @@ pub fn inspect_authority(path: &Path, options: &LoadOptions<'_>) -> Inspection {
     unexpected
         .retain(|f| f.rule != rule::UNEXPECTED_FILE.id || !kept.iter().any(|k| Path::new(&f.path) == k));
     reader.findings.extend(unexpected);
-    // Its mode and owner matter, because its addresses go into every new certificate.
+    // Its mode and owner matter, because what it sets goes into every new certificate.
     reader.dir.read_file(SETTINGS, &mut reader.findings);
     case.chain.items.clear();
     let mut checker = RuleChecker::new(options, reader.findings);

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use super::{Cert, Crl, MAX_CRL_BYTES, Passphrase, Role, inspect_directory};
 use crate::finding::{Finding, Severity};
 
-/// What a directory is checked against. `LoadOptions { warn_days: Some(7), ..LoadOptions::now() }` sets one value.
+/// The options of checking a directory. `LoadOptions { warn_days: Some(7), ..LoadOptions::now() }` sets one value.
 #[derive(Clone, Debug)]
 pub struct LoadOptions<'a> {
     /// The time at which everything must be valid.

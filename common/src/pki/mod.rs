@@ -9,7 +9,7 @@
 //! | [`role`] | which files a server's or a client's directory has |
 //! | [`rule`] | every rule: id, severity, what it demands, why, how to fix it, where it comes from |
 //! | [`key`], [`passphrase`], [`prompt`] | private keys, and what opens them |
-//! | [`pem`], [`der`], [`oid`] | encodings taken apart |
+//! | [`pem`], [`der`], [`oid`] | encodings parsed |
 //! | [`cert`], [`extension`], [`name`], [`crl`], [`signature`] | certificates and CRLs, parsed |
 //! | `crl_file`, `crl_limit`, `crl_update` | a file of CRLs; its limit; newer CRLs for a directory that is in use |
 //! | [`path`] | path validation by RFC 5280 |
@@ -50,6 +50,7 @@ mod trust_anchors;
 mod unexpected_files;
 
 pub use cert::Cert;
+pub use checks::explain_no_host_address;
 pub use client_verifier::{MAX_CHAIN, PresentedChain};
 pub use crl::Crl;
 pub use crl_file::CrlFile;
@@ -62,7 +63,8 @@ pub use inspect::{
 pub use load::{LoadError, LoadOptions, MtlsDir, Owner, Profile};
 pub use passphrase::{Passphrase, PassphraseArgs};
 pub use path::is_dns_pattern;
-pub use read::MAX_CRL_BYTES;
+pub use peer::describe_certificate_error;
+pub use read::{MAX_CRL_BYTES, VOLUME_LINK};
 pub use role::Role;
 pub use tls::{MinVersion, TlsServer, crypto_provider, sha256};
 pub use trust_anchors::read_trust_anchors;

@@ -99,6 +99,26 @@ impl Name {
         self.rdns.starts_with(&base.rdns)
     }
 
+    /// The text that a name is shown with, from another notation of it by RFC 4514: with spaces around its parts, types in
+    /// other cases or as numbers, other escapes. `None` if the text has another form, or a type that is not known.
+    #[must_use]
+    pub fn normalize_text(text: &str) -> Option<String> {
+        let mut shown = String::with_capacity(text.len());
+        let mut rest = text;
+        loop {
+            let end = find_separator(rest);
+            let (kind, value) = rest[..end].split_once('=')?;
+            let kind = oid::find_attribute_type(kind.trim())?;
+            let value = AttributeValue::parse(value, !kind.contains('.'))?;
+            shown.push_str(&format!("{kind}={value}"));
+            match rest[end..].chars().next() {
+                Some(separator) => shown.push(separator),
+                None => return Some(shown),
+            }
+            rest = &rest[end + 1..];
+        }
+    }
+
     /// The values of the e-mail address attribute.
     pub(in crate::pki) fn email_addresses(&self) -> impl Iterator<Item = &str> {
         self.shown.iter().flatten().filter(|a| a.oid == oid::EMAIL_ADDRESS).filter_map(|a| match &a.value {
@@ -155,6 +175,47 @@ impl AttributeValue {
             tag if STRINGS.contains(&tag) => Self::Text(String::from_utf8_lossy(value.value).into_owned()),
             _ => Self::Der(value.raw.to_vec()),
         }
+    }
+}
+
+/// Finds the end of the first attribute: a comma or a plus sign that is not escaped (RFC 4514, section 3), or the end.
+fn find_separator(text: &str) -> usize {
+    let mut is_escaped = false;
+    let found = text.char_indices().find(|(_, c)| {
+        let is_separator = !is_escaped && matches!(c, ',' | '+');
+        is_escaped = !is_escaped && *c == '\\';
+        is_separator
+    });
+    found.map_or(text.len(), |(at, _)| at)
+}
+
+impl AttributeValue {
+    /// Reads a value as it is written (RFC 4514, section 3). Only a type with a name has values that are text.
+    fn parse(text: &str, may_be_text: bool) -> Option<Self> {
+        let text = text.trim_start();
+        if let Some(digits) = text.strip_prefix('#') {
+            return crate::finding::unhex(digits.trim_end().as_bytes()).map(Self::Der);
+        }
+        let mut bytes = Vec::with_capacity(text.len());
+        // What is left when spaces at the end are taken away that are not escaped.
+        let mut kept = 0;
+        let mut chars = text.chars();
+        while let Some(c) = chars.next() {
+            if c != '\\' {
+                bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                kept = if c == ' ' { kept } else { bytes.len() };
+                continue;
+            }
+            let escaped = chars.next()?;
+            match escaped.to_digit(16) {
+                Some(high) => bytes.push(u8::try_from(high * 16 + chars.next()?.to_digit(16)?).ok()?),
+                None => bytes.extend_from_slice(escaped.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+            kept = bytes.len();
+        }
+        bytes.truncate(kept);
+        let text = String::from_utf8(bytes).ok()?;
+        (may_be_text && !text.is_empty()).then_some(Self::Text(text))
     }
 }
 
@@ -329,6 +390,40 @@ mod tests {
         // What is not a string, or has no short name, is shown in hexadecimal.
         assert_eq!(shown(&[&[(cn, 0x03, "\0x")]]), "CN=#03020078");
         assert_eq!(shown(&[&[(unknown, 0x0c, "x")]]), "2.5.4.99=#0c0178");
+    }
+
+    #[test]
+    fn other_notations_become_the_one_that_names_are_shown_with() {
+        let same = [
+            "CN=alice,O=Research",
+            "CN=Zo\u{eb} \\\"q\\\" \\+ x",
+            "CN=a\\, b+OU=y",
+            "CN=\\ #\\ ",
+            "CN=\\#1",
+            "CN=a\\00\\0d",
+            "2.5.4.99=#0c0178",
+            "CN=#03020078",
+            "emailAddress=a@b,CN=x",
+        ];
+        for text in same {
+            assert_eq!(Name::normalize_text(text).as_deref(), Some(text));
+        }
+        for (text, shown) in [
+            ("CN=alice, O=Research", "CN=alice,O=Research"),
+            (" cn = alice , o=Research ", "CN=alice,O=Research"),
+            ("CN=alice ", "CN=alice"),
+            ("2.5.4.3=alice", "CN=alice"),
+            ("CN=a\\2c b", "CN=a\\, b"),
+            ("CN=\"q\"", "CN=\\\"q\\\""),
+            ("CN=#0C0178", "CN=#0c0178"),
+        ] {
+            assert_eq!(Name::normalize_text(text).as_deref(), Some(shown), "{text}");
+        }
+        for bad in
+            ["", "alice", "/CN=alice", "CN=a,", "CN=", "x=1", "CN=a\\", "CN=a\\4", "2.5.4.99=x", "CN=#xy"]
+        {
+            assert_eq!(Name::normalize_text(bad), None, "{bad}");
+        }
     }
 
     #[test]

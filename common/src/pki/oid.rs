@@ -57,6 +57,19 @@ pub(in crate::pki) fn has_name(oid: &[u8]) -> bool {
     NAMES.iter().any(|(d, _)| *d == dotted)
 }
 
+/// Finds the type of an attribute of names by its name, whatever the case, or by its dotted numbers. Returns what
+/// [`display_name`] does: of a type that is not known the numbers.
+pub(in crate::pki) fn find_attribute_type(text: &str) -> Option<String> {
+    const OTHERS: [&str; 3] =
+        ["1.2.840.113549.1.9.1", "0.9.2342.19200300.100.1.25", "0.9.2342.19200300.100.1.1"];
+    let is_attribute = |dotted: &str| dotted.starts_with("2.5.4.") || OTHERS.contains(&dotted);
+    let found = NAMES
+        .iter()
+        .find(|(dotted, name)| is_attribute(dotted) && (*dotted == text || name.eq_ignore_ascii_case(text)));
+    let is_dotted = text.contains('.') && text.split('.').all(|part| part.parse::<u64>().is_ok());
+    found.map(|(_, name)| (*name).to_owned()).or_else(|| is_dotted.then(|| text.to_owned()))
+}
+
 /// The dotted numbers.
 #[must_use]
 pub fn format_dotted(oid: &[u8]) -> String {

@@ -40,14 +40,17 @@ impl PeerVerifier {
         // webpki checks the name.
         check_chain(&anchors, leaf, others, now).map_err(|rejection| match rejection.error {
             Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure) => {
-                CertificateError::ExpiredRevocationList.into()
+                match rejection.crl_expired {
+                    true => CertificateError::ExpiredRevocationList.into(),
+                    false => other_error(&rejection.reason),
+                }
             }
             error => error,
         })
     }
 }
 
-/// What the chain of a peer is checked against.
+/// The trust anchors and CRLs that the chain of a peer is checked against.
 pub(super) struct ChainAnchors<'a> {
     pub(super) roots: &'a [Cert],
     pub(super) crls: &'a [Crl],
@@ -64,11 +67,19 @@ pub(super) struct ChainRejection {
     pub(super) error: Error,
     /// The reason in words, for the log.
     pub(super) reason: String,
+    /// Whether the fault is a CRL of this side that has expired.
+    pub(super) crl_expired: bool,
 }
 
 impl From<Error> for ChainRejection {
     fn from(error: Error) -> Self {
-        Self { reason: error.to_string(), error }
+        let reason = match &error {
+            Error::InvalidCertificate(why) => {
+                format!("invalid peer certificate: {}", describe_certificate_error(why))
+            }
+            other => other.to_string(),
+        };
+        Self { reason, error, crl_expired: false }
     }
 }
 
@@ -115,12 +126,28 @@ pub(super) fn check_chain(
         revocation::EXPIRED => ChainRejection {
             error: CertificateError::ApplicationVerificationFailure.into(),
             reason: format!("no client of this CA can be verified: {error}"),
+            crl_expired: true,
+        },
+        // The same alert: no CRL that is here covers the certificate.
+        revocation::UNKNOWN => ChainRejection {
+            error: CertificateError::ApplicationVerificationFailure.into(),
+            reason: format!("the revocation status of the certificate cannot be determined: {error}"),
+            crl_expired: false,
         },
         _ => other_error(&error.to_string()).into(),
     })?;
     match path.iter().find(|cert| !cert.key.kind.is_strong()) {
         Some(weak) => Err(other_error(&format!("{}: weak key: {}", weak.subject, weak.key.kind)).into()),
         None => Ok(()),
+    }
+}
+
+/// Describes why a certificate is rejected, without the debug form of errors that rustls does not know.
+#[must_use]
+pub fn describe_certificate_error(error: &CertificateError) -> String {
+    match error {
+        CertificateError::Other(OtherError(inner)) => inner.to_string(),
+        other => other.to_string(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! PEM files taken apart (RFC 7468): labels, headers, decoded bytes, and the lines they stand on.
+//! PEM files parsed (RFC 7468): labels, headers, decoded bytes, and the lines they stand on.
 //!
 //! Leaves the meaning of the bytes to others. Text between blocks is allowed, as `openssl x509 -text` writes it.
 
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 /// One `-----BEGIN …-----` block.
 #[derive(Debug)]
 pub struct Block {
-    /// What stands between `BEGIN` and the dashes.
+    /// The text between `BEGIN` and the dashes.
     pub label: String,
     /// The decoded bytes; wiped when dropped, since they may be a key.
     pub der: Zeroizing<Vec<u8>>,
@@ -41,8 +41,19 @@ pub enum PemError {
 }
 
 impl PemError {
-    /// The same error in a text that has so many lines more before it.
-    fn moved_by(self, lines: usize) -> Self {
+    /// The line that the text names, if it names one.
+    pub(super) fn line(&self) -> Option<usize> {
+        match self {
+            Self::Unterminated { line, .. }
+            | Self::Mismatched { line, .. }
+            | Self::Base64 { line }
+            | Self::Empty { line, .. } => Some(*line),
+            Self::TooMany | Self::None { .. } | Self::ByteOrderMark | Self::WideText { .. } => None,
+        }
+    }
+
+    /// The same error in a text with this many more lines before it.
+    pub(super) fn moved_by(self, lines: usize) -> Self {
         match self {
             Self::Unterminated { line, label } => Self::Unterminated { line: line + lines, label },
             Self::Mismatched { line, label, end } => Self::Mismatched { line: line + lines, label, end },
@@ -58,7 +69,7 @@ impl PemError {
 /// The most blocks that are read of one file: no bundle of certificates has a tenth.
 const MAX_BLOCKS: usize = 4096;
 
-/// Takes a file apart.
+/// Parses a file.
 ///
 /// # Errors
 /// The first block that is broken, or that there is none.
@@ -80,7 +91,7 @@ pub fn parse(text: &[u8]) -> Result<Vec<Block>, PemError> {
     Ok(blocks)
 }
 
-/// Takes a file apart, and goes on behind a block that is broken.
+/// Parses a file, and goes on behind a block that is broken.
 ///
 /// # Errors
 /// It is not PEM, or has too many blocks.
@@ -216,7 +227,7 @@ impl Base64Decoder {
 
     fn push_line(&mut self, text: &[u8]) -> bool {
         let mut rest = text;
-        // A long CRL is millions of groups of four characters; whatever is no such group goes one by one.
+        // A long CRL is millions of groups of four characters; everything else is read character by character.
         if self.count == 0 && self.padding == 0 {
             while let Some((&[a, b, c, d], more)) = rest.split_first_chunk() {
                 let group = [a, b, c, d].map(|c| DIGITS[usize::from(c)]);

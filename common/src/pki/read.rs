@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Mode, OFlags, StatVfsMountFlags};
 use zeroize::Zeroizing;
 
+use super::role::LAYOUTS;
 use super::{Owner, rule};
 use crate::finding::Finding;
 use crate::fsat;
@@ -22,7 +23,7 @@ pub const MAX_CRL_BYTES: u64 = 128 << 20;
 
 /// The link by which the kubelet replaces all files of a volume at once (Kubernetes 1.31,
 /// pkg/volume/util/atomic_writer.go).
-pub(crate) const VOLUME_LINK: &str = "..data";
+pub const VOLUME_LINK: &str = "..data";
 
 /// An open certificate directory.
 pub(crate) struct OpenDirectory {
@@ -118,18 +119,6 @@ impl OpenDirectory {
     /// Checks the mode and the owner of a file against the permission table.
     fn check_file_mode(&self, path: &Path, meta: &Metadata) -> Vec<Finding> {
         let mut broken = policy::check_for(path, meta, Class::KeyFile, self.user);
-        // Whoever has read a key keeps it, whatever its mode is afterwards.
-        if meta.mode() & 0o044 != 0 && path.extension().is_some_and(|end| end == "key") {
-            let how = match path.ends_with("ca.key") {
-                true => {
-                    "; if others could have read it, make a new authority: who has this key can sign as the CA"
-                }
-                false => {
-                    "; if others could have read it, replace the key: `certck mint renew --all`, and revoke the old certificate"
-                }
-            };
-            broken.iter_mut().filter(|finding| finding.rule == rule::MODE.id).for_each(|f| f.fix += how);
-        }
         if self.is_credentials {
             accept_credentials(&self.path, meta, &mut broken);
         }
@@ -140,6 +129,21 @@ impl OpenDirectory {
             }
             for finding in broken.iter_mut().filter(|finding| finding.rule == rule::MODE.id) {
                 finding.fix = "set `defaultMode: 0400` in the volume of the pod".to_owned();
+            }
+        }
+        // A user who has read the key can use it after its mode was changed: an exception about modes does not cover that.
+        if meta.mode() & 0o044 != 0 && path.extension().is_some_and(|end| end == "key") {
+            let how = match path.ends_with("ca.key") {
+                true => {
+                    "; if others could have read it, make a new authority: everyone who has this key can sign as the CA"
+                }
+                false => {
+                    "; if others could have read it, replace the key: `certck mint renew --all`, and revoke the old certificate"
+                }
+            };
+            for finding in broken.iter_mut().filter(|finding| finding.rule == rule::MODE.id) {
+                finding.rule = rule::KEY_READABLE.id.to_owned();
+                finding.fix += how;
             }
         }
         broken.into_iter().map(rule::with_reference).collect()
@@ -178,7 +182,7 @@ impl AsFd for OpenDirectory {
     }
 }
 
-/// The directory behind the link of a volume; `None` for a directory that is no volume.
+/// Opens the directory behind the link of a volume; `None` if the directory is not a volume.
 fn open_volume(dir: &File) -> Option<File> {
     let target = rustix::fs::readlinkat(dir, VOLUME_LINK, Vec::new()).ok()?;
     // One component, as the kubelet writes it: a link to elsewhere is not followed.
@@ -225,13 +229,23 @@ pub(crate) enum FileContent {
     Bytes(Zeroizing<Vec<u8>>),
 }
 
+fn is_crl_file(path: &Path) -> bool {
+    LAYOUTS.iter().any(|layout| path.file_name() == Some(layout.crl.as_ref()))
+}
+
 fn report_unreadable(path: &Path, limit: u64, e: &io::Error, findings: &mut Vec<Finding>) -> FileContent {
     findings.push(
         rule::UNREADABLE
             .at(path)
             .found(describe_io_error(e))
             .expected(format!("a readable regular file of at most {limit} bytes"))
-            .fix("put the file itself there, not a link, owned by the user who runs the program"),
+            .fix(match e.kind() {
+                io::ErrorKind::FileTooLarge if is_crl_file(path) => {
+                    "give a larger --max-crl-bytes, or fetch a smaller CRL: `certck crl fetch`"
+                }
+                io::ErrorKind::FileTooLarge => "put a file there that is not larger",
+                _ => "put the file itself there, not a link, owned by the user who runs the program",
+            }),
     );
     FileContent::Unreadable
 }

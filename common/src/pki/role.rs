@@ -1,8 +1,8 @@
-//! Which files a server's and a client's certificate directory consist of.
+//! The files of a server's and of a client's certificate directory.
 
 use std::fmt;
 
-/// Which end of the connection a directory is for.
+/// The end of the connection that a directory is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Role {
     /// A server, that is a daemon: `server.crt` and `server.key`.

@@ -39,6 +39,11 @@ rules! {
         why "A user who can read the key can impersonate its holder; one who can write ca.crt decides who is trusted."
         fix "chmod 0700 DIR && chmod 0600 DIR/*; `permck fix` does it for a whole installation."
         reference "msMonitor security statement, rows key_dir and key_file (profguard-policy(5))";
+    KEY_READABLE "key-readable" Error
+        "No other user can read the private key."
+        why "Every user who can read the file can use the key, and everyone who has read it keeps it after the mode is changed."
+        fix "Replace the key with `certck mint renew --all CA_DIR DIR`, revoke the old certificate, and chmod 0600 the key."
+        reference "msMonitor security statement, row key_file (profguard-policy(5))";
     OWNER "owner" Error
         "The owner is the user who runs the program, or root."
         why "The owner of a file can change its content and its mode at any time."
@@ -165,7 +170,7 @@ rules! {
     SEVERAL_CAS "several-cas" Warning
         "ca.crt holds one root, and besides it only intermediates under it."
         why "Each root is fully trusted: every client certificate under any of them is accepted."
-        fix "Remove the roots that issue no peer's certificate."
+        fix "Remove the roots that issue no peer's certificate; during a rollover, `certck mint rollover finish` does."
         reference "RFC 5280, section 6.2";
     // The leaf.
     LEAF_IS_CA "leaf-is-ca" Error
@@ -199,7 +204,7 @@ rules! {
         fix "certck mint leaf --role server --host NAME CA_DIR DEST_DIR"
         reference "RFC 9525, section 4.1";
     UNMATCHABLE_NAME "unmatchable-name" Warning
-        "Each DNS name of a server's leaf is one that a client can ask for."
+        "Each DNS name and address of a server's leaf is one that a client can ask for."
         why "Clients compare addresses with IP names only, and reject malformed names and wildcards: they cannot connect."
         fix "certck mint leaf --role server --host NAME CA_DIR DEST_DIR"
         reference "RFC 9525, section 6.3";

@@ -72,7 +72,7 @@ impl fmt::Display for KeyKind {
 pub struct PublicKey {
     /// The whole SubjectPublicKeyInfo.
     pub spki: Vec<u8>,
-    /// What kind it is.
+    /// Its kind.
     pub kind: KeyKind,
     algorithm: Vec<u8>,
     /// The content of the BIT STRING: what issuers' keys are hashed from in OCSP (RFC 6960, section 4.1.1).

@@ -46,7 +46,7 @@ pub fn crypto_provider() -> Arc<CryptoProvider> {
     PROVIDER.get_or_init(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider())).clone()
 }
 
-/// What signs with a private key.
+/// The signer of a private key.
 pub(super) fn signing_key(key: &PrivateKeyDer<'_>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
     rustls::crypto::aws_lc_rs::sign::any_supported_type(key)
 }

@@ -31,7 +31,7 @@ impl Budget {
 /// File extensions of private keys, alone or in a container with their certificate.
 const KEY_NAMES: [&[u8]; 5] = [b".key", b".p12", b".pfx", b".p8", b".jks"];
 
-/// What an unexpected file is.
+/// The kind of an unexpected file.
 enum FileKind {
     /// A private key, with the CA that it belongs to if that is known.
     Key(String),
@@ -125,7 +125,7 @@ fn classify_file(dir: &OpenDirectory, name: &OsStr, roots: &[Cert], budget: &mut
     }
 }
 
-/// What private key some bytes are.
+/// Describes the private key that some bytes are; `None` if they are not one.
 fn describe_private_key(bytes: &[u8], roots: &[Cert], budget: &mut Budget) -> Option<String> {
     const MARK: &[u8] = b"PRIVATE KEY-----";
     if bytes.windows(MARK.len()).any(|w| w == MARK) {

@@ -28,7 +28,7 @@ impl Record for HostFinding {
     const SAMPLE: &'static str = r#"{"type":"hostck.finding","v":1,"rule":"aslr","severity":"error","path":"/proc/sys/kernel/randomize_va_space","found":"0","expected":"2","fix":"sysctl -w kernel.randomize_va_space=2"}"#;
 }
 
-summary!(HostSummary, "hostck.summary", r#"{"type":"hostck.summary","v":1,"checks":14,"findings":2,"error_findings":1,"warning_findings":0,"note_findings":1,"errors":0}"#, {
+summary!(HostSummary, "hostck.summary", r#"{"type":"hostck.summary","v":1,"checks":14,"findings":2,"error_findings":1,"warning_findings":0,"note_findings":1,"accepted":0,"baseline_gone":0,"errors":0}"#, {
     /// Checks that ran.
     checks: u64,
     /// Findings shown.
@@ -39,6 +39,12 @@ summary!(HostSummary, "hostck.summary", r#"{"type":"hostck.summary","v":1,"check
     warning_findings: u64,
     /// Findings of severity note, including input that could not be read.
     note_findings: u64,
+    /// Findings that an exception or the baseline accepts.
+    #[serde(default)]
+    accepted: u64,
+    /// Findings of the baseline that were not found again.
+    #[serde(default)]
+    baseline_gone: u64,
 });
 
 /// `hostck.rule`: a rule that hosts are checked against.
@@ -48,7 +54,7 @@ pub struct HostRuleRecord {
     pub rule: String,
     /// Severity of a failure.
     pub severity: crate::finding::Severity,
-    /// What is wrong with a host that fails.
+    /// The fault of a host that fails the rule.
     pub what: String,
     /// The consequence of a failure.
     pub why: String,

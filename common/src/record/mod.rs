@@ -55,13 +55,37 @@ impl<'a, R: Record> Line<'a, R> {
 /// Writes a record as one line.
 ///
 /// # Errors
-/// What the stream says.
+/// An I/O error of the stream.
 pub fn write<R: Record>(to: &mut (impl std::io::Write + ?Sized), record: &R) -> std::io::Result<()> {
-    serde_json::to_writer(&mut *to, &Line::new(record)).map_err(std::io::Error::from)?;
+    let mut line = serde_json::Serializer::with_formatter(&mut *to, VisibleText);
+    Line::new(record).serialize(&mut line).map_err(std::io::Error::from)?;
     to.write_all(b"\n")
 }
 
-/// What every reader looks at first: which record this is.
+/// Writes compact JSON, and what a terminal would not show or would obey as `\u` escapes: serde_json escapes control
+/// characters below U+0020 only, as RFC 8259, section 7, demands.
+struct VisibleText;
+
+impl serde_json::ser::Formatter for VisibleText {
+    fn write_string_fragment<W: std::io::Write + ?Sized>(
+        &mut self,
+        to: &mut W,
+        fragment: &str,
+    ) -> std::io::Result<()> {
+        let mut rest = fragment;
+        if rest.bytes().all(|b| b < 0x7f) {
+            return to.write_all(rest.as_bytes());
+        }
+        while let Some((at, c)) = rest.char_indices().find(|(_, c)| crate::text::is_invisible(*c)) {
+            // All of them are in the basic multilingual plane.
+            write!(to, "{}\\u{:04x}", &rest[..at], u32::from(c))?;
+            rest = &rest[at + c.len_utf8()..];
+        }
+        to.write_all(rest.as_bytes())
+    }
+}
+
+/// The head of every record: its type and version.
 #[derive(Debug, Deserialize)]
 pub struct Head {
     /// `tool.noun`.
@@ -163,6 +187,26 @@ mod tests {
 
     fn all() -> impl Iterator<Item = &'static Entry> {
         RECORDS.iter().flat_map(|e| e.iter())
+    }
+
+    #[test]
+    fn text_cannot_drive_a_terminal() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+        struct Named {
+            name: String,
+        }
+        impl Record for Named {
+            const TYPE: &'static str = "test.named";
+            const V: u32 = 1;
+            const SAMPLE: &'static str = "";
+        }
+        let named = Named { name: "é\u{9b}31m\u{202e}\x7f\n\"😀".to_owned() };
+        let mut line = Vec::new();
+        write(&mut line, &named).unwrap();
+        let line = String::from_utf8(line).unwrap();
+        let shown = r#"{"type":"test.named","v":1,"name":"é\u009b31m\u202e\u007f\n\"😀"}"#;
+        assert_eq!(line, format!("{shown}\n"));
+        assert_eq!(read::<Named>(&line).unwrap(), Some(named));
     }
 
     /// A module that is not listed has no schema and no entry in profguard-records(7).

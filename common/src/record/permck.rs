@@ -44,7 +44,7 @@ pub struct PermckFinding {
     /// The class of the policy table whose maximum mode applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
-    /// What decided the class: the name, the content, a row of the policy, or `default`.
+    /// The reason for the class: the name, the content, a row of the policy, or `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_by: Option<String>,
 }
@@ -243,7 +243,7 @@ pub struct PermckRule {
     pub rule: String,
     /// How bad a finding is.
     pub severity: Severity,
-    /// What the rule finds.
+    /// The fault that the rule finds.
     pub what: String,
     /// The consequence of a finding.
     pub why: String,

@@ -12,6 +12,7 @@ pub const ENTRIES: &[Entry] = &[
     entry::<Status>(),
     entry::<Processes>(),
     entry::<Health>(),
+    entry::<Metrics>(),
     entry::<Version>(),
     entry::<Request>(),
     entry::<ScheduledRun>(),
@@ -29,13 +30,15 @@ pub const ENTRIES: &[Entry] = &[
 pub enum RequestOutcome {
     /// The daemon did what was asked.
     Done,
-    /// The daemon replied that it does not.
+    /// The daemon replied that it cannot do it now: the same request may be done later.
     Declined,
+    /// The daemon replied that a rule or a limit forbids it: the same request will be rejected again.
+    Rejected,
     /// No usable reply: unreachable, not trusted, not understood.
     Failed,
 }
 
-/// Which daemon a request went to, and its outcome; part of every record about one.
+/// The daemon that a request went to, and its outcome; part of every record about one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReplySummary {
     /// The host, as it was given.
@@ -47,10 +50,13 @@ pub struct ReplySummary {
     pub address: Option<String>,
     /// The outcome.
     pub outcome: RequestOutcome,
-    /// Why it was declined or failed, in words.
+    /// Why it was declined or rejected, or failed, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What can be done about it.
+    /// The code of the daemon's error, as in its audit trail: `forbidden`, `output_path`, `busy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Hints: what to do about it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<String>,
     /// From the request to the complete reply, in milliseconds.
@@ -60,7 +66,7 @@ pub struct ReplySummary {
 /// `profctl.status`: the state of one daemon and of the processes it knows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
-    /// Which daemon, and what came of it.
+    /// The daemon, and the outcome.
     #[serde(flatten)]
     pub answer: ReplySummary,
     /// State of nputrace over all processes: Uninitialized, Idle, Running, Ready or unknown.
@@ -90,7 +96,7 @@ pub struct Status {
     /// Processes whose messages the daemon did not take lately, by user and cause; from profd only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rejected: Vec<Rejected>,
-    /// What the daemon counted since it started; from profd only.
+    /// The daemon's counters since it started; from profd only.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub counters: BTreeMap<String, u64>,
     /// The certificates that the daemon serves with; from profd with TLS only.
@@ -108,7 +114,7 @@ pub struct DaemonHealth {
     pub status: String,
     /// Whether requests are carried out.
     pub ready: bool,
-    /// What is not as it should be.
+    /// Problems of the daemon.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<HealthProblem>,
     /// The version of the daemon.
@@ -122,7 +128,7 @@ pub struct DaemonHealth {
 pub struct HealthProblem {
     /// A stable word: stopping, ipc_stalled, audit, ipc_disabled, ipc_socket, certificates or state_dir.
     pub code: String,
-    /// What it is.
+    /// Its description.
     pub message: String,
     /// Whether requests are not carried out because of it.
     pub blocks: bool,
@@ -131,7 +137,7 @@ pub struct HealthProblem {
 /// `profctl.health`: the health of one daemon.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
-    /// Which daemon, and what came of it.
+    /// The daemon, and the outcome.
     #[serde(flatten)]
     pub answer: ReplySummary,
     /// Its health, if it told.
@@ -148,7 +154,7 @@ impl Record for Health {
 /// `profctl.processes`: the registered processes of one daemon.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Processes {
-    /// Which daemon, and what came of it.
+    /// The daemon, and the outcome.
     #[serde(flatten)]
     pub answer: ReplySummary,
     /// How many are registered.
@@ -161,6 +167,71 @@ impl Record for Processes {
     const TYPE: &'static str = "profctl.processes";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"profctl.processes","v":1,"host":"node1","port":1778,"address":"192.0.2.1:1778","outcome":"done","elapsed_ms":3,"total":1,"processes":[{"pid":4242,"uid":1000,"user":"alice","job_id":4711,"device":0,"command":"python3 train.py","rank":5,"local_rank":1,"world_size":8,"slurm_job_id":"4711","slurm_account":"lab","slurm_partition":"gpu","last_seen_ms":850,"last_poll_ms":850,"nputrace":"Idle","current_step":120,"last_request":{"trace_id":"7331","function":"trace","outcome":"finished","since_ms":42000}}]}"#;
+}
+
+/// `profctl.metrics`: what processes have sent to one daemon, and the last samples of its host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Metrics {
+    /// The daemon, and the outcome.
+    #[serde(flatten)]
+    pub answer: ReplySummary,
+    /// How many totals the daemon has.
+    pub total: u64,
+    /// The totals; none with `--host`.
+    pub series: Vec<MetricTotal>,
+    /// The last samples of the host and of its devices.
+    pub samples: Vec<HostSample>,
+}
+
+/// The metrics that a process has sent of one kind, device and domain since the daemon has known it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MetricTotal {
+    /// Kernel, API, Marker and others.
+    pub kind: String,
+    /// The device; -1 for the host.
+    pub device_id: i64,
+    /// The sender's pid on the host.
+    pub host_pid: i32,
+    /// The user that it runs as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// The job that it registered under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<i64>,
+    /// The marker's domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// Facts of its environment: rank, local_rank, slurm_job_id, slurm_account, slurm_partition, pod, namespace, and those that a
+    /// mappings file names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Sum of the durations, nanoseconds.
+    pub dur_ns: u64,
+    /// Number of metrics.
+    pub reports: u64,
+    /// Milliseconds since the last one.
+    pub last_ms: u64,
+}
+
+/// A sample of a host, or of one of its devices.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HostSample {
+    /// The device; missing for the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// When it was taken, RFC 3339 in UTC.
+    pub time: String,
+    /// More facts about the device.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The values by the names of dynolog; see profd.sample.
+    pub values: BTreeMap<String, f64>,
+}
+
+impl Record for Metrics {
+    const TYPE: &'static str = "profctl.metrics";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"profctl.metrics","v":1,"host":"node1","port":1778,"address":"192.0.2.1:1778","outcome":"done","elapsed_ms":3,"total":1,"series":[{"kind":"Kernel","device_id":0,"host_pid":4242,"uid":1000,"job_id":0,"labels":{"rank":"5","slurm_job_id":"4711"},"dur_ns":81230450,"reports":12,"last_ms":850}],"samples":[{"time":"2026-03-01T12:00:00.25Z","values":{"cpu_util":12.5,"uptime":86400.0}}]}"#;
 }
 
 /// The certificates that a daemon serves with.
@@ -177,7 +248,7 @@ pub struct Certificates {
     /// The trust anchors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roots: Vec<CertificateInUse>,
-    /// What keeps clients out now, or the daemon from noticing changes; a CRL that has expired, for example.
+    /// Problems that keep clients out now, or the daemon from noticing changes; a CRL that has expired, for example.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
     /// CRLs of the directory that are not in use, each with the reason; a few of them.
@@ -209,12 +280,15 @@ pub struct CertificateInUse {
 pub struct CrlInUse {
     /// The name of the CA.
     pub issuer: String,
+    /// The identifier of the key that signed it (authorityKeyIdentifier), in hex: several CAs may have one name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority_key_id: Option<String>,
     /// The CRL's number, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<String>,
     /// When it was made.
     pub this_update: String,
-    /// When the next one is due; after that, clients under this CA are refused.
+    /// When the next one is due; after that, clients under this CA are rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_update: Option<String>,
     /// Since its thisUpdate by the daemon's clock, seconds. `certck` sets thisUpdate five minutes back.
@@ -229,7 +303,7 @@ pub struct CrlInUse {
 impl Record for Status {
     const TYPE: &'static str = "profctl.status";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"profctl.status","v":1,"host":"node1","port":1778,"address":"192.0.2.1:1778","outcome":"done","elapsed_ms":3,"nputrace":"Idle","npumonitor":"Uninitialized","current_step":120,"uptime_s":3600,"processes":[{"pid":4242,"uid":1000,"user":"alice","job_id":0,"device":0,"last_poll_ms":850,"nputrace":"Idle","current_step":120}],"processes_omitted":0,"counters":{"ipc.polls":720},"certificates":{"loaded_at":"2026-11-23T10:00:00Z","crls":[{"issuer":"CN=profguard CA","number":"02","this_update":"2026-11-23T09:00:00Z","next_update":"2027-02-21T09:00:00Z","age_s":3600,"in_use_s":3300,"revoked":1}],"leaf":{"subject":"CN=node1","serial":"4f12","not_after":"2027-02-21T09:00:00Z","sha256":"9f86d081"},"roots":[{"subject":"CN=profguard CA","serial":"4f11","not_after":"2036-11-20T09:00:00Z","sha256":"2c26b46b"}],"problems":["CRL 02 by CN=profguard CA expired at 2026-11-23T09:30:00Z: its clients are rejected"],"reload_failed_at":"2026-11-23T10:00:05Z","reload_error":"server.key.bak: another private key [stray-key]"}}"#;
+    const SAMPLE: &'static str = r#"{"type":"profctl.status","v":1,"host":"node1","port":1778,"address":"192.0.2.1:1778","outcome":"done","elapsed_ms":3,"nputrace":"Idle","npumonitor":"Uninitialized","current_step":120,"uptime_s":3600,"processes":[{"pid":4242,"uid":1000,"user":"alice","job_id":0,"device":0,"last_poll_ms":850,"nputrace":"Idle","current_step":120}],"processes_omitted":0,"counters":{"ipc.polls":720},"certificates":{"loaded_at":"2026-11-23T10:00:00Z","crls":[{"issuer":"CN=profguard CA","authority_key_id":"5e3a81c6","number":"02","this_update":"2026-11-23T09:00:00Z","next_update":"2027-02-21T09:00:00Z","age_s":3600,"in_use_s":3300,"revoked":1}],"leaf":{"subject":"CN=node1","serial":"4f12","not_after":"2027-02-21T09:00:00Z","sha256":"9f86d081"},"roots":[{"subject":"CN=profguard CA","serial":"4f11","not_after":"2036-11-20T09:00:00Z","sha256":"2c26b46b"}],"problems":["CRL 02 by CN=profguard CA expired at 2026-11-23T09:30:00Z: its clients are rejected"],"reload_failed_at":"2026-11-23T10:00:05Z","reload_error":"server.key.bak: another private key [stray-key]"}}"#;
 }
 
 /// One registered process.
@@ -329,7 +403,7 @@ pub struct LastRequest {
 /// `profctl.version`: the version of one daemon.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Version {
-    /// Which daemon, and what came of it.
+    /// The daemon, and the outcome.
     #[serde(flatten)]
     pub answer: ReplySummary,
     /// The daemon's own text.
@@ -346,7 +420,7 @@ impl Record for Version {
 /// `profctl.request`: what one daemon made of one command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Request {
-    /// Which daemon, and what came of it.
+    /// The daemon, and the outcome.
     #[serde(flatten)]
     pub answer: ReplySummary,
     /// The subcommand: gputrace, nputrace, npu-monitor, dcgm-pause or dcgm-resume.
@@ -566,7 +640,7 @@ pub struct TraceMissing {
     /// Where it was expected, or what there is of it.
     #[serde(flatten)]
     pub path: RecordPath,
-    /// What was there when the wait ended.
+    /// The state of the trace when the wait ended.
     pub reason: String,
     /// From the request to the end of the wait, milliseconds.
     pub waited_ms: u64,
@@ -585,19 +659,23 @@ summary!(AuditSummary, "profctl.audit_summary", r#"{"type":"profctl.audit_summar
     matched: u64,
 });
 
-summary!(Summary, "profctl.summary", r#"{"type":"profctl.summary","v":1,"hosts":2,"done":1,"declined":1,"failed":0,"triggered":1,"limited":0,"traces_complete":1,"traces_missing":0,"degraded":0,"errors":0}"#, {
+summary!(Summary, "profctl.summary", r#"{"type":"profctl.summary","v":1,"hosts":2,"done":1,"declined":1,"rejected":0,"failed":0,"triggered":1,"limited":0,"partial":0,"traces_complete":1,"traces_missing":0,"degraded":0,"errors":0}"#, {
     /// Daemons asked.
     hosts: u64,
-    /// Daemons that did it.
+    /// Daemons that did what was asked.
     done: u64,
-    /// Daemons whose answer was no.
+    /// Daemons that could not do it now.
     declined: u64,
+    /// Daemons that rejected the request by a rule or a limit.
+    rejected: u64,
     /// Daemons without a usable answer.
     failed: u64,
     /// Processes triggered.
     triggered: u64,
     /// Daemons on which the default process limit has left processes out.
     limited: u64,
+    /// Daemons on which some matching processes were busy, or could not take the request, although others were triggered.
+    partial: u64,
     /// Traces waited for that are complete.
     traces_complete: u64,
     /// Traces waited for in vain.

@@ -70,9 +70,9 @@ impl Record for Config {
 /// `proftap.status`: read by `proftap run`; what a profiling function of this process does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
-    /// Which function.
+    /// The function.
     pub function: Function,
-    /// What it does.
+    /// Its state.
     pub state: State,
     /// Current step; -1 while unknown.
     #[serde(default = "unknown")]
@@ -99,7 +99,7 @@ pub enum Function {
     Npumonitor,
 }
 
-/// What a profiling function does.
+/// The state of a profiling function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {

@@ -47,7 +47,7 @@ pub struct Info {
     pub producer: Vec<String>,
     /// The file is compressed with gzip.
     pub gzip: bool,
-    /// What had to be taken off: `gzip`, `zstd` or `zip`; absent if nothing.
+    /// The compression of the file: `gzip`, `zstd` or `zip`; absent if it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<String>,
     /// Size of the file, where it has one.
@@ -109,9 +109,9 @@ pub struct Info {
     /// Calls of `Optimizer.step`, from which steps follow where none are marked.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub optimizer_steps: u64,
-    /// What had to be repaired to be read, by cause.
+    /// Faults that were repaired in reading, by cause.
     pub repairs: BTreeMap<String, u64>,
-    /// What could not be read, by cause.
+    /// Losses in reading, by cause.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub losses: BTreeMap<String, u64>,
 }
@@ -227,7 +227,7 @@ pub struct Step {
     /// Rank of the process in its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<i64>,
-    /// What the processes of the rank have in common, such as `[TP00]`, where several ranks were merged into the file.
+    /// The label that the processes of the rank have in common, such as `[TP00]`, where several ranks were merged into the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<String>,
     /// The device, if the step had any work on one.
@@ -284,7 +284,7 @@ pub struct Total {
     /// Rank of the process in its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<i64>,
-    /// What the processes of the rank have in common, such as `[TP00]`, where several ranks were merged into the file.
+    /// The label that the processes of the rank have in common, such as `[TP00]`, where several ranks were merged into the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<String>,
     /// The device, if there was any work on one.
@@ -318,15 +318,15 @@ pub struct Total {
     pub steps: u64,
     /// Steps that the trace ends inside of.
     pub partial_steps: u64,
-    /// What was left out, by cause. Of everything: `unlinked` device events, which nothing in the trace launched.
+    /// The number of events that were left out, by cause. Of everything: `unlinked` device events, which nothing in the trace launched.
     /// Of the steps, but not of the total: device events that were launched `outside_steps`, or whose
     /// `launch_not_recorded`. Of host time: `begin_without_end` is closed with its thread, `end_without_begin` and
     /// `repeated_step_mark` are ignored, an `async_span` belongs to no thread. Of everything: events at an
     /// `impossible_time`.
     pub excluded: BTreeMap<String, u64>,
-    /// What had to be repaired to be read, by cause.
+    /// Faults that were repaired in reading, by cause.
     pub repairs: BTreeMap<String, u64>,
-    /// What could not be read, by cause.
+    /// Losses in reading, by cause.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub losses: BTreeMap<String, u64>,
     /// The document was read to its end.
@@ -380,10 +380,10 @@ pub struct Top {
     /// Rank of the process in its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<i64>,
-    /// What the processes of the rank have in common, such as `[TP00]`, where several ranks were merged into the file.
+    /// The label that the processes of the rank have in common, such as `[TP00]`, where several ranks were merged into the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<String>,
-    /// What kind of event: `kernel`, `op`, `runtime` …
+    /// The kind of event: `kernel`, `op`, `runtime` …
     pub by: String,
     /// Place in the list, from 1.
     pub place: u64,
@@ -468,7 +468,7 @@ impl Record for Event {
 summary!(Summary, "traceq.summary", r#"{"type":"traceq.summary","v":1,"files":2,"incomplete":1,"events":84,"records":3,"errors":1}"#, {
     /// Traces that were read, wholly or in part.
     files: u64,
-    /// Those of them that could not be read to their end.
+    /// Traces that could not be read to their end.
     incomplete: u64,
     /// Events read.
     events: u64,
@@ -510,11 +510,11 @@ pub struct TraceRuleRecord {
     pub rule: String,
     /// Severity of a finding.
     pub severity: crate::finding::Severity,
-    /// What is wrong with a trace that fails.
+    /// The fault of a trace that fails the rule.
     pub what: String,
     /// The consequence of a failure.
     pub why: String,
-    /// What to do.
+    /// The fix.
     pub fix: String,
     /// Where the rule comes from.
     pub reference: String,

@@ -22,6 +22,7 @@ pub use traffic::{PairCost, RankWaits};
 /// All of them.
 pub const ENTRIES: &[Entry] = &[
     entry::<RanksVerdict>(),
+    entry::<SlowCauseRecord>(),
     entry::<RankLateness>(),
     entry::<SlowLinkRecord>(),
     entry::<CollectiveCost>(),
@@ -45,15 +46,21 @@ pub const ENTRIES: &[Entry] = &[
 ];
 
 /// `tracewhy.ranks`: whether a rank of a job is slow, and why. The first record of a run; without a slow rank it has no
-/// `rank`.
+/// `rank`. Of several, it is the one that costs most; `tracewhy.cause` has all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RanksVerdict {
     /// The slow rank.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<i64>,
-    /// `compute`, `host`, `input`, `copy`, `garbage_collection`, `link` or `unknown`.
+    /// The process group whose transfers are slow, where no rank of it is the cause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// `compute`, `host`, `input`, `copy`, `garbage_collection`, `link` or `unknown`: what costs most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+    /// How many records `tracewhy.cause` there are.
+    #[serde(default)]
+    pub causes: u64,
     /// What the other ranks waited for it, all together.
     pub lost_ns: i64,
     /// How sure that is, from 0 to 1; without a rank, how sure it is that there is none.
@@ -77,7 +84,7 @@ pub struct RanksVerdict {
     pub ranks: u64,
     /// Ranks without one, as far as the traces say.
     pub missing: u64,
-    /// Those; the first 32.
+    /// Ranks without a trace; the first 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing_ranks: Vec<i64>,
     /// Steps that were compared.
@@ -88,7 +95,7 @@ pub struct RanksVerdict {
     pub collectives: u64,
     /// Work ran on devices; otherwise the operators of the host decide.
     pub on_device: bool,
-    /// What could not be decided, and why.
+    /// Questions that could not be decided, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undecided: Vec<String>,
 }
@@ -96,7 +103,52 @@ pub struct RanksVerdict {
 impl Record for RanksVerdict {
     const TYPE: &'static str = "tracewhy.ranks";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"tracewhy.ranks","v":1,"rank":2,"cause":"compute","lost_ns":301200000,"confidence":0.97,"late_ns":25100000,"ratio":1.41,"more_kernels":false,"ranks":4,"missing":0,"steps":4,"step_ns":72000000,"collectives":12,"on_device":true}"#;
+    const SAMPLE: &'static str = r#"{"type":"tracewhy.ranks","v":1,"rank":2,"cause":"compute","causes":1,"lost_ns":301200000,"confidence":0.97,"late_ns":25100000,"ratio":1.41,"more_kernels":false,"ranks":4,"missing":0,"steps":4,"step_ns":72000000,"collectives":12,"on_device":true}"#;
+}
+
+/// `tracewhy.cause`: something that makes others wait. What costs most comes first; a rank may have several.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SlowCauseRecord {
+    /// The slow rank; absent if a group is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<i64>,
+    /// `compute`, `host`, `input`, `copy`, `garbage_collection`, `link` or `unknown`.
+    pub cause: String,
+    /// The other end of a slow link between two ranks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<i64>,
+    /// The process group whose transfers are slow, where no rank of it is the cause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// The ranks of the group, at most 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ranks: Vec<i64>,
+    /// What the other ranks waited for this, all together. Time in which they waited for several ranks is divided.
+    pub lost_ns: i64,
+    /// How much later than its equals it comes by this, in each step that is slow; of a link, how much longer a transfer
+    /// takes.
+    pub late_ns: i64,
+    /// How many times as long as the others' its time for this is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<f64>,
+    /// Of the cause `compute`: it begins more computations than the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more_kernels: Option<bool>,
+    /// Steps in which it was slow.
+    pub slow_steps: u64,
+    /// Steps in which it was compared.
+    pub steps: u64,
+    /// The steps in which it was slow, where that is not nearly all of them; the first 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only_steps: Vec<i64>,
+    /// How sure that is, from 0 to 1.
+    pub confidence: f64,
+}
+
+impl Record for SlowCauseRecord {
+    const TYPE: &'static str = "tracewhy.cause";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"tracewhy.cause","v":1,"rank":2,"cause":"compute","lost_ns":301200000,"late_ns":25100000,"ratio":1.41,"more_kernels":false,"slow_steps":4,"steps":4,"confidence":0.97}"#;
 }
 
 /// `tracewhy.rank`: one rank of a job. Times are means over its steps.
@@ -108,13 +160,13 @@ pub struct RankLateness {
     pub rank: i64,
     /// Its steps.
     pub steps: u64,
-    /// Median over steps of how much later than the others it comes to collectives; negative if earlier.
+    /// Median over steps of how much later than its equals it is, without what it waits itself; negative if earlier.
     pub late_ns: i64,
     /// Collectives in which it was compared with others.
     pub collectives: u64,
-    /// Those of them to which it came last.
+    /// Collectives to which it came last, of those that were compared.
     pub last: u64,
-    /// What the others waited there, all together.
+    /// The time that the others waited there, all together.
     pub lost_ns: i64,
     /// Length of a step.
     pub step_ns: i64,
@@ -131,10 +183,10 @@ pub struct RankLateness {
     /// The rank whose clock its own was compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_against: Option<i64>,
-    /// What must be added to its clock to come to that one.
+    /// The time that must be added to its clock to come to that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_offset_ns: Option<i64>,
-    /// What must be added for each second, where there were enough collectives to determine it.
+    /// The time that must be added for each second, where there were enough collectives to determine it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_drift_ppb: Option<i64>,
 }
@@ -184,7 +236,7 @@ pub struct CollectiveCost {
     /// From which rank to which, of a transfer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pair: Option<(i64, i64)>,
-    /// The size of the data by which nccl-tests counts.
+    /// The size of the data by which nccl-tests counts; where ranks have different ones, their mean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// Calls; one that several ranks make counts once.
@@ -202,7 +254,7 @@ pub struct CollectiveCost {
     /// `bytes / transfer_ns`, in GB/s (a billion bytes).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub algorithm_gbps: Option<f64>,
-    /// That times the factor of nccl-tests.
+    /// That times the factor of nccl-tests; absent where one rank alone is known of the group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bus_gbps: Option<f64>,
 }
@@ -223,11 +275,14 @@ pub struct IdleDivision {
     /// Number of the step; absent for all steps together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<i64>,
-    /// Length: of the work on the device, from its begin to that of the next step.
+    /// Of a step: the device was idle for so long between the last work of the step before and the first of this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before_ns: Option<i64>,
+    /// From the start of the first device work to the end of the last, as `total_ns` of `traceq.step`.
     pub span_ns: i64,
-    /// Nothing ran.
+    /// As much of that nothing ran.
     pub idle_ns: i64,
-    /// Nothing ran, by cause: `input`, `garbage_collection`, `allocation`, `synchronization`, `host_late`, `launch`,
+    /// Nothing ran, in that time or before it, by cause: `input`, `garbage_collection`, `allocation`, `synchronization`, `host_late`, `launch`,
     /// `not_known`.
     pub by_cause: BTreeMap<String, i64>,
     /// Only communication ran.
@@ -237,7 +292,7 @@ pub struct IdleDivision {
 impl Record for IdleDivision {
     const TYPE: &'static str = "tracewhy.idle";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"tracewhy.idle","v":1,"path":"rank2.json","rank":2,"step":7,"span_ns":72000000,"idle_ns":3000000,"by_cause":{"host_late":2500000,"launch":500000},"exposed_communication_ns":9000000}"#;
+    const SAMPLE: &'static str = r#"{"type":"tracewhy.idle","v":1,"path":"rank2.json","rank":2,"step":7,"before_ns":500000,"span_ns":71500000,"idle_ns":2500000,"by_cause":{"host_late":2500000,"launch":500000},"exposed_communication_ns":9000000}"#;
 }
 
 /// `tracewhy.diff`: how a step of one set of traces compares with that of another. The first record of a comparison.
@@ -251,6 +306,15 @@ pub struct DiffVerdict {
     pub base_ranks: u64,
     /// Ranks of the second.
     pub new_ranks: u64,
+    /// Ranks of the first job without a trace.
+    #[serde(default)]
+    pub base_missing: u64,
+    /// Ranks of the second job without a trace.
+    #[serde(default)]
+    pub new_missing: u64,
+    /// Ranks of the second job that have a trace in the first set only; with these, any condition of --fail-on fails.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacking_ranks: Vec<i64>,
     /// Mean length of a step of the first.
     pub base_ns: i64,
     /// Mean length of a step of the second.
@@ -269,13 +333,13 @@ pub struct DiffVerdict {
 impl Record for DiffVerdict {
     const TYPE: &'static str = "tracewhy.diff";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"tracewhy.diff","v":1,"base":"main","new":"branch","base_ranks":8,"new_ranks":8,"base_ns":72000000,"new_ns":79200000,"growth":0.1,"beyond_noise":true,"failed":["step>5%"]}"#;
+    const SAMPLE: &'static str = r#"{"type":"tracewhy.diff","v":1,"base":"main","new":"branch","base_ranks":8,"new_ranks":7,"base_missing":0,"new_missing":1,"lacking_ranks":[3],"base_ns":72000000,"new_ns":79200000,"growth":0.1,"beyond_noise":true,"failed":["step>5%"]}"#;
 }
 
 /// `tracewhy.change`: one item of a comparison. Times are means over the steps of all ranks.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ItemChange {
-    /// `step`, `kernel`, `operator` or `collective`.
+    /// `step`, `kernel`, `operator`, `collective`, `module`, `annotation` or `phase`.
     pub kind: String,
     /// Its name; of a step, the part of it.
     pub name: String,
@@ -337,7 +401,7 @@ impl Record for ProgramTime {
 summary!(ReasonSummary, "tracewhy.summary", r#"{"type":"tracewhy.summary","v":1,"files":4,"incomplete":1,"events":52000,"errors":1}"#, {
     /// Traces that were read, wholly or in part.
     files: u64,
-    /// Those of them that could not be read to their end.
+    /// Traces that could not be read to their end.
     incomplete: u64,
     /// Events in them.
     events: u64,

@@ -19,6 +19,7 @@ const LISTED: u64 = 100;
 pub struct Junit {
     source: Source,
     cases: BTreeMap<String, Case>,
+    facts: String,
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +34,7 @@ impl Junit {
     /// A report of this tool.
     #[must_use]
     pub fn new(source: Source) -> Self {
-        Self { source, cases: BTreeMap::new() }
+        Self { source, cases: BTreeMap::new(), facts: String::new() }
     }
 }
 
@@ -49,6 +50,10 @@ impl Writer for Junit {
             }
         }
         Ok(())
+    }
+
+    fn add_fact(&mut self, fact: &str) {
+        let _ = writeln!(self.facts, "{}", safe(fact));
     }
 
     fn end(&mut self, to: &mut dyn Write, end: &End) -> io::Result<()> {
@@ -83,7 +88,11 @@ impl Writer for Junit {
         if end.failed > 0 {
             write!(to, r#"<error message="{} inputs could not be read" type="input"/>"#, end.failed)?;
         }
-        writeln!(to, "</testcase>\n</testsuite></testsuites>")
+        writeln!(to, "</testcase>")?;
+        if !self.facts.is_empty() {
+            writeln!(to, "<system-out>{}</system-out>", escape(&self.facts))?;
+        }
+        writeln!(to, "</testsuite></testsuites>")
     }
 }
 

@@ -75,7 +75,7 @@ pub fn plain_format() -> clap::Arg {
         .value_parser(parser)
 }
 
-/// Who writes a report, and by which rules.
+/// The tool that writes a report, and its rules.
 #[derive(Clone, Debug)]
 pub struct Source {
     /// The tool's name.
@@ -133,12 +133,12 @@ impl std::fmt::Display for Totals {
     }
 }
 
-/// What is known at the end.
+/// The totals at the end of a report.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct End {
     /// How many things were looked at.
     pub subjects: u64,
-    /// What they are called in the plural: `entries`, `directories`.
+    /// Their name in the plural: `entries`, `directories`.
     pub noun: &'static str,
     /// Findings by severity.
     pub totals: Totals,
@@ -169,13 +169,17 @@ pub trait Writer: Send {
     /// Takes one finding.
     ///
     /// # Errors
-    /// What the stream says.
+    /// The stream cannot be written.
     fn finding(&mut self, to: &mut dyn Write, finding: &Finding) -> io::Result<()>;
+
+    /// Takes a fact about a subject that is no finding, such as when its certificate expires. Formats without a place for
+    /// it leave it out.
+    fn add_fact(&mut self, _fact: &str) {}
 
     /// Ends the report.
     ///
     /// # Errors
-    /// What the stream says.
+    /// The stream cannot be written.
     fn end(&mut self, to: &mut dyn Write, end: &End) -> io::Result<()>;
 }
 
@@ -192,7 +196,7 @@ pub fn writer(format: ReportFormat, source: Source) -> Option<Box<dyn Writer>> {
 }
 
 /// The exit status of a monitoring plug-in: 0 no findings, 1 warnings, 2 findings of severity `fail_on` or worse, 3 when
-/// something could not be judged, or when there was nothing to judge.
+/// something could not be checked, or when there was nothing to check.
 #[must_use]
 pub fn nagios_exit_from(end: &End, fail_on: Severity) -> Exit {
     match end.totals {

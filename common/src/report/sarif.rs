@@ -17,13 +17,14 @@ pub struct Sarif {
     source: Source,
     begun: bool,
     findings: u64,
+    facts: Vec<String>,
 }
 
 impl Sarif {
     /// A log of this tool.
     #[must_use]
     pub fn new(source: Source) -> Self {
-        Self { source, begun: false, findings: 0 }
+        Self { source, begun: false, findings: 0, facts: Vec::new() }
     }
 
     fn begin(&mut self, to: &mut dyn Write) -> io::Result<()> {
@@ -79,9 +80,18 @@ impl Writer for Sarif {
         write!(to, "{separator}{result}")
     }
 
+    fn add_fact(&mut self, fact: &str) {
+        self.facts.push(fact.to_owned());
+    }
+
     fn end(&mut self, to: &mut dyn Write, end: &End) -> io::Result<()> {
         self.begin(to)?;
-        let invocation = json!({"executionSuccessful": end.failed == 0});
+        let mut invocation = json!({"executionSuccessful": end.failed == 0});
+        // Notifications are what a run says besides its results (SARIF 2.1.0, section 3.58).
+        let notes = self.facts.iter().map(|fact| json!({"level": "note", "message": {"text": fact}}));
+        if !self.facts.is_empty() {
+            invocation["toolExecutionNotifications"] = notes.collect();
+        }
         writeln!(to, r#"],"columnKind":"unicodeCodePoints","invocations":[{invocation}]}}]}}"#)
     }
 }

@@ -1,4 +1,4 @@
-//! GroupedText for people, grouped by rule, gravest first. Silent when there is nothing to say.
+//! Text for people, grouped by rule, gravest first. Without findings, nothing is written.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -30,7 +30,7 @@ impl GroupedText {
         Self { limit, color, groups: BTreeMap::new(), heading }
     }
 
-    fn group(
+    fn write_group(
         &self,
         text: &mut dyn Write,
         severity: Severity,
@@ -82,7 +82,7 @@ impl Writer for GroupedText {
 
     fn end(&mut self, to: &mut dyn Write, end: &End) -> io::Result<()> {
         for ((rank, rule), group) in &self.groups {
-            self.group(to, GRAVEST_FIRST[usize::from(*rank)], rule, group)?;
+            self.write_group(to, GRAVEST_FIRST[usize::from(*rank)], rule, group)?;
         }
         let totals = end.totals;
         if totals.at_least(Severity::Note) > 0 {

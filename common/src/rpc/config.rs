@@ -2,7 +2,7 @@
 //!
 //! The text reaches another user's process, which trims each line and takes everything after the first `=`.
 //! So a line break inside a value would add a key of the sender's choice: building and parsing both refuse
-//! control characters.
+//! characters that may end a line.
 
 use std::fmt;
 
@@ -14,8 +14,10 @@ pub const TRACE_ID: &str = "REQUEST_TRACE_ID";
 pub const LOG_FILE: &str = "ACTIVITIES_LOG_FILE";
 /// Where npu-monitor writes; a directory, or empty for metrics to the daemon.
 pub const MONITOR_LOG_FILE: &str = "NPU_MONITOR_LOG_FILE";
-/// The first key of a monitor command; every other config is a trace command.
+/// Starts a monitor with the value `true`. Clients write it first.
 pub const MONITOR_START: &str = "NPU_MONITOR_START";
+/// Stops a monitor with the value `true`.
+pub const MONITOR_STOP: &str = "NPU_MONITOR_STOP";
 /// The longest config text that every known process accepts, its NUL and header aside.
 pub const MAX_TEXT: usize = 4096 - 64;
 /// More keys than any client sends.
@@ -36,8 +38,8 @@ pub enum ConfigError {
     /// A line without `=`, or with a key that is not made of A-Z, 0-9 and `_`.
     #[error("config line {0} is not KEY=VALUE")]
     NotKeyValue(usize),
-    /// A control character in a value.
-    #[error("config key {0} has a control character in its value")]
+    /// A control character or another that ends a line in a value.
+    #[error("config key {0} has a control character or line separator in its value")]
     Control(String),
     /// The same key twice: peers differ on which one counts.
     #[error("config key {0} is given twice")]
@@ -60,13 +62,13 @@ impl Config {
     /// Adds a pair.
     ///
     /// # Errors
-    /// The key is malformed or already there, the value has a control character, or there are too many.
+    /// The key is malformed or already there, the value has a character that [`may_end_line`], or there are too many.
     pub fn push(&mut self, key: &str, value: impl fmt::Display) -> Result<(), ConfigError> {
         let value = value.to_string();
         if !is_key(key) {
             return Err(ConfigError::NotKeyValue(self.pairs.len() + 1));
         }
-        if value.chars().any(char::is_control) {
+        if value.chars().any(may_end_line) {
             return Err(ConfigError::Control(key.to_owned()));
         }
         if self.get(key).is_some() {
@@ -114,10 +116,11 @@ impl Config {
         &self.pairs
     }
 
-    /// Whether this is a monitor command; every other config is a trace command.
+    /// Whether this is a monitor command: it starts or stops a monitor, wherever the keys are. The process side of msMonitor
+    /// (b942bf5) looks the keys up and does not take the order into account.
     #[must_use]
     pub fn is_monitor(&self) -> bool {
-        self.pairs.first().is_some_and(|(k, _)| k == MONITOR_START)
+        [MONITOR_START, MONITOR_STOP].iter().any(|key| self.get(key).is_some())
     }
 
     /// The path that the process is to write to, if the config names one.
@@ -125,6 +128,13 @@ impl Config {
     pub fn output(&self) -> Option<&str> {
         [LOG_FILE, MONITOR_LOG_FILE].iter().find_map(|k| self.get(k)).filter(|p| !p.is_empty())
     }
+}
+
+/// Returns whether some process might take a character for the end of a line, and what follows it for another key: control characters,
+/// and the separators of lines and paragraphs, at which Python's `splitlines` ends lines, too.
+#[must_use]
+pub fn may_end_line(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 impl fmt::Display for Config {
@@ -182,6 +192,16 @@ mod tests {
         assert_eq!(config.to_string(), text);
         assert_eq!(config.output(), Some("/tmp/a \"b\"\\c=d.json"));
         assert!(!config.is_monitor());
+    }
+
+    #[test]
+    fn a_monitor_command_is_one_wherever_its_keys_are() {
+        let is_monitor = |text: &str| Config::parse(text).unwrap().is_monitor();
+        assert!(!is_monitor("ACTIVITIES_LOG_FILE=/tmp/a.json\nPROFILE_START_TIME=0"));
+        assert!(is_monitor("NPU_MONITOR_START=true\nDURATION=5"));
+        assert!(is_monitor("A=1\n NPU_MONITOR_START=false"));
+        assert!(is_monitor("ACTIVITIES_LOG_FILE=/a\nNPU_MONITOR_STOP=true"));
+        assert!(!is_monitor("NPU_MONITOR_STARTS=true"));
     }
 
     #[test]

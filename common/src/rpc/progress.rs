@@ -1,4 +1,4 @@
-//! What became of the configs that requests made pending, and the clock of a daemon: functions that existing daemons and
+//! The progress of the configs that requests made pending, and the clock of a daemon: functions that existing daemons and
 //! clients do not have. An existing daemon closes the connection, as for every unknown function.
 
 use serde::{Deserialize, Serialize};
@@ -20,12 +20,12 @@ pub struct ConfigStatesReply {
     pub configs: Vec<ConfigState>,
 }
 
-/// What became of one config.
+/// The progress of one config.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigState {
     /// The request's id for this process, decimal.
     pub trace_id: String,
-    /// What became of it.
+    /// Its progress.
     pub state: ConfigProgress,
     /// Milliseconds since it is in that state.
     pub since_ms: u64,

@@ -1,4 +1,4 @@
-//! Which processes of a job a request is for, beyond the pids that every daemon knows.
+//! The processes of a job that a request is for, beyond the pids that every daemon knows.
 //!
 //! A daemon that does not know the field `select` would ignore it and trigger every process of the job. So a request with
 //! a selection names [`NO_PROCESS`] as its only pid, which no process has: such a daemon triggers nothing, and its reply

@@ -136,5 +136,6 @@ impl<V: WalkVisitor> DirectoryListing<V> {
 }
 
 fn open_child(parent: &Arc<TreeNode>, name: &CStr, fd: OwnedFd, st: rustix::fs::Statx) -> OpenDirectory {
-    OpenDirectory { fd: Arc::new(fd), node: parent.new_child(name.to_bytes(), &st), st }
+    let node = parent.new_child(name.to_bytes(), &fd, &st);
+    OpenDirectory { fd: Arc::new(fd), node, st }
 }

@@ -70,13 +70,13 @@ pub trait WalkVisitor: Send {
 pub struct TreeNode {
     parent: Option<Arc<Self>>,
     name: Box<[u8]>,
-    /// Which of the walked roots this is below.
+    /// The number of the walked root that this is below.
     pub root: usize,
     /// 0 for a root.
     pub depth: u32,
     /// A root that is a file: the name is the file's whole path as it was given, also where that is a link.
     file: bool,
-    /// Who gets to it, and who gets to its entries.
+    /// The users who get to it, and those who get to its entries.
     reach: (Reach, Reach),
     /// Its owner; none for a root that the caller made.
     owner: Option<u32>,
@@ -106,19 +106,19 @@ impl TreeNode {
         })
     }
 
-    fn new_child(self: &Arc<Self>, name: &[u8], st: &Statx) -> Arc<Self> {
+    fn new_child(self: &Arc<Self>, name: &[u8], fd: impl AsFd, st: &Statx) -> Arc<Self> {
         Arc::new(Self {
             parent: Some(Arc::clone(self)),
             name: name.into(),
             root: self.root,
             depth: self.depth + 1,
             file: false,
-            reach: (self.reach.1, self.reach.1.through_entry(st)),
+            reach: (self.reach.1, self.reach.1.through_open(fd, st)),
             owner: Some(st.stx_uid),
         })
     }
 
-    /// Who gets to this directory through those above it, as [`WalkStart::reach`] and the walk found them.
+    /// The users who get to this directory through those above it, as [`WalkStart::reach`] and the walk found them.
     pub fn reach(&self) -> Reach {
         self.reach.0
     }
@@ -128,7 +128,7 @@ impl TreeNode {
         self.parent.as_ref().and_then(|parent| parent.owner)
     }
 
-    /// Who gets to the entries of this directory.
+    /// The users who get to the entries of this directory.
     pub fn reach_of_entries(&self) -> Reach {
         self.reach.1
     }
@@ -185,7 +185,7 @@ impl TreeNode {
     }
 }
 
-/// Takes long chains of parents apart without recursion.
+/// Drops long chains of parents without recursion.
 impl Drop for TreeNode {
     fn drop(&mut self) {
         let mut next = self.parent.take();

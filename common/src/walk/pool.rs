@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,7 +28,7 @@ pub struct WalkStart<'a> {
     pub path: &'a Path,
     /// The file if the path was resolved before: it must still be the same.
     pub same: Option<FileId>,
-    /// Who gets to it through the directories above it.
+    /// The users who get to it through the directories above it.
     pub reach: Reach,
 }
 
@@ -81,8 +82,8 @@ pub fn walk_from<V: WalkVisitor>(
 
 fn start_task(start: &WalkStart<'_>, i: usize) -> rustix::io::Result<WalkTask> {
     let path = start.path;
-    let node = |st: &Statx| {
-        let reach = (start.reach, start.reach.through_entry(st));
+    let node = |fd: &OwnedFd, st: &Statx| {
+        let reach = (start.reach, start.reach.through_open(fd, st));
         TreeNode::new_root(path.as_os_str().as_bytes(), i, reach, Some(st.stx_uid))
     };
     let opened = open_top(path, node).map(|dir| WalkTask::Root(dir.into()));
@@ -103,10 +104,14 @@ fn start_task(start: &WalkStart<'_>, i: usize) -> rustix::io::Result<WalkTask> {
 }
 
 /// Opens a directory at the top of a walk; `node` makes its place from its metadata.
-fn open_top(path: &Path, node: impl Fn(&Statx) -> Arc<TreeNode>) -> rustix::io::Result<OpenDirectory> {
+fn open_top(
+    path: &Path,
+    node: impl Fn(&OwnedFd, &Statx) -> Arc<TreeNode>,
+) -> rustix::io::Result<OpenDirectory> {
     let fd = open_root(path)?;
     let st = stat_open(&fd)?;
-    Ok(OpenDirectory { fd: fd.into(), node: node(&st), st })
+    let node = node(&fd, &st);
+    Ok(OpenDirectory { fd: fd.into(), node, st })
 }
 
 /// Opens a root that is not a directory as an entry of its directory. A symbolic link is followed, because the user named
@@ -129,7 +134,8 @@ fn stat_in_parent(
     let name = path.file_name().and_then(|n| CString::new(n.as_bytes()).ok()).ok_or(Errno::INVAL)?;
     let parent = path.parent().unwrap_or(Path::new("/"));
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let dir = open_top(parent, |_| TreeNode::of_file(start.path.as_os_str().as_bytes(), root, start.reach))?;
+    let dir =
+        open_top(parent, |_, _| TreeNode::of_file(start.path.as_os_str().as_bytes(), root, start.reach))?;
     let st = stat_entry(&dir, &name)?;
     Ok((dir, name, st))
 }

@@ -39,3 +39,13 @@ pub const ARGUMENT_COLUMNS: [ArgumentColumn; 16] = [
     text("Input type", "input_types"),
     text("Call stack", "call_stack"),
 ];
+
+/// Spellings of an argument that one of those columns holds, its own first.
+pub fn spellings_of_number(key: &str) -> &'static [&'static str] {
+    match key {
+        "correlation" => &["correlation", "correlation_id"],
+        "External id" => &["External id", "external id"],
+        "stream" => &["stream", "stream_id"],
+        _ => &["device"],
+    }
+}

@@ -1,4 +1,4 @@
-//! What each event is: by its category, the name of a kernel, its process, and the classes that the user gives.
+//! The meaning of each event: by its category, the name of a kernel, its process, and the classes that the user gives.
 
 use crate::model::{
     Category, Event, KernelClass, NameTable, ProcessTable, RowMeaning, RowTraits, classify_kernel_name,
@@ -30,7 +30,7 @@ impl UserClass {
     }
 }
 
-/// Which class the user gives to names that match; the first that matches counts.
+/// The classes that the user gives to names that match; the first that matches counts.
 #[derive(Clone, Debug, Default)]
 pub struct ClassRules(Vec<(UserClass, Regex)>);
 
@@ -63,7 +63,7 @@ impl ClassRules {
     }
 }
 
-/// A regular expression of the user's, or why it is none, on one line.
+/// Parses a regular expression of the user. An error is one line.
 pub fn parse_expression(pattern: &str) -> anyhow::Result<Regex> {
     Regex::new(pattern).map_err(|e| {
         let reason = e.to_string();
@@ -72,7 +72,7 @@ pub fn parse_expression(pattern: &str) -> anyhow::Result<Regex> {
     })
 }
 
-/// What is known of a name.
+/// The class of a name.
 #[derive(Clone, Copy)]
 struct NameVerdict {
     class: KernelClass,
@@ -90,10 +90,10 @@ pub struct EventClassifier {
     verdicts: Vec<Option<NameVerdict>>,
 }
 
-/// An event of a trace, as far as it can be told while the trace is being read.
+/// An event of a trace, as far as it is known while the trace is being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Classified {
-    /// What it is.
+    /// The category of the name.
     Known(Category),
     /// Its process or thread decides.
     Row(RowTraits, Option<Category>),
@@ -142,8 +142,8 @@ impl EventClassifier {
         event.category
     }
 
-    /// What an event is by what has been read so far, for those who keep none: the names of processes, which metadata
-    /// events tell, may come later.
+    /// The meaning of an event by what has been read so far, for those who keep none: the names of processes, which metadata
+    /// events hold, may come later.
     pub fn meaning_so_far(&mut self, event: &Event<'_>) -> RowMeaning {
         self.processes.learn(event);
         match self.classify_and_forget(event) {
@@ -155,7 +155,7 @@ impl EventClassifier {
         }
     }
 
-    /// What an event is, unless its process or thread decides.
+    /// The meaning of an event, unless its process or thread decides.
     pub fn meaning_by_itself(&mut self, event: &Event<'_>) -> Option<RowMeaning> {
         match self.classify_and_forget(event) {
             Classified::Known(category) => Some(meaning_of_known(event, category)),
@@ -187,7 +187,7 @@ impl EventClassifier {
         verdict
     }
 
-    /// What a row is, once the trace has been read. The user's class goes before what its name means, for work on a
+    /// The meaning of a row, once the trace has been read. The user's class takes precedence over that of its name, for work on a
     /// device.
     pub fn resolve_row(&self, thread: u32, traits: RowTraits, user: Option<Category>) -> RowMeaning {
         let mut meaning = self.processes.classify_row(thread, traits);
@@ -202,7 +202,7 @@ fn meaning_of_known(event: &Event<'_>, category: Category) -> RowMeaning {
     RowMeaning { category, device: event.device, stream: event.stream, ..RowMeaning::default() }
 }
 
-/// Tells categories of libkineto that say what an event is, though the model has no category for it.
+/// Recognizes categories of libkineto that say what an event is, though the model has no category for it.
 fn has_telling_category(cat: &[u8]) -> bool {
     matches!(
         cat,

@@ -1,6 +1,7 @@
-//! Which traces to read: paths, standard input, lists of paths, and the records that `profctl --wait` prints.
+//! The traces to read: paths, standard input, lists of paths, and the records that `profctl --wait` prints.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileTypeExt;
@@ -17,15 +18,16 @@ use crate::read::{self, ReadOptions, TraceSource, ascend};
 
 /// The arguments that name traces, the same for every subcommand.
 #[derive(Args, Clone, Debug)]
-pub struct Inputs {
+pub struct TraceInputs {
     /// Traces: files, also compressed, or directories of them; `-` or none is standard input
     ///
-    /// A format is told by the content: traces in JSON of PyTorch, Ascend, JAX, Chrome and others, Perfetto's .pftrace,
-    /// databases of Ascend, msMonitor, Nsight Systems (SQLite export) and rocprofv3, Ascend's tables (CSV) and
+    /// The format is detected from the content: traces in JSON of PyTorch, Ascend, JAX, Chrome and others, Perfetto's
+    /// .pftrace, databases of Ascend, msMonitor, Nsight Systems (SQLite export) and rocprofv3, Ascend's tables (CSV) and
     /// communication.json, xplane.pb, rocprofv3's JSON, JSON lines of msMonitor and profd, speedscope and folded stacks;
-    /// gzip, zstd and a zip archive of one file are taken off. A
-    /// directory stands for its timeline, or for all traces in it; a pattern that no shell has expanded (`*`, `?`, `[a-z]`,
-    /// `**` for any directories) for what it matches.
+    /// gzip, zstd and a zip archive of one file are decompressed. A FIFO, such as `<(ssh node7 cat trace.json)` of a shell,
+    /// is read once, like standard input. A directory stands for its timeline, or for all traces in it, or for all JSON
+    /// files in it if none has the name of a trace; a pattern that no shell has expanded (`*`, `?`, `[a-z]`, `**` for any
+    /// directories) for what it matches.
     ///
     /// A list of --files-from may hold JSON lines as well: of those, `path` of each `profctl.trace_file` record is taken
     /// and other records are skipped.
@@ -33,40 +35,43 @@ pub struct Inputs {
     paths: Vec<PathBuf>,
     #[command(flatten)]
     list: PathListArgs,
-    /// Refuse a trace at the first place that has to be repaired, with exit status 2
+    /// Reject a trace at the first place that has to be repaired, with exit status 2
     #[arg(long)]
     strict: bool,
+    /// The output directory of this run: files in it are not inputs.
+    #[arg(skip)]
+    except: Option<PathBuf>,
 }
 
 /// One trace to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
+pub enum TraceInput {
     /// Standard input.
     Stdin,
-    /// A file, or a directory that stands for the timeline in it.
+    /// A file, a FIFO, or a directory that stands for the timeline in it.
     Path(PathBuf),
 }
 
-/// What is known of a trace that is open.
-pub struct Opened {
+/// The path, size and format of a trace that is open.
+pub struct OpenedTrace {
     /// The file that is read, `-` for standard input.
     pub path: PathBuf,
-    /// Size on disk, where it has one.
+    /// Size on disk; `None` of standard input and a FIFO, which cannot be read a second time.
     pub size: Option<u64>,
     /// Rank, where the directories around the file name it.
     pub rank: Option<i64>,
 }
 
-impl Inputs {
+impl TraceInputs {
     /// Calls `each` for every trace, in order; names from a list are used as they arrive. A broken line of the
     /// list is reported and the others go on. Returns how many there were.
     ///
     /// # Errors
     /// Nothing was named and standard input is a terminal; the list cannot be read; what `each` says.
-    pub fn each(
+    pub fn for_each_input(
         &self,
         out: &mut Out,
-        mut each: impl FnMut(&mut Out, &Input) -> anyhow::Result<()>,
+        mut each: impl FnMut(&mut Out, &TraceInput) -> anyhow::Result<()>,
     ) -> anyhow::Result<u64> {
         let mut seen = 0;
         for input in self.named_inputs()? {
@@ -78,7 +83,7 @@ impl Inputs {
             match entry.and_then(|entry| parse_entry(entry, list.separator).with_context(|| list.place())) {
                 Ok(Some(path)) => {
                     seen += 1;
-                    each(out, &Input::Path(path))?;
+                    each(out, &TraceInput::Path(path))?;
                 }
                 Ok(None) => {}
                 Err(e) => out.diag().fatal(&e),
@@ -88,8 +93,8 @@ impl Inputs {
     }
 
     /// The traces that the command line names: standard input, if there is no list either.
-    fn named_inputs(&self) -> anyhow::Result<Vec<Input>> {
-        let inputs: Vec<_> = self.paths.iter().flat_map(|path| inputs_of(path)).collect();
+    fn named_inputs(&self) -> anyhow::Result<Vec<TraceInput>> {
+        let inputs: Vec<_> = self.paths.iter().flat_map(|path| self.inputs_of(path)).collect();
         if !inputs.is_empty() || self.list.file().is_some() {
             return Ok(inputs);
         }
@@ -97,7 +102,26 @@ impl Inputs {
             return Err(anyhow::anyhow!("usage: no trace was named, and standard input is a terminal"))
                 .hint("name files, or pipe a trace in; see --help");
         }
-        Ok(vec![Input::Stdin])
+        Ok(vec![TraceInput::Stdin])
+    }
+
+    /// The inputs that a path of the command line stands for: standard input, a file, the traces in a directory, or all that a
+    /// pattern matches. A directory without any, and a pattern without a match, are left as they are: opening them says
+    /// why.
+    fn inputs_of(&self, path: &Path) -> Vec<TraceInput> {
+        if path.as_os_str() == "-" {
+            return vec![TraceInput::Stdin];
+        }
+        let matches = read::expand_pattern(path);
+        if !matches.is_empty() {
+            return matches.iter().flat_map(|path| self.inputs_of(path)).collect();
+        }
+        let found = if path.is_dir() { read::find_traces(path, self.except.as_deref()) } else { Vec::new() };
+        if found.is_empty() {
+            vec![TraceInput::Path(path.to_owned())]
+        } else {
+            found.into_iter().map(TraceInput::Path).collect()
+        }
     }
 
     /// How the traces are to be read.
@@ -114,36 +138,29 @@ impl Inputs {
             let meta = path.metadata().ok().filter(|meta| meta.is_file());
             meta.map(|meta| meta.len())
         };
-        let inputs = self.paths.iter().flat_map(|path| inputs_of(path));
-        inputs.map(|input| if let Input::Path(path) = input { size_of(&path) } else { None }).sum()
+        let inputs = self.paths.iter().flat_map(|path| self.inputs_of(path));
+        inputs.map(|input| if let TraceInput::Path(path) = input { size_of(&path) } else { None }).sum()
     }
 
-    /// What these paths stand for on a command line.
+    /// The paths that the command line names, beside a list.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
+    /// The inputs that these paths are on a command line.
     pub fn of_paths(paths: Vec<PathBuf>) -> Self {
-        Self { paths, list: PathListArgs::default(), strict: false }
+        Self { paths, list: PathListArgs::default(), strict: false, except: None }
+    }
+
+    /// Leaves out what is in a directory, which is being written.
+    #[must_use]
+    pub fn outside(self, dir: &Path) -> Self {
+        Self { except: Some(dir.to_owned()), ..self }
     }
 
     /// Whether it may be more than one trace.
-    pub fn several(&self) -> bool {
-        self.list.file().is_some() || self.paths.iter().flat_map(|path| inputs_of(path)).nth(1).is_some()
-    }
-}
-
-/// What a path of the command line stands for: standard input, a file, the traces in a directory, or all that a pattern
-/// matches. A directory without any, and a pattern without a match, are left as they are: opening them says why.
-fn inputs_of(path: &Path) -> Vec<Input> {
-    if path.as_os_str() == "-" {
-        return vec![Input::Stdin];
-    }
-    let matches = read::expand_pattern(path);
-    if !matches.is_empty() {
-        return matches.iter().flat_map(|path| inputs_of(path)).collect();
-    }
-    let found = if path.is_dir() { read::find_traces(path) } else { Vec::new() };
-    if found.is_empty() {
-        vec![Input::Path(path.to_owned())]
-    } else {
-        found.into_iter().map(Input::Path).collect()
+    pub fn may_be_several(&self) -> bool {
+        self.list.file().is_some() || self.paths.iter().flat_map(|path| self.inputs_of(path)).nth(1).is_some()
     }
 }
 
@@ -165,7 +182,7 @@ fn parse_entry(entry: Vec<u8>, separator: Separator) -> anyhow::Result<Option<Pa
     }
 }
 
-impl Opened {
+impl OpenedTrace {
     /// The bytes of the input as a source: of a file, with its path.
     pub fn source_of(&self, bytes: Box<dyn Read + Send>) -> TraceSource {
         match self.size {
@@ -175,7 +192,7 @@ impl Opened {
     }
 }
 
-impl Input {
+impl TraceInput {
     /// The name in messages and records.
     pub fn label(&self) -> String {
         match self {
@@ -184,33 +201,51 @@ impl Input {
         }
     }
 
+    /// Whether it can be read only once: standard input, or a FIFO.
+    pub fn is_read_once(&self) -> bool {
+        match self {
+            Self::Stdin => true,
+            Self::Path(path) => is_fifo(path),
+        }
+    }
+
     /// Opens it. A directory stands for the timeline in it.
     ///
     /// # Errors
-    /// What the system says, or that the directory holds no timeline.
-    pub fn open(&self) -> anyhow::Result<(Opened, Box<dyn Read + Send>)> {
+    /// An I/O error, or a directory without a timeline.
+    pub fn open(&self) -> anyhow::Result<(OpenedTrace, Box<dyn Read + Send>)> {
         let path = match self {
             Self::Stdin => {
                 let path = PathBuf::from("-");
-                return Ok((Opened { path, size: None, rank: None }, Box::new(io::stdin())));
+                return Ok((OpenedTrace { path, size: None, rank: None }, Box::new(io::stdin())));
             }
             Self::Path(path) if path.is_dir() => match ascend::find_timeline(path) {
                 Some(timeline) => timeline,
                 None => {
+                    let slices = ascend::find_slices(path);
+                    if !slices.is_empty() {
+                        let (text, size) = read::open_slices(&slices)?;
+                        return Ok((OpenedTrace { path: path.clone(), size: Some(size), rank: None }, text));
+                    }
                     let (reason, hint) = ascend::describe_missing_timeline(path);
                     return Err(anyhow::anyhow!(reason)).hint(hint);
                 }
             },
             Self::Path(path) => path.clone(),
         };
-        let is_fifo = || path.metadata().is_ok_and(|meta| meta.file_type().is_fifo());
-        let (file, size) = match read::open_trace_file(&path) {
-            Err(e) if is_fifo() => return Err(e).hint("pipe it in: `… - < FIFO`"),
-            opened => opened?,
-        };
+        if is_fifo(&path) {
+            // Waits for a writer, as cat(1) does.
+            let file = File::open(&path)?;
+            return Ok((OpenedTrace { path, size: None, rank: None }, Box::new(file)));
+        }
+        let (file, size) = read::open_trace_file(&path)?;
         let rank = ascend::rank_of_timeline(&path);
-        Ok((Opened { path, size: Some(size), rank }, Box::new(file)))
+        Ok((OpenedTrace { path, size: Some(size), rank }, Box::new(file)))
     }
+}
+
+fn is_fifo(path: &Path) -> bool {
+    path.metadata().is_ok_and(|meta| meta.file_type().is_fifo())
 }
 
 #[cfg(test)]

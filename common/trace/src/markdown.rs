@@ -2,7 +2,7 @@
 
 use crate::shorten::cut_to_width;
 
-/// A text in a cell of a table has so many characters.
+/// Maximum length of a text in a cell of a table, in characters.
 const MOST_CELL: usize = 120;
 
 /// A cell of a table: as it is where that is plain, or else as code, in which nothing has a meaning.
@@ -38,7 +38,7 @@ pub(crate) fn escape_sentence(text: &str) -> String {
             // Within a word it is no emphasis (section 6.4).
             '_' if before.is_alphanumeric() && after.is_alphanumeric() => out.push(c),
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '!' => out.extend(['\\', c]),
-            // What nobody sees ends a mention, and the address of a link (section 6.9).
+            // An invisible character ends a mention, and the address of a link (section 6.9).
             '@' => out.push_str("@&#8203;"),
             ':' if after == '/' => out.push_str(":&#8203;"),
             '.' if out.ends_with("www") => out.push_str("&#8203;."),

@@ -1,15 +1,15 @@
-//! What each event is, for those who pass events on and keep none.
+//! The meaning of each event, for those who pass events on and keep none.
 
 use anyhow::Context;
 
 use crate::classifier::{ClassRules, EventClassifier};
-use crate::inputs::Input;
+use crate::inputs::TraceInput;
 use crate::model::{Event, EventSink};
 use crate::read::{self, ReadOptions};
 
 /// Finds the category, device and stream of events while their trace is being read.
 pub struct MeaningLookup<'a> {
-    input: &'a Input,
+    input: &'a TraceInput,
     classifier: EventClassifier,
     /// The names of all processes and threads are known, or never will be.
     named: bool,
@@ -17,7 +17,7 @@ pub struct MeaningLookup<'a> {
 
 impl<'a> MeaningLookup<'a> {
     /// For the events of `input`, with the user's classes of device work.
-    pub fn new(input: &'a Input, classes: ClassRules) -> Self {
+    pub fn new(input: &'a TraceInput, classes: ClassRules) -> Self {
         Self { input, classifier: EventClassifier::new(classes), named: false }
     }
 
@@ -33,11 +33,11 @@ impl<'a> MeaningLookup<'a> {
     }
 
     /// Learns how processes and threads are named in all of the trace, once: what rows without a category are, their
-    /// names tell, and those may stand behind them. What comes through a pipe can be read only once, so there the
+    /// names say, and those may stand behind them. What comes through a pipe can be read only once, so there the
     /// names count from where they stand.
     fn learn_names(&mut self) -> anyhow::Result<()> {
         self.named = true;
-        if *self.input != Input::Stdin {
+        if !self.input.is_read_once() {
             let (opened, bytes) = self.input.open().with_context(|| self.input.label())?;
             read::read_trace(
                 opened.source_of(bytes),

@@ -1,4 +1,5 @@
-//! Ranges in two halves (`B` and `E`) handed on as spans: operators and kernels of writers that know no durations.
+//! Ranges in two halves (`B` and `E`) handed on as spans, with the index of their `B`: operators and kernels of writers
+//! that know no durations.
 
 use std::hash::BuildHasher;
 
@@ -9,10 +10,13 @@ pub struct PairSink<'a, S: ?Sized> {
     sink: &'a mut S,
     open: FastMap<u64, Vec<OpenRange>>,
     bytes: usize,
+    /// Begins and ends that were left out.
+    left_out: u64,
 }
 
-/// What a `B` says.
+/// A begin (`B`) whose end has not been read.
 struct OpenRange {
+    index: u64,
     category: Category,
     cat: Box<[u8]>,
     name: Box<[u8]>,
@@ -29,6 +33,7 @@ struct OpenRange {
 impl OpenRange {
     fn of_event(event: &Event<'_>, start: i64) -> Self {
         Self {
+            index: event.index,
             category: event.category,
             cat: event.cat.raw.into(),
             name: event.name.raw.into(),
@@ -48,21 +53,33 @@ impl OpenRange {
     }
 }
 
-/// Ranges that nothing ends may take so much; those that begin beyond that are not taken.
+/// Maximum size of open ranges, in bytes; ranges that begin when it is reached are left out.
 const MOST_BYTES: usize = 64 << 20;
 
 impl<'a, S: EventSink + ?Sized> PairSink<'a, S> {
     /// Hands on to this sink.
     pub fn new(sink: &'a mut S) -> Self {
-        Self { sink, open: FastMap::default(), bytes: 0 }
+        Self { sink, open: FastMap::default(), bytes: 0, left_out: 0 }
+    }
+
+    /// Begins and ends that have no other half so far.
+    pub fn count_unpaired(&self) -> u64 {
+        self.left_out + self.open.values().map(|stack| stack.len() as u64).sum::<u64>()
     }
 
     fn end_range(&mut self, event: &Event<'_>, end: i64) -> anyhow::Result<()> {
-        let Some(stack) = self.open.get_mut(&thread_key(event)) else { return Ok(()) };
+        let Some(stack) = self.open.get_mut(&thread_key(event)) else {
+            self.left_out += 1;
+            return Ok(());
+        };
         let named = (!event.name.is_empty())
             .then(|| stack.iter().rposition(|range| *range.name == *event.name.raw))
             .flatten();
-        let Some(at) = named.or(stack.len().checked_sub(1)) else { return Ok(()) };
+        let Some(at) = named.or(stack.len().checked_sub(1)) else {
+            self.left_out += 1;
+            return Ok(());
+        };
+        self.left_out += (stack.len() - at - 1) as u64;
         // What began within it and has no end is no span.
         let range = stack.drain(at..).fold(None, |first, range| {
             self.bytes -= range.bytes();
@@ -71,6 +88,7 @@ impl<'a, S: EventSink + ?Sized> PairSink<'a, S> {
         let Some(range) = range else { return Ok(()) };
         self.sink.event(&Event {
             phase: b'X',
+            index: range.index,
             category: range.category,
             cat: RawText { raw: &range.cat, escaped: false },
             name: RawText { raw: &range.name, escaped: range.escaped },
@@ -99,6 +117,8 @@ impl<S: EventSink + ?Sized> EventSink for PairSink<'_, S> {
                 if self.bytes + range.bytes() <= MOST_BYTES {
                     self.bytes += range.bytes();
                     self.open.entry(thread_key(event)).or_default().push(range);
+                } else {
+                    self.left_out += 1;
                 }
                 Ok(())
             }
@@ -136,6 +156,7 @@ mod tests {
         take(b'B', "never ended", 4);
         take(b'E', "outer", 9);
         take(b'E', "", 10);
+        assert_eq!(pairs.count_unpaired(), 3);
         let expected = [("inner", 2, 3), ("outer", 1, 9)];
         assert_eq!(names.0, expected.map(|(name, start, end)| (name.to_owned(), start, end)));
     }

@@ -1,4 +1,4 @@
-//! Which module, annotation and phase of the program device time belongs to.
+//! The module, annotation and phase of the program that device time belongs to.
 //!
 //! Work belongs to the innermost range that was open on the launching thread at its launch. What an automatic backward pass
 //! launches belongs to the module of the forward operator with the same sequence number.
@@ -15,7 +15,7 @@ use paths::{OUTSIDE, PathTable};
 
 mod paths;
 
-/// What encloses a launch.
+/// The range that encloses a launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum RangeKind {
     /// `nn.Module: Linear_3`.
@@ -67,19 +67,26 @@ struct LaunchedWork {
     at: i64,
     time: i64,
     communicates: bool,
+    /// Index of its step; [`NO_STEP`] if it is in none.
+    step: u32,
 }
+
+/// No step: 30 bits of a word hold the index of a step.
+const NO_STEP: u32 = (1 << 30) - 1;
 
 impl SpoolRecord<3> for LaunchedWork {
     fn to_words(self) -> [i64; 3] {
-        [i64::from(self.thread) << 1 | i64::from(self.communicates), self.at, self.time]
+        let flags = i64::from(self.thread) << 1 | i64::from(self.communicates);
+        [i64::from(self.step & NO_STEP) << 33 | flags, self.at, self.time]
     }
 
     fn from_words([flags, at, time]: [i64; 3]) -> Self {
-        Self { thread: (flags >> 1) as u32, at, time, communicates: flags & 1 != 0 }
+        let (thread, step) = ((flags >> 1) as u32, (flags >> 33) as u32 & NO_STEP);
+        Self { thread, at, time, communicates: flags & 1 != 0, step }
     }
 }
 
-/// What a part of the program is called by.
+/// The name of a part of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProgramPart {
     /// Forward, backward, optimizer and the like.
@@ -91,7 +98,7 @@ pub enum ProgramPart {
 }
 
 impl ProgramPart {
-    /// Tells it by its name in records.
+    /// Parses the name in records.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Phase, Self::Module, Self::Annotation].into_iter().find(|part| part.name() == name)
     }
@@ -120,7 +127,33 @@ pub struct PartTime {
 /// Device time by part of the program and name; without a name, what belongs to none.
 pub type PartTimes = BTreeMap<(ProgramPart, String), PartTime>;
 
-/// What the program of a rank comes to.
+/// The phase, module or annotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PartName {
+    /// A phase.
+    Phase(&'static str),
+    /// A range, by the caller's number of its name.
+    Range(u32),
+    /// None: work outside of all.
+    None,
+}
+
+/// Work of one step, and the innermost phase, module or annotation that it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepWork {
+    /// The kind of part that divides.
+    pub part: ProgramPart,
+    /// Its name.
+    pub name: PartName,
+    /// Index of the step.
+    pub step: u32,
+    /// Nanoseconds on the device.
+    pub time: i64,
+    /// Pieces of work.
+    pub count: u64,
+}
+
+/// The sums of the program of a rank.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProgramSums {
     /// Device time by part and name.
@@ -163,21 +196,24 @@ struct Attribution<'a> {
     open: Vec<ProgramRange>,
     /// The module and the path of each forward operator.
     forward: FastMap<i64, (Option<u32>, u32)>,
-    /// Backward work without a module of its own, by sequence number.
-    waiting: BTreeMap<(i64, Phase), (i64, u64)>,
+    /// Backward work without a module of its own, by sequence number, phase and step.
+    waiting: BTreeMap<(i64, Phase, u32), (i64, u64)>,
+    /// Gets what is of a step.
+    each: &'a mut dyn FnMut(StepWork),
     paths: PathTable,
     path_times: BTreeMap<(Phase, u32), (i64, u64)>,
     modules: BTreeMap<Option<u32>, PartTime>,
     annotations: BTreeMap<Option<u32>, PartTime>,
     phases: BTreeMap<Phase, PartTime>,
-    /// What the names of annotations say of a phase.
+    /// The phase of each name of an annotation.
     phases_of_names: FastMap<u32, Option<Phase>>,
 }
 
 impl<'a> Attribution<'a> {
-    fn new(name_of: &'a dyn Fn(u32) -> String) -> Self {
+    fn new(name_of: &'a dyn Fn(u32) -> String, each: &'a mut dyn FnMut(StepWork)) -> Self {
         Self {
             name_of,
+            each,
             open: Vec::new(),
             forward: FastMap::default(),
             waiting: BTreeMap::new(),
@@ -190,7 +226,8 @@ impl<'a> Attribution<'a> {
         }
     }
 
-    /// Goes through ranges and launches, thread by thread; `unlaunched` is the time of work without a launch, and its count.
+    /// Goes through ranges and launches, thread by thread; `unlaunched` is the time of work without a launch, and its count,
+    /// by step.
     ///
     /// # Errors
     /// A temporary file cannot be used.
@@ -198,8 +235,19 @@ impl<'a> Attribution<'a> {
         mut self,
         ranges: Spool<ProgramRange, 5>,
         work: Spool<LaunchedWork, 3>,
-        unlaunched: (i64, u64),
+        unlaunched: BTreeMap<u32, (i64, u64)>,
     ) -> io::Result<ProgramSums> {
+        self.walk(ranges, work, |attribution, piece| attribution.take(piece))?;
+        Ok(self.finish(unlaunched))
+    }
+
+    /// Calls `each` with every launch while the ranges around it are open.
+    fn walk(
+        &mut self,
+        ranges: Spool<ProgramRange, 5>,
+        work: Spool<LaunchedWork, 3>,
+        mut each: impl FnMut(&mut Self, &LaunchedWork),
+    ) -> io::Result<()> {
         let mut ranges = ranges.into_sorted(|r| (r.thread, r.start, std::cmp::Reverse(r.end), r.kind))?;
         let mut work = work.into_sorted(|w| (w.thread, w.at))?;
         let mut next = ranges.next_record()?;
@@ -208,13 +256,13 @@ impl<'a> Attribution<'a> {
                 self.open_range(range);
                 next = ranges.next_record()?;
             }
-            self.take(&piece);
+            each(self, &piece);
         }
         while let Some(range) = next {
             self.open_range(range);
             next = ranges.next_record()?;
         }
-        Ok(self.finish(unlaunched))
+        Ok(())
     }
 
     fn open_range(&mut self, mut range: ProgramRange) {
@@ -251,24 +299,42 @@ impl<'a> Attribution<'a> {
         self.open.iter().rev().find(|r| r.kind == kind && r.thread == thread && r.end > at)
     }
 
+    fn emit_part(&mut self, part: ProgramPart, name: PartName, step: u32, (time, count): (i64, u64)) {
+        if step != NO_STEP {
+            (self.each)(StepWork { part, name, step, time, count });
+        }
+    }
+
+    fn add_phase(&mut self, phase: Phase, step: u32, (time, count): (i64, u64)) {
+        add(&mut self.phases, phase, time, count);
+        self.emit_part(ProgramPart::Phase, PartName::Phase(phase.name()), step, (time, count));
+    }
+
+    /// Adds work to the module or annotation that it belongs to.
+    fn add_range(&mut self, part: ProgramPart, name: Option<u32>, step: u32, (time, count): (i64, u64)) {
+        let times = if part == ProgramPart::Module { &mut self.modules } else { &mut self.annotations };
+        add(times, name, time, count);
+        self.emit_part(part, name.map_or(PartName::None, PartName::Range), step, (time, count));
+    }
+
     fn take(&mut self, piece: &LaunchedWork) {
-        let LaunchedWork { thread, at, time, .. } = *piece;
+        let LaunchedWork { thread, at, time, step, .. } = *piece;
         let phase = self.phase_of(piece);
-        add(&mut self.phases, phase, time, 1);
+        self.add_phase(phase, step, (time, 1));
         let annotation = self.innermost(RangeKind::Annotation, thread, at).map(|r| r.name);
-        add(&mut self.annotations, annotation, time, 1);
+        self.add_range(ProgramPart::Annotation, annotation, step, (time, 1));
         self.add_enclosing(piece, RangeKind::Annotation, annotation);
         let module = self.innermost(RangeKind::Module, thread, at).map(|r| r.name);
         let sequence = self.innermost(RangeKind::Backward, thread, at).map(|r| r.sequence);
         match (module, sequence) {
             (None, Some(sequence)) if sequence != NO_SEQUENCE => {
-                let (sum, count) = self.waiting.entry((sequence, phase)).or_default();
+                let (sum, count) = self.waiting.entry((sequence, phase, step)).or_default();
                 *sum = sum.saturating_add(time);
                 *count += 1;
             }
             _ => {
                 self.add_path(phase, self.path_at(thread, at), (time, 1));
-                add(&mut self.modules, module, time, 1);
+                self.add_range(ProgramPart::Module, module, step, (time, 1));
                 self.add_enclosing(piece, RangeKind::Module, module);
             }
         }
@@ -319,18 +385,17 @@ impl<'a> Attribution<'a> {
         if seen_module { Phase::Forward } else { Phase::Other }
     }
 
-    fn finish(mut self, unlaunched: (i64, u64)) -> ProgramSums {
-        for ((sequence, phase), (time, count)) in std::mem::take(&mut self.waiting) {
+    fn finish(mut self, unlaunched: BTreeMap<u32, (i64, u64)>) -> ProgramSums {
+        for ((sequence, phase, step), sum) in std::mem::take(&mut self.waiting) {
             let (module, path) = self.forward.get(&sequence).copied().unwrap_or((None, OUTSIDE));
-            add(&mut self.modules, module, time, count);
-            self.add_path(phase, path, (time, count));
+            self.add_range(ProgramPart::Module, module, step, sum);
+            self.add_path(phase, path, sum);
         }
-        let (time, count) = unlaunched;
-        if count > 0 {
-            add(&mut self.modules, None, time, count);
-            add(&mut self.annotations, None, time, count);
-            add(&mut self.phases, Phase::Other, time, count);
-            self.add_path(Phase::Other, OUTSIDE, (time, count));
+        for (step, sum) in unlaunched {
+            self.add_range(ProgramPart::Module, None, step, sum);
+            self.add_range(ProgramPart::Annotation, None, step, sum);
+            self.add_phase(Phase::Other, step, sum);
+            self.add_path(Phase::Other, OUTSIDE, sum);
         }
         let paths = self.path_times.iter().map(|(&(phase, path), &(time, count))| {
             let ranges = self.paths.names_of(path).into_iter().map(|name| (self.name_of)(name));
@@ -359,7 +424,7 @@ fn add<K: Ord>(times: &mut BTreeMap<K, PartTime>, key: K, time: i64, count: u64)
     part.count += count;
 }
 
-/// Tells a phase by the name of an annotation (PyTorch; Megatron-LM and most training loops use these words).
+/// Recognizes a phase by the name of an annotation (PyTorch; Megatron-LM and most training loops use these words).
 fn phase_of_annotation(name: &str) -> Option<Phase> {
     let lower = name.to_ascii_lowercase();
     const WORDS: [(&str, Phase); 5] = [
@@ -372,20 +437,25 @@ fn phase_of_annotation(name: &str) -> Option<Phase> {
     WORDS.iter().find(|(word, _)| lower.contains(word)).map(|(_, phase)| *phase)
 }
 
+/// Recognizes an annotation that PyTorch makes by itself (`torch/optim/optimizer.py`, `torch/utils/data/dataloader.py`).
+fn is_annotation_of_profiler(name: &str) -> bool {
+    ["Optimizer.", "enumerate(DataLoader)#"].iter().any(|start| name.starts_with(start)) && name.contains('#')
+}
+
 /// The ranges and the work of one rank, while it is read.
 #[derive(Debug)]
 pub struct ProgramSpools {
     memory: MemoryLimit,
     ranges: Spool<ProgramRange, 5>,
     work: Spool<LaunchedWork, 3>,
-    /// Time and number of pieces of work without a launch.
-    unlaunched: (i64, u64),
+    /// Time and number of pieces of work without a launch, by step.
+    unlaunched: BTreeMap<u32, (i64, u64)>,
 }
 
 impl ProgramSpools {
     /// Without any yet.
     pub fn new(memory: MemoryLimit) -> Self {
-        Self { memory, ranges: Spool::new(memory), work: Spool::new(memory), unlaunched: (0, 0) }
+        Self { memory, ranges: Spool::new(memory), work: Spool::new(memory), unlaunched: BTreeMap::new() }
     }
 
     /// Keeps an event of the host, if it is a range that may enclose launches. `thread` and `name` are numbers of the
@@ -407,6 +477,8 @@ impl ProgramSpools {
         let (kind, sequence) = match event.category {
             Category::Python if text.starts_with("nn.Module: ") => (RangeKind::Module, NO_SEQUENCE),
             Category::Marker => (RangeKind::Annotation, NO_SEQUENCE),
+            // The Ascend profiler writes the annotations of PyTorch among its operators.
+            Category::CpuOp if is_annotation_of_profiler(text) => (RangeKind::Annotation, NO_SEQUENCE),
             Category::CpuOp => {
                 let sequence = number("Sequence number").unwrap_or(NO_SEQUENCE);
                 let is_backward = text.starts_with("autograd::engine::evaluate_function")
@@ -422,25 +494,83 @@ impl ProgramSpools {
         self.ranges.push(ProgramRange { thread, start, end, kind, name, sequence, path: OUTSIDE })
     }
 
-    /// Adds work that lasted for a time, with the thread and the moment of its launch, if the trace has one.
+    /// Adds work that lasted for a time, with the thread and the moment of its launch, if the trace has one, and the index
+    /// of its step.
     ///
     /// # Errors
     /// A temporary file cannot be used.
-    pub fn add_work(&mut self, launch: Option<(u32, i64)>, time: i64, communicates: bool) -> io::Result<()> {
+    pub fn add_work(
+        &mut self,
+        launch: Option<(u32, i64)>,
+        step: Option<usize>,
+        time: i64,
+        communicates: bool,
+    ) -> io::Result<()> {
+        let step = step.and_then(|index| u32::try_from(index).ok()).map_or(NO_STEP, |step| step.min(NO_STEP));
         let Some((thread, at)) = launch else {
-            self.unlaunched.0 = self.unlaunched.0.saturating_add(time);
-            self.unlaunched.1 += 1;
+            let (sum, count) = self.unlaunched.entry(step).or_default();
+            *sum = sum.saturating_add(time);
+            *count += 1;
             return Ok(());
         };
-        self.work.push(LaunchedWork { thread, at, time, communicates })
+        self.work.push(LaunchedWork { thread, at, time, communicates, step })
     }
 
-    /// Says what part of the program each piece of work belongs to; `names` are those of the ranges.
+    /// Adds a launch for [`Self::find_modules`].
     ///
     /// # Errors
     /// A temporary file cannot be used.
-    pub fn attribute(&mut self, names: &NameTable) -> io::Result<ProgramSums> {
+    pub fn add_launch(&mut self, correlation: i64, (thread, at): (u32, i64)) -> io::Result<()> {
+        // What is asked of a launch is not how long its work lasted: its number is in that place.
+        self.work.push(LaunchedWork { thread, at, time: correlation, communicates: false, step: NO_STEP })
+    }
+
+    /// The number of the name of the module that each launch belongs to, by correlation; launches that belong to none are
+    /// left out. Of several launches of one number the first that has a module counts: the others repeat it in another layer.
+    ///
+    /// # Errors
+    /// A temporary file cannot be used.
+    pub fn find_modules(&mut self) -> io::Result<FastMap<i64, u32>> {
+        let Self { ranges, work, .. } = std::mem::replace(self, Self::new(self.memory));
+        let no_names = |_: u32| String::new();
+        let mut ignore = |_: StepWork| ();
+        let mut attribution = Attribution::new(&no_names, &mut ignore);
+        let (mut found, mut waiting) = (FastMap::<i64, (i64, u32)>::default(), Vec::new());
+        let keep = |found: &mut FastMap<i64, (i64, u32)>, correlation, at, module| {
+            let first = found.entry(correlation).or_insert((at, module));
+            if at < first.0 {
+                *first = (at, module);
+            }
+        };
+        attribution.walk(ranges, work, |attribution, piece| {
+            let LaunchedWork { thread, at, time: correlation, .. } = *piece;
+            if let Some(module) = attribution.innermost(RangeKind::Module, thread, at) {
+                return keep(&mut found, correlation, at, module.name);
+            }
+            let backward = attribution.innermost(RangeKind::Backward, thread, at);
+            if let Some(range) = backward.filter(|range| range.sequence != NO_SEQUENCE) {
+                waiting.push((correlation, at, range.sequence));
+            }
+        })?;
+        for (correlation, at, sequence) in waiting {
+            if let Some((Some(module), _)) = attribution.forward.get(&sequence) {
+                keep(&mut found, correlation, at, *module);
+            }
+        }
+        Ok(found.into_iter().map(|(correlation, (_, module))| (correlation, module)).collect())
+    }
+
+    /// Says what part of the program each piece of work belongs to; `names` are those of the ranges. `each` gets the work of
+    /// steps.
+    ///
+    /// # Errors
+    /// A temporary file cannot be used.
+    pub fn attribute(
+        &mut self,
+        names: &NameTable,
+        each: &mut dyn FnMut(StepWork),
+    ) -> io::Result<ProgramSums> {
         let Self { ranges, work, unlaunched, .. } = std::mem::replace(self, Self::new(self.memory));
-        Attribution::new(&|number| names.name(number).to_owned()).run(ranges, work, unlaunched)
+        Attribution::new(&|number| names.name(number).to_owned(), each).run(ranges, work, unlaunched)
     }
 }

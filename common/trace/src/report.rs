@@ -2,7 +2,7 @@
 
 use common::out::Out;
 
-use crate::model::{DefectCount, Severity};
+use crate::model::{DefectCost, DefectCount};
 use crate::read::ReadOutcome;
 
 /// Reports why reading stopped, what had to be repaired, and what was lost. Losses count as errors.
@@ -20,10 +20,10 @@ pub fn report_faults(out: &Out, label: &str, outcome: &ReadOutcome) {
         let place = if *line > 0 { format!("{label}:{line}") } else { label.to_owned() };
         let byte = if *line > 0 || *offset > 0 { format!(" (byte {offset})") } else { String::new() };
         let reason = format!("{}{often}{byte}", defect.describe());
-        match defect.severity() {
-            Severity::Allowed => out.diag().info(place, reason),
-            Severity::Repaired => out.warn(place, reason),
-            Severity::EventLost | Severity::MoreLost => out.error(place, reason),
+        match defect.cost() {
+            DefectCost::Allowed => out.diag().info(place, reason),
+            DefectCost::Repaired => out.warn(place, reason),
+            DefectCost::EventLost | DefectCost::MoreLost => out.error(place, reason),
         }
     }
 }

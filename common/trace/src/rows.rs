@@ -65,7 +65,7 @@ impl<'a> RawMembers<'a> {
     }
 }
 
-/// Tells whether a time in microseconds has no more digits than nanoseconds hold.
+/// Returns whether a time in microseconds has no more digits than nanoseconds hold.
 fn is_exact_in_nanos(value: &[u8]) -> bool {
     let digits = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value);
     let fraction = digits.iter().position(|b| *b == b'.').map_or(0, |point| digits.len() - point - 1);

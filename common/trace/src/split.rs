@@ -42,7 +42,7 @@ impl Split {
         }
     }
 
-    /// The mean of so many; what is left of divisions counts as idle.
+    /// The mean of `count` times, this being their sum; remainders of the divisions count as idle.
     pub fn divided_by(&self, count: i64) -> Self {
         Self {
             total: self.total / count,

@@ -30,16 +30,16 @@ impl Default for MemoryLimit {
     }
 }
 
-/// An analysis has at most so many spools full at a time.
+/// Maximum number of spools of an analysis that are full at the same time.
 const SPOOLS: u64 = 8;
 
 impl MemoryLimit {
-    /// What one spool may keep in memory.
+    /// The number of bytes that one spool may keep in memory.
     fn of_spool(self) -> usize {
         usize::try_from((self.bytes / SPOOLS).max(1 << 16)).unwrap_or(usize::MAX)
     }
 
-    /// What small tables (names, marks of steps, streams) may take together.
+    /// The number of bytes that small tables (names, marks of steps, streams) may take together.
     pub fn of_tables(self) -> u64 {
         self.bytes / 4
     }
@@ -92,7 +92,7 @@ impl<T: SpoolRecord<N>, const N: usize> Spool<T, N> {
     /// Calls `each` with every record, in the order in which they came.
     ///
     /// # Errors
-    /// What the file or `each` says.
+    /// An I/O error of the file; the error of `each`.
     pub fn for_each(&self, mut each: impl FnMut(T) -> io::Result<()>) -> io::Result<()> {
         if let Some(file) = &self.file {
             for &(offset, count) in &self.chunks {
@@ -108,7 +108,7 @@ impl<T: SpoolRecord<N>, const N: usize> Spool<T, N> {
     /// The records in the order of a key; of equal keys, in any.
     ///
     /// # Errors
-    /// What the file says.
+    /// An I/O error of the file.
     pub fn into_sorted<K: Ord, F: Fn(&T) -> K>(mut self, key: F) -> io::Result<Sorted<T, K, F, N>> {
         self.buffer.sort_unstable_by_key(&key);
         let Some(file) = self.file.take() else {
@@ -259,7 +259,7 @@ impl<T: SpoolRecord<N>, K: Ord, F: Fn(&T) -> K, const N: usize> Sorted<T, K, F, 
     /// The next one.
     ///
     /// # Errors
-    /// What the file says.
+    /// An I/O error of the file.
     #[inline]
     pub fn next_record(&mut self) -> io::Result<Option<T>> {
         let Some(merge) = &mut self.merge else { return Ok(self.memory.next()) };

@@ -51,7 +51,7 @@ impl StackTree {
     /// Below all frames.
     pub const NOWHERE: u32 = u32::MAX;
 
-    /// With at most so many stacks.
+    /// An empty tree, limited to a number of stacks.
     pub fn with_limit(most: usize) -> Self {
         Self {
             nodes: Vec::new(),
@@ -107,7 +107,7 @@ impl StackTree {
         self.nodes.get(node as usize).map_or(Self::NOWHERE, |n| n.parent)
     }
 
-    /// Tells whether a frame stands for a trace, process or thread.
+    /// Returns whether a frame stands for a trace, process or thread.
     pub fn is_root(&self, node: u32) -> bool {
         self.nodes.get(node as usize).is_none_or(|n| n.root)
     }

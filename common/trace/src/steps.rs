@@ -2,12 +2,28 @@
 
 use regex::Regex;
 
-/// Tells ranges that the program marked on the host; those on a device repeat them.
+use crate::model::{Category, Event};
+
+/// Parses the numbers of steps as an option gives them, `12` or `12-14`: the first and the last one.
+///
+/// # Errors
+/// The text is neither a number nor a range, or the range is empty.
+pub fn parse_steps(text: &str) -> Result<(i64, i64), String> {
+    let wrong = || "expected steps such as 12 or 12-14".to_owned();
+    if let Ok(number) = text.parse() {
+        return Ok((number, number));
+    }
+    let (first, last) = text.split_once('-').ok_or_else(wrong)?;
+    let (first, last) = (first.parse().map_err(|_| wrong())?, last.parse().map_err(|_| wrong())?);
+    if first > last { Err(wrong()) } else { Ok((first, last)) }
+}
+
+/// Recognizes ranges that the program marked on the host; those on a device repeat them.
 pub fn is_host_annotation(cat: &[u8]) -> bool {
     !matches!(cat, b"gpu_user_annotation" | b"Trace" | b"cuda_profiler_range")
 }
 
-/// What marks a step. The first kind that occurs in a trace counts.
+/// The kind of mark of a step. The first kind that occurs in a trace counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MarkKind {
     /// A name that the user gave.
@@ -24,10 +40,13 @@ pub enum MarkKind {
     Line,
 }
 
+/// The kind and number of the mark that something is, if it is one.
+pub type NameMark = Option<(MarkKind, Option<i64>)>;
+
 /// A mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepMark {
-    /// What it is.
+    /// Its kind.
     pub kind: MarkKind,
     /// The number that the mark gives.
     pub number: Option<i64>,
@@ -43,7 +62,7 @@ pub struct StepMark {
     pub partial: bool,
 }
 
-/// Tells marks by their names.
+/// Recognizes marks by their names.
 #[derive(Clone, Debug, Default)]
 pub struct StepNames {
     /// The user's; if there are any, nothing else is a mark.
@@ -70,8 +89,28 @@ impl StepNames {
         !self.user.is_empty()
     }
 
+    /// Whether an event of the host may mark a step, if its name is that of a mark.
+    pub fn may_mark(&self, event: &Event<'_>) -> bool {
+        match event.category {
+            Category::Step | Category::Marker | Category::Other => true,
+            Category::CpuOp => self.has_user_names(),
+            // A function that is known by its process, without a category.
+            Category::Python => self.has_user_names() && event.cat.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// The mark of a range by its name and the argument `step_num`.
+    pub fn with_number(&self, by_name: NameMark, step_number: Option<i64>) -> NameMark {
+        match (by_name, step_number) {
+            (Some((MarkKind::User | MarkKind::Profiler, _)), _) => by_name,
+            (_, Some(_)) if !self.has_user_names() => Some((MarkKind::StepNumber, step_number)),
+            _ => by_name,
+        }
+    }
+
     /// The kind and number of the mark that a host range of this name is, if it is one.
-    pub fn mark_of_name(&self, name: &str) -> Option<(MarkKind, Option<i64>)> {
+    pub fn mark_of_name(&self, name: &str) -> NameMark {
         if let Some(found) = self.user.iter().find_map(|pattern| pattern.captures(name)) {
             let number = found.get(1).and_then(|digits| digits.as_str().parse().ok());
             return Some((MarkKind::User, number.or_else(|| trailing_number(name))));
@@ -89,7 +128,7 @@ impl StepNames {
     }
 }
 
-/// Tells `iteration 7`, `train_step`, `Training Step: 12`, `step_3`, `global_step=5`; not the bare word `step`, which
+/// Recognizes `iteration 7`, `train_step`, `Training Step: 12`, `step_3`, `global_step=5`; not the bare word `step`, which
 /// may be an optimizer's.
 fn is_loop_name(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
@@ -120,7 +159,7 @@ pub struct Step {
     pub end: i64,
     /// The trace ends inside it.
     pub partial: bool,
-    /// The number of its mark's name; none if it was told from an optimizer.
+    /// The number of its mark's name; none if it was derived from an optimizer.
     pub name: Option<u32>,
 }
 
@@ -130,14 +169,14 @@ pub struct Steps {
     steps: Vec<Step>,
     /// Marks that repeat a step: another thread's, or a copy.
     pub repeated: u64,
-    /// What marks them; none if they were told from the optimizer, or if there are no steps.
+    /// The kind of their marks; none if they were derived from the optimizer, or if there are no steps.
     pub kind: Option<MarkKind>,
 }
 
 /// The end of one call of an optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Update {
-    /// Which optimizer.
+    /// The optimizer, by its name's number.
     pub name: u32,
     /// Number of its thread.
     pub thread: u32,
@@ -178,7 +217,7 @@ impl Steps {
         out
     }
 
-    /// Tells the steps of a trace that marks none, as on-demand traces of libkineto do not: a step lasts from
+    /// Derives the steps of a trace that marks none, as on-demand traces of libkineto do not: a step lasts from
     /// the end of one optimizer call to the end of the next. They are numbered from 0, and the first is called
     /// partial since nothing says that the recording began at its beginning. With several optimizers, the one
     /// that comes first counts.
@@ -200,7 +239,7 @@ impl Steps {
         self.steps.iter_mut().for_each(|s| s.partial = true);
     }
 
-    /// They were told from the optimizer.
+    /// They were derived from the optimizer.
     pub fn are_derived(&self) -> bool {
         self.kind.is_none() && !self.steps.is_empty()
     }
@@ -243,7 +282,7 @@ fn choose_kind(marks: &[StepMark]) -> Option<MarkKind> {
     Some(MarkKind::Serving(widest as u8))
 }
 
-/// Tells whether all marks have numbers, and these grow with time.
+/// Returns whether all marks have numbers, and these grow with time.
 fn have_growing_numbers(marks: &mut [StepMark]) -> bool {
     marks.sort_unstable_by_key(|m| (m.start, std::cmp::Reverse(m.end), m.number));
     let numbers: Option<Vec<i64>> = marks.iter().map(|m| m.number).collect();
@@ -262,6 +301,16 @@ mod tests {
 
     fn step(number: i64, start: i64, end: i64) -> StepMark {
         mark(MarkKind::Profiler, Some(number), start, end)
+    }
+
+    #[test]
+    fn steps_are_one_or_a_range() {
+        assert_eq!(parse_steps("12"), Ok((12, 12)));
+        assert_eq!(parse_steps("-1"), Ok((-1, -1)));
+        assert_eq!(parse_steps("12-14"), Ok((12, 14)));
+        for bad in ["", "a", "3-1", "1-", "-"] {
+            assert!(parse_steps(bad).is_err(), "{bad}");
+        }
     }
 
     fn spans(steps: &Steps) -> Vec<(i64, i64, i64)> {

@@ -8,7 +8,7 @@ use crate::markdown::escape_sentence;
 use crate::shorten::cut_to_width;
 use crate::table::{Align, Table};
 
-/// So many rows of a table are shown; records have them all.
+/// Maximum number of rows of a table; records have all of them.
 const MOST_ROWS: usize = 20;
 
 /// Texts stand on the left, numbers on the right.
@@ -16,10 +16,10 @@ pub const LEFT: Align = Align::Left;
 /// See [`LEFT`].
 pub const RIGHT: Align = Align::Right;
 
-/// Markdown is not longer than about so many bytes: a comment on GitHub may have 65,536, a message of Slack 40,000, and
+/// Approximate maximum size of Markdown, in bytes: a comment on GitHub may have 65,536, a message of Slack 40,000, and
 /// assistants read all of it.
 const MOST_MARKDOWN: usize = 16_000;
-/// A sentence has so many characters.
+/// Maximum length of a sentence, in characters.
 const MOST_SENTENCE: usize = 400;
 
 /// A result.
@@ -65,7 +65,7 @@ impl Report {
     /// Writes it as text.
     ///
     /// # Errors
-    /// What the stream says.
+    /// An I/O error of the stream.
     pub fn write_text(&self, to: &mut dyn Write) -> io::Result<()> {
         writeln!(to, "{}", safe(&self.headline))?;
         for (title, table) in &self.tables {
@@ -78,7 +78,7 @@ impl Report {
     /// Writes it as Markdown of bounded length. Texts of traces are neither markup nor links nor mentions in it.
     ///
     /// # Errors
-    /// What the stream says.
+    /// An I/O error of the stream.
     pub fn write_markdown(&self, to: &mut dyn Write) -> io::Result<()> {
         let sentence = |text: &str| escape_sentence(&cut_to_width(&safe(text), MOST_SENTENCE));
         let mut text = format!("**{}**\n", sentence(&self.headline));

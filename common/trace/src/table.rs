@@ -7,7 +7,7 @@ use common::text::safe;
 use crate::markdown::escape_cell;
 use crate::shorten::shorten_names;
 
-/// Which side of its column a cell stands on.
+/// The alignment of a cell in its column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
     /// Texts.
@@ -52,7 +52,7 @@ impl Table {
     /// Writes it, indented by two.
     ///
     /// # Errors
-    /// What the stream says.
+    /// An I/O error of the stream.
     pub fn write(&self, to: &mut dyn Write) -> io::Result<()> {
         let widths: Vec<usize> = (0..self.columns.len()).map(|i| self.width_of_column(i)).collect();
         let titles = self.columns.iter().map(|(title, _)| (*title).to_owned()).collect();

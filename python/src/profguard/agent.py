@@ -63,7 +63,8 @@ class Agent:
                 if self._connected.is_set():
                     _log.info("the daemon is gone: %s", e)
                 self._connected.clear()
-            except Exception:
+            except BaseException:
+                # Also SystemExit: in a thread it ends that thread only, and nobody hears of it.
                 _log.exception("the agent goes on")
             if self._stop.wait(self._interval):
                 return

@@ -7,9 +7,11 @@ import json
 import os
 import pwd
 import socket
+import stat
 import struct
 import time
 import uuid
+import weakref
 from collections import deque
 from dataclasses import dataclass
 from types import TracebackType
@@ -39,8 +41,10 @@ class Config:
     def values(self) -> Mapping[str, str]:
         """The values by key; of a key that is there twice, the last one."""
         values: Dict[str, str] = {}
-        for line in self.text.splitlines():
-            key, equals, value = line.strip().partition("=")
+        # Lines end in a newline only, as the daemon and libkineto read them: what Python takes for a line break besides, such
+        # as U+2028, is part of a value, and must not begin a key of its own.
+        for line in self.text.split("\n"):
+            key, equals, value = line.strip(" \t\r").partition("=")
             if equals and key:
                 values[key] = value
         return values
@@ -49,7 +53,7 @@ class Config:
     def trace_id(self) -> Optional[int]:
         """The number that ties a trace to its request (`trace_id` in a Kineto trace)."""
         text = self.values.get("REQUEST_TRACE_ID", "")
-        return int(text) if text.isdecimal() else None
+        return int(text) if _is_decimal(text) else None
 
 
 class ProcessClient:
@@ -69,7 +73,7 @@ class ProcessClient:
         daemon_socket: Optional[str] = None,
         daemon_users: Iterable[Union[int, str]] = (),
     ) -> None:
-        """Binds the socket of this process; nothing is sent yet.
+        """Binds the socket of this process, if its directory is there; nothing is sent yet.
 
         `job_id`: by default that of Slurm, else 0. `daemon_socket`: "abstract", a socket file, or a directory that
         holds the socket `dynolog`; by default the directory $KINETO_IPC_SOCKET_DIR, else the abstract socket and
@@ -78,6 +82,9 @@ class ProcessClient:
         """
         self.job_id = _slurm_job_id() if job_id is None else job_id
         self.device = device
+        for name, number, bits in (("job_id", self.job_id, 64), ("device", device, 32)):
+            if not -(1 << bits - 1) <= number < 1 << bits - 1:
+                raise ValueError(f"{name}: {number} is not a number of {bits} bits")
         self._pid = os.getpid()
         self._daemons, directory = _choose_sockets(daemon_socket)
         self._daemon = self._daemons[0]
@@ -85,8 +92,30 @@ class ProcessClient:
         #: The pid of the daemon that replied last; another one is a daemon that knows nothing of this process yet.
         self.daemon_pid: Optional[int] = None
         self._late: Deque[Config] = deque()
+        self._directory = directory
         self._file: Optional[str] = None
-        self._socket = self._bind(directory)
+        self._remove: Optional["weakref.finalize[[str, int], ProcessClient]"] = None
+        self._closed = False
+        self._socket: Optional[socket.socket] = None
+        try:
+            self._socket = self._bind(directory)
+        except FileNotFoundError:
+            # The daemon makes the directory; it may come later.
+            pass
+
+    def _own_socket(self) -> socket.socket:
+        """The socket of this process: a new one if its directory was not there before, or if its file has been removed."""
+        if self._closed:
+            raise DaemonUnreachable(errno.EBADF, "the client is closed")
+        if self._socket is None or (self._file is not None and not os.path.lexists(self._file)):
+            try:
+                fresh = self._bind(self._directory)
+            except OSError as e:
+                raise DaemonUnreachable(e.errno, f"{self._directory}: {e.strerror}") from None
+            if self._socket is not None:
+                self._socket.close()
+            self._socket = fresh
+        return self._socket
 
     def _bind(self, directory: Optional[str]) -> socket.socket:
         name = f"dynoconfigclient{uuid.uuid4()}"
@@ -97,25 +126,24 @@ class ProcessClient:
             if directory is None:
                 own.bind(_abstract(name))
             else:
-                # The mode of a socket is that of its file: the group of the directory is the daemon's way to reply.
-                os.fchmod(own.fileno(), 0o660)
                 path = os.path.join(directory, name)
                 own.bind(path)
                 self._file = path
-        except OSError:
+                # Also of a program that ends without closing.
+                self._remove = weakref.finalize(self, _remove_own, path, self._pid)
+                _open_to_group(path)
+        except OSError as e:
             own.close()
-            raise
+            raise OSError(e.errno, e.strerror or str(e), directory) from None
         return own
 
     def close(self) -> None:
         """Closes the socket and removes its file. The daemon forgets the process when it ends."""
-        self._socket.close()
-        if self._file is not None and os.getpid() == self._pid:
-            try:
-                os.unlink(self._file)
-            except FileNotFoundError:
-                pass
-            self._file = None
+        self._closed = True
+        if self._socket is not None:
+            self._socket.close()
+        if self._remove is not None:
+            self._remove()
 
     def __enter__(self) -> "ProcessClient":
         return self
@@ -212,9 +240,10 @@ class ProcessClient:
 
     def _send(self, message: bytes, to: Address) -> None:
         # A daemon whose queue is full is alive: it takes some milliseconds.
+        own = self._own_socket()
         for attempt in range(10):
             try:
-                self._socket.sendto(message, socket.MSG_DONTWAIT, to)
+                own.sendto(message, socket.MSG_DONTWAIT, to)
                 return
             except OSError as e:
                 if e.errno not in (errno.EAGAIN, errno.ENOBUFS) or attempt == 9:
@@ -224,15 +253,18 @@ class ProcessClient:
     def _receive(self, deadline: float) -> Optional[wire.Reply]:
         """The next reply of a trusted sender; None at the deadline. Others are dropped."""
         dropped = 0
+        own = self._socket
+        if own is None:
+            return None
         while True:
             # Whoever floods the socket with what is dropped gains no time.
             left = max(0.0, deadline - time.monotonic())
             if left == 0 and dropped > 64:
                 return None
             dropped += 1
-            self._socket.settimeout(left)
+            own.settimeout(left)
             try:
-                datagram, ancillary, flags, _ = self._socket.recvmsg(_LONGEST_REPLY, socket.CMSG_SPACE(12))
+                datagram, ancillary, flags, _ = own.recvmsg(_LONGEST_REPLY, socket.CMSG_SPACE(12))
             except (socket.timeout, BlockingIOError):
                 return None
             except ConnectionRefusedError:
@@ -269,6 +301,27 @@ def _trusted_uids(users: Iterable[Union[int, str]]) -> Set[int]:
     return trusted
 
 
+def _remove_own(path: str, pid: int) -> None:
+    """Removes the file of a socket; a fork leaves that of its parent alone."""
+    if os.getpid() == pid:
+        try:
+            os.unlink(path)
+        except OSError:
+            pass
+
+
+def _open_to_group(path: str) -> None:
+    """A daemon with an account of its own replies by the group of the directory; the umask has no say."""
+    # What the name leads to by now may be something else in a directory where others can write.
+    file = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        entry = os.fstat(file)
+        if stat.S_ISSOCK(entry.st_mode) and entry.st_uid == os.geteuid():
+            os.chmod(f"/proc/self/fd/{file}", 0o660)
+    finally:
+        os.close(file)
+
+
 def _abstract(name: str) -> bytes:
     """Every known peer takes the trailing NUL for a part of the name."""
     return b"\0" + name.encode() + b"\0"
@@ -280,7 +333,9 @@ def _show(address: Address) -> str:
 
 def _choose_sockets(choice: Optional[str]) -> Tuple[List[Tuple[Address, Address]], Optional[str]]:
     """The sockets of possible daemons (control, metrics), and the directory of one's own, None for an abstract name."""
-    choice = choice or os.environ.get("KINETO_IPC_SOCKET_DIR") or None
+    named = os.environ.get("KINETO_IPC_SOCKET_DIR")
+    # A directory, also one that is not there yet.
+    choice = choice or (os.path.join(named, "") if named else None)
     abstract: Tuple[Address, Address] = (_abstract("dynolog"), _abstract("dynolog_data"))
     if choice is None:
         try:
@@ -290,7 +345,7 @@ def _choose_sockets(choice: Optional[str]) -> Tuple[List[Tuple[Address, Address]
         return [abstract, (f"{home}/dynolog.sock", f"{home}/dynolog_data.sock")], None
     if choice == "abstract":
         return [abstract], None
-    if os.path.isdir(choice):
+    if choice.endswith("/") or os.path.isdir(choice):
         choice = os.path.join(choice, "dynolog")
     stem, suffix = os.path.splitext(choice)
     # msMonitor's daemon (b942bf5) does not recover from a message of a socket that is a file.
@@ -300,7 +355,12 @@ def _choose_sockets(choice: Optional[str]) -> Tuple[List[Tuple[Address, Address]
 
 def _slurm_job_id() -> int:
     text = os.environ.get("SLURM_JOB_ID", "")
-    return int(text) if text.isdecimal() else 0
+    return int(text) if _is_decimal(text) and int(text) < 1 << 63 else 0
+
+
+def _is_decimal(text: str) -> bool:
+    """Whether a text is a number as peers write it: of ASCII digits, and no more than 64 bits can need."""
+    return text.isascii() and text.isdecimal() and len(text) <= 20
 
 
 def _ancestors(pid: int) -> Iterable[int]:

@@ -5,12 +5,14 @@
         not_slower(trace)                     # compared with the trace kept for this test
         not_slower(trace, base=other, fail_on=["step>5%", "idle>2ms"])
 
-`pytest --profguard-update` keeps the traces of this run as those to compare with. `tracewhy diff` compares, and counts
-only what is beyond the noise between steps.
+`pytest --profguard-update` keeps the traces of this run as those to compare with: one for each test, or, of a test that
+compares several, one for each comparison in their order. `tracewhy diff` compares, and counts only what is beyond the noise
+between steps.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -41,11 +43,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def not_slower(request: pytest.FixtureRequest) -> NotSlower:
     """Compares a trace with an earlier one, and fails the test if it is slower."""
     config = request.config
+    comparisons = 0
 
     def check(new: PathLike, base: Optional[PathLike] = None, fail_on: Optional[Sequence[str]] = None) -> None:
         conditions = config.getini("profguard_fail_on") if fail_on is None else list(fail_on)
+        nonlocal comparisons
         if base is None:
-            kept = _kept_trace(config, request.node.nodeid)
+            comparisons += 1
+            kept = _kept_trace(config, request.node.nodeid, comparisons)
             if config.getoption("--profguard-update"):
                 _keep(Path(new), kept)
                 return
@@ -57,8 +62,13 @@ def not_slower(request: pytest.FixtureRequest) -> NotSlower:
     return check
 
 
-def _kept_trace(config: pytest.Config, test: str) -> Path:
+def _kept_trace(config: pytest.Config, test: str, comparison: int) -> Path:
+    """Where the trace of a comparison is kept. No two tests have one place, whatever their parameters are."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", test).strip("-")
+    if not re.fullmatch(r"[A-Za-z0-9_./:]+", test) or len(name) > 150:
+        name = f"{name[:150]}-{hashlib.sha256(test.encode(errors='surrogatepass')).hexdigest()[:12]}"
+    if comparison > 1:
+        name += f"-{comparison}"
     return Path(config.rootpath, config.getini("profguard_baselines"), name)
 
 
@@ -66,14 +76,29 @@ def _keep(new: Path, kept: Path) -> None:
     """A trace appears whole: it is copied beside its place and renamed."""
     beside = kept.with_name(kept.name + ".new")
     beside.parent.mkdir(parents=True, exist_ok=True)
-    for old in (beside, kept):
-        if old.is_dir():
-            shutil.rmtree(old)
-    if new.is_dir():
-        shutil.copytree(new, beside)
+    _delete(beside)
+    try:
+        if new.is_dir():
+            shutil.copytree(new, beside)
+        else:
+            shutil.copyfile(new, beside)
+    except OSError as e:
+        reason = f"{new}: cannot be kept: {e}"
     else:
-        shutil.copyfile(new, beside)
-    beside.replace(kept)
+        # A file takes the place of a file in one rename.
+        if new.is_dir() or kept.is_dir():
+            _delete(kept)
+        beside.replace(kept)
+        return
+    _delete(beside)
+    pytest.fail(reason, False)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    elif path.is_symlink() or path.exists():
+        path.unlink()
 
 
 def _compare(base: str, new: str, conditions: Sequence[str]) -> None:
@@ -85,6 +110,7 @@ def _compare(base: str, new: str, conditions: Sequence[str]) -> None:
         report = subprocess.run(
             [find("tracewhy"), "--color", "never", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True
         ).stdout
+        reason = f"{new} is slower than {base}: {', '.join(failed)}\n{report}"
     except ToolError as e:
-        pytest.fail(str(e), False)
-    pytest.fail(f"{new} is slower than {base}: {', '.join(failed)}\n{report}", False)
+        reason = str(e)
+    pytest.fail(reason, False)

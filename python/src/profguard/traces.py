@@ -49,7 +49,10 @@ def events(
 
 
 def dataset(directory: PathLike, *paths: PathLike, options: Sequence[str] = ()) -> None:
-    """Writes a Parquet data set of any number of traces (tracecv-convert(1)), to be read by `read_dataset` or DuckDB."""
+    """Writes a Parquet data set of any number of traces (tracecv-convert(1)), to be read by `read_dataset` or DuckDB.
+
+    Raises `ToolError` also if one of the traces is broken: what can be read of it and all of the others is written then.
+    """
     target = [*options, "--to", "parquet", "-o", os.fspath(directory)]
     for _ in run("tracecv", ["convert", *target, "--", *[os.fspath(path) for path in paths]]):
         pass
@@ -58,12 +61,15 @@ def dataset(directory: PathLike, *paths: PathLike, options: Sequence[str] = ()) 
 def read_dataset(
     directory: PathLike, table: str = "events", columns: Optional[Sequence[str]] = None
 ) -> "pandas.DataFrame":
-    """One table of a data set, of all its runs and parts. Needs pyarrow."""
+    """One table of a data set, of all its runs and parts; `run` is its last column, or where `columns` has it.
+
+    Needs pyarrow.
+    """
     import pandas
 
     root = os.fspath(directory)
     parts = []
-    wanted = None if columns is None else list(columns)
+    wanted = None if columns is None else [column for column in columns if column != "run"]
     for run_directory in sorted(os.listdir(root)):
         path = os.path.join(root, run_directory, f"table={table}")
         if not run_directory.startswith("run=") or not os.path.isdir(path):
@@ -80,11 +86,12 @@ def read_dataset(
     if not parts:
         raise ToolError(f"{root}: no table {table} in it")
     whole: pandas.DataFrame = pandas.concat(parts, ignore_index=True)
-    return whole
+    whole["run"] = whole["run"].astype("string")
+    return whole if columns is None or "run" not in columns else whole[list(columns)]
 
 
 def frame(rows: Iterable[Record], kind: str) -> "pandas.DataFrame":
-    """The records of one type as a DataFrame. Integers stay integers where some are missing."""
+    """The records of one type as a DataFrame. Integers stay integers where some are missing, of any size."""
     import pandas
 
     columns: Dict[str, List[Any]] = {}
@@ -109,5 +116,10 @@ def _series(values: List[Any]) -> "pandas.Series[Any]":
     dtype: Any = dtypes.get(next(iter(present)), "object") if len(present) == 1 else "object"
     if present == {int, float}:
         dtype = "Float64"
+    if present == {int}:
+        numbers = [value for value in values if value is not None]
+        if min(numbers) < -(1 << 63) or max(numbers) >= 1 << 63:
+            # Ids may need the 64th bit.
+            dtype = "UInt64" if min(numbers) >= 0 and max(numbers) < 1 << 64 else "object"
     series: pandas.Series[Any] = pandas.Series(values, dtype=dtype)
     return series

@@ -65,6 +65,9 @@ def encode_poll(job_id: int, pids: Sequence[int], config_type: int = ACTIVITIES)
 def encode_status(
     function: Function, state: State, current_step: int, start_step: int, stop_step: int, pid: int, job_id: int
 ) -> bytes:
+    for step in (current_step, start_step, stop_step):
+        if not -(1 << 31) <= step < 1 << 31:
+            raise ValueError(f"step: {step} is not a number of 32 bits")
     payload = _STATUS.pack(int(state), current_step, start_step, stop_step, pid, job_id)
     return encode(function.value, payload)
 

@@ -32,7 +32,7 @@ pub(crate) enum KeyAlgorithm {
     EcdsaP384,
     /// Ed25519
     Ed25519,
-    /// RSA of 3072 bits, signing with SHA-256: what the oldest peers take
+    /// RSA of 3072 bits, signing with SHA-256, which the oldest peers accept
     #[value(name = "rsa-3072")]
     Rsa3072,
     /// RSA of 4096 bits, signing with SHA-256

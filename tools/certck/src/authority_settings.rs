@@ -1,10 +1,10 @@
-//! What an authority puts into its certificates and CRLs: `authority.toml` beside its key.
+//! The settings of an authority for its certificates and CRLs: `authority.toml` beside its key.
 
 use std::path::Path;
 
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
-use common::error::HintExt;
+use common::error::{HintExt, describe_text_error};
 use common::policy::shell_quote;
 use serde::Deserialize;
 
@@ -13,7 +13,7 @@ use crate::files;
 use crate::leaf::{StatusUrls, parse_url};
 
 /// The longest validity of a certificate or CRL, in days.
-pub(crate) const MOST_LEAF: u16 = 3650;
+pub(crate) const MAX_LEAF_DAYS: u16 = 3650;
 
 /// The file's name.
 pub(crate) const FILE: &str = "authority.toml";
@@ -23,7 +23,7 @@ const MAX_BYTES: u64 = 64 << 10;
 /// Most addresses of one kind: every certificate carries all of them.
 const MAX_ADDRESSES: usize = 16;
 
-/// What an authority puts into certificates and CRLs unless options say otherwise. What is not set is the default of
+/// The settings of an authority for certificates and CRLs unless options say otherwise. One that is not set is the default of
 /// the option.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct AuthoritySettings {
@@ -85,7 +85,7 @@ impl AuthoritySettings {
             return Ok(Self::default());
         }
         let hint =
-            format!("correct it, or remove it with `rm {}`: then options only count", shell_quote(&path));
+            format!("correct it, or remove it with `rm {}`: then only options count", shell_quote(&path));
         Self::parse_file(&path).with_context(|| path.display().to_string()).hint(hint)
     }
 
@@ -93,9 +93,9 @@ impl AuthoritySettings {
         let bytes = files::read_guarded(path, MAX_BYTES)?;
         let text = std::str::from_utf8(&bytes).context("not UTF-8 text")?;
         let file: SettingsFile = toml::from_str(text)
-            .map_err(|e| anyhow::anyhow!("{}", crate::suppressions::format_toml_error(text, &e)))?;
+            .map_err(|e| anyhow::anyhow!(describe_text_error(text, e.span(), e.message())))?;
         for (what, days) in [("days", file.days), ("crl_days", file.crl_days)] {
-            check_days(what, days.unwrap_or(1), MOST_LEAF)?;
+            check_days(what, days.unwrap_or(1), MAX_LEAF_DAYS)?;
         }
         Ok(Self {
             addresses: StatusUrls {
@@ -135,7 +135,7 @@ pub(crate) fn parse_value<T: ValueEnum>(what: &str, text: Option<&str>) -> anyho
 mod tests {
     use super::*;
 
-    fn put(dir: &Path, mode: u32, text: impl AsRef<[u8]>) {
+    fn write_settings(dir: &Path, mode: u32, text: impl AsRef<[u8]>) {
         let path = dir.join(FILE);
         std::fs::write(&path, text).unwrap();
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
@@ -157,11 +157,11 @@ mod tests {
             AuthoritySettings { days: Some(3650), algo: Some(KeyAlgorithm::Rsa3072), ..none.clone() },
             AuthoritySettings { crl_days: Some(1), ..none },
         ] {
-            put(dir.path(), 0o600, wanted.to_toml().unwrap());
+            write_settings(dir.path(), 0o600, wanted.to_toml().unwrap());
             assert_eq!(AuthoritySettings::read_file(dir.path()).unwrap(), wanted);
         }
         // As it was written before there was more than addresses.
-        put(dir.path(), 0o600, "crl_urls = []\nocsp_urls = []\n");
+        write_settings(dir.path(), 0o600, "crl_urls = []\nocsp_urls = []\n");
         assert_eq!(AuthoritySettings::read_file(dir.path()).unwrap(), AuthoritySettings::default());
     }
 
@@ -172,22 +172,22 @@ mod tests {
         for (text, words) in [
             (&b"crl_urls = [\"ftp://x/\"]"[..], "crl_urls: \"ftp://x/\": expected an http or https address"),
             (b"ocsp_urls = [\"http://x/\\u001b[2J\"]", "\\u{1b}[2J"),
-            (b"crl_urls = \"http://x/\"", "line 1, column 12: invalid type: string"),
+            (b"crl_urls = \"http://x/\"", "1:12: invalid type: string"),
             (b"crl_url = []", "crl_url"),
-            (b"[", "line 1"),
+            (b"[", ": 1:2: "),
             (b"\xff", "UTF-8"),
             (many.as_bytes(), "17 addresses"),
             (b"days = 0", "days: 0 is not between 1 and 3650"),
             (b"crl_days = 3651", "crl_days: 3651 is not"),
-            (b"days = 70000", "line 1, column 8"),
+            (b"days = 70000", "1:8"),
             (b"algo = \"rsa-1024\"", "algo"),
             (&vec![b'#'; MAX_BYTES as usize + 1], "larger"),
         ] {
-            put(dir.path(), 0o600, text);
+            write_settings(dir.path(), 0o600, text);
             let error = format!("{:#}", AuthoritySettings::read_file(dir.path()).unwrap_err());
             assert!(error.contains(FILE) && error.contains(words), "{error}");
         }
-        put(dir.path(), 0o666, "");
+        write_settings(dir.path(), 0o666, "");
         assert!(format!("{:#}", AuthoritySettings::read_file(dir.path()).unwrap_err()).contains("0666"));
         std::fs::remove_file(dir.path().join(FILE)).unwrap();
         std::fs::create_dir(dir.path().join(FILE)).unwrap();

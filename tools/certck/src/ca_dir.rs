@@ -7,6 +7,7 @@ use anyhow::{Context, bail, ensure};
 use common::error::HintExt;
 use common::finding::Severity;
 use common::out::Out;
+use common::pki::crl::CrlNumber;
 use common::pki::{Cert, Crl, CrlLimitArgs, LoadOptions, Passphrase, inspect_crl};
 use common::policy::shell_quote;
 use common::record::RecordPath;
@@ -35,11 +36,16 @@ pub(crate) struct CaDir {
 
 /// The content of the next CRL.
 pub(crate) struct NextCrl {
-    /// What it revokes.
+    /// The certificates that it revokes.
     pub(crate) revoked: Vec<RevokedCertParams>,
     /// Its validity in days; that of the present CRL if not given.
     pub(crate) days: Option<u16>,
 }
+
+/// The directory of the authority in use, in the one that was given to `certck mint`.
+pub(crate) const PRESENT: &str = "ca";
+/// The directory of the next authority during a rollover, until it is the only one.
+pub(crate) const NEXT: &str = "ca.next";
 
 /// The validity of a first CRL in days.
 const FIRST_DAYS: u16 = 90;
@@ -91,6 +97,35 @@ impl CaDir {
         let crl = self.crl_in_force()?;
         check_crl(&self.own.path, crl, &self.certificate).hint("make a new one with `certck crl new`")?;
         Ok(crl)
+    }
+
+    /// The root and the CRL of the other authority during a rollover (`certck mint rollover`): `ca.next` beside `ca`, and the
+    /// other way round. Both roots are trusted until its end. None outside of one.
+    ///
+    /// # Errors
+    /// The root cannot be read, or it has no valid CRL.
+    pub(crate) fn rollover_peer(&self) -> anyhow::Result<Option<(Cert, Crl)>> {
+        let shown = || self.path.display().to_string();
+        let real = self.path.canonicalize().with_context(shown)?;
+        let name = match real.file_name() {
+            Some(name) if name == PRESENT => NEXT,
+            Some(name) if name == NEXT => PRESENT,
+            _ => return Ok(None),
+        };
+        let other = real.with_file_name(name);
+        if !other.is_dir() {
+            return Ok(None);
+        }
+        let root = files::read_certificate(&other.join("ca.crt"))?;
+        // It is not locked: another certck may have both in the other order.
+        let path = other.join("ca.crl");
+        let crls = crl_store::read_crls(&path, self.crl_limit)?.crls;
+        let own = crls.into_iter().filter(|crl| crl.is_issued_by(&root));
+        let crl = own.max_by_key(|crl| CrlNumber::from(crl));
+        let crl = crl.with_context(|| format!("{}: no CRL by this authority", path.display()));
+        let crl = crl.and_then(|crl| check_crl(&path, &crl, &root).map(|()| crl));
+        crl.map(|crl| Some((root, crl)))
+            .hint("both authorities of a rollover need a CRL that is in force: `certck crl new`")
     }
 
     /// Whether the CRL in force revokes a serial number, given in hex.
@@ -197,7 +232,7 @@ impl CaDir {
         Ok(written)
     }
 
-    /// What [`Self::publish_crl`] would write.
+    /// Returns the CRL that [`Self::publish_crl`] would write.
     pub(crate) fn preview_crl(
         &self,
         days: Option<u16>,
@@ -280,7 +315,7 @@ fn describe_ca(cert: &Cert) -> String {
     format!("{} (key {key})", cert.subject)
 }
 
-/// The first serial number that an old list revokes and a new one does not.
+/// The first serial number that an old CRL revokes and a new one does not.
 fn find_lost_serial(old: &Crl, new: &Crl) -> Option<String> {
     let entry = old.entries().find(|entry| !new.revokes(&entry.serial))?;
     Some(common::finding::hex(&entry.serial))

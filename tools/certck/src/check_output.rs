@@ -12,7 +12,7 @@ use common::record::certck as record;
 use common::record::write as line;
 use common::report::{self, End, ReportFormat, Totals, Writer, nagios_exit_from};
 use common::rule::Rule;
-use common::text::{Safe, safe, without_error_numbers};
+use common::text::{Safe, count_noun, safe, without_error_numbers};
 
 use crate::check_report::CheckReport;
 use crate::directory_check::CheckedDirectory;
@@ -76,11 +76,6 @@ impl CheckReport for TextReport {
         }
         Ok(())
     }
-}
-
-/// `1 finding`, `2 findings`.
-pub(crate) fn count_noun(n: u64, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 /// JSON lines.
@@ -195,7 +190,7 @@ fn nagios_text(text: &str) -> String {
 pub(crate) struct LiveReport<'a> {
     /// The rules that only such a thing can break.
     pub(crate) own_rules: &'static [Rule],
-    /// What they are called in the plural.
+    /// Their name in the plural.
     pub(crate) noun: &'static str,
     /// How many were checked.
     pub(crate) subjects: u64,
@@ -208,8 +203,10 @@ pub(crate) struct LiveReport<'a> {
     pub(crate) first_failure: Option<&'a str>,
     /// The lowest severity that makes the answer no.
     pub(crate) fail_on: Severity,
-    /// What only this tool knows: series for Prometheus, words for Nagios.
+    /// The part that only this tool has: series for Prometheus, words for Nagios.
     pub(crate) addition: String,
+    /// Facts about each subject that was reached, for formats that have a place for them.
+    pub(crate) facts: Vec<String>,
 }
 
 impl LiveReport<'_> {
@@ -229,6 +226,7 @@ impl LiveReport<'_> {
         match (format, report::writer(format, report_source(self.own_rules, self.fail_on))) {
             (_, Some(mut writer)) => {
                 self.findings.iter().try_for_each(|f| writer.finding(to, &f.finding))?;
+                self.facts.iter().for_each(|fact| writer.add_fact(fact));
                 match format {
                     ReportFormat::Nagios => {
                         let trouble = self.first_failure.into_iter().chain([self.addition.as_str()]);
@@ -279,7 +277,7 @@ impl LiveReport<'_> {
     }
 }
 
-/// Who writes a report: the rules of directories, and those of the command.
+/// The source of a report: the rules of directories, and those of the command.
 fn report_source(own: &'static [Rule], fail_on: Severity) -> report::Source {
     let rules = rule::RULES.iter().chain(own);
     report::Source {

@@ -34,7 +34,15 @@ pub(crate) struct CrlStore {
 
 impl CrlStore {
     /// Locks the directory, and reads what is there.
+    ///
+    /// # Errors
+    /// It cannot be read, or is a volume of Kubernetes, which shows a secret: what is written beside it is not read.
     pub(crate) fn open(dir: &Path, limit: CrlLimitArgs) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            !files::is_volume(dir),
+            "{}: is a volume of Kubernetes: only the secret that it shows can get another ca.crl",
+            dir.display()
+        );
         let lock = lock_directory(dir).with_context(|| dir.display().to_string())?;
         let path = dir.join("ca.crl");
         let present = read_crls(&path, limit)?;
@@ -51,24 +59,23 @@ impl CrlStore {
         self.present.broken.is_empty() && self.present.crls.iter().any(|old| old.der == new.der)
     }
 
-    /// The list by an issuer that has the highest number.
+    /// The CRL by an issuer that has the highest number.
     pub(crate) fn latest_by(&self, issuer: &Cert) -> Option<&Crl> {
         self.signed_by(issuer).max_by_key(|crl| CrlNumber::from(*crl))
     }
 
-    /// Why the list must not take the place of the present one by the same issuer, if so: an older list would bring
-    /// revoked certificates back.
+    /// Why a CRL must not replace the present one by the same issuer, if so: with an older CRL, revoked certificates would
+    /// be accepted again.
     pub(crate) fn explain_older(&self, new: &Crl, issuer: &Cert) -> Option<String> {
         self.signed_by(issuer).find_map(|old| new.older_than(old))
     }
 
-    /// The lists that an issuer has signed: by another's key with the same name, a list says nothing.
+    /// The CRLs that an issuer has signed. One by another CA of the same name says nothing about its certificates.
     fn signed_by(&self, issuer: &Cert) -> impl Iterator<Item = &Crl> {
         self.present.crls.iter().filter(|crl| crl.is_issued_by(issuer))
     }
 
-    /// The file with the list in the place of those by the same issuer. Those by others stay, by others of the same
-    /// name too.
+    /// The file with the CRL in place of those by the same issuer. Those by others stay, also by others of the same name.
     pub(crate) fn with_replaced(&self, new: &Crl, issuer: &Cert) -> String {
         let others = self.present.crls.iter().filter(|old| !old.is_issued_by(issuer));
         std::iter::once(new).chain(others).map(|crl| encode_block("X509 CRL", &crl.der).to_string()).collect()
@@ -151,7 +158,7 @@ fn reader_of(dir: &Path) -> Option<Metadata> {
     owned(layout.key).or_else(|| owned(layout.leaf))
 }
 
-/// Which role a certificate directory is for, by its leaf; where that is missing, by its key. With a root and a CRL but
+/// Finds the role of a certificate directory by its leaf; where that is missing, by its key. With a root and a CRL but
 /// neither of these, it is a server's that was damaged, unless it is an authority's.
 pub(crate) fn layout_of(dir: &Path) -> Option<&'static Layout> {
     let has = |name: &str| dir.join(name).symlink_metadata().is_ok();
@@ -172,8 +179,8 @@ pub(crate) fn role_of_secret(dir: &Path) -> Role {
     if has("clientAuth") && !has("serverAuth") { Role::Client } else { Role::Server }
 }
 
-/// Reads the CRLs of a file, which need not be there, through a symbolic link too. One that is no regular file is an
-/// error; a broken block is not.
+/// Reads the CRLs of a file, through a symbolic link too. A missing file has none. Anything but a regular file is an error;
+/// a malformed block is not.
 pub(crate) fn read_crls(path: &Path, limit: CrlLimitArgs) -> anyhow::Result<CrlFile> {
     // A link that leads nowhere holds no CRL, like a file that is missing.
     let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -195,16 +202,16 @@ fn is_at(dir: &File, path: &Path) -> io::Result<bool> {
 
 /// Locks a directory before it is changed; waits up to 5 s for another certck that has it locked.
 pub(crate) fn lock_directory(dir: &Path) -> anyhow::Result<File> {
-    const PATIENCE: Duration = Duration::from_secs(5);
+    const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
     let begin = Instant::now();
     loop {
         let lock = File::open(dir)?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) if is_at(&lock, dir)? => return Ok(lock),
             // The directory was replaced by a renewed one meanwhile, which has a lock of its own.
-            Ok(()) if begin.elapsed() < PATIENCE => {}
+            Ok(()) if begin.elapsed() < LOCK_TIMEOUT => {}
             Ok(()) => anyhow::bail!("is being replaced continually"),
-            Err(rustix::io::Errno::WOULDBLOCK) if begin.elapsed() < PATIENCE => {
+            Err(rustix::io::Errno::WOULDBLOCK) if begin.elapsed() < LOCK_TIMEOUT => {
                 std::thread::sleep(Duration::from_millis(20));
             }
             Err(rustix::io::Errno::WOULDBLOCK) => anyhow::bail!("is locked by another certck"),

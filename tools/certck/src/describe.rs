@@ -74,7 +74,7 @@ pub(crate) fn describe_readable_parts(bytes: &[u8]) -> Vec<(&'static str, String
     let Ok((signature, tbs)) = Signature::split_signed(bytes) else { return Vec::new() };
     let mut rest = Der::new(tbs);
     let mut parts = Vec::new();
-    // A part that is no element ends the list: where the next one begins is unknown then.
+    // After a part that is not a DER element, it is unknown where the next one begins.
     let mut read_parts = || -> Result<(), Malformed> {
         rest.read_optional(der::explicit_tag(0))?;
         let serial = hex(rest.read_tagged(der::INTEGER)?);
@@ -162,11 +162,23 @@ fn format_subtree(tree: &Subtree) -> String {
 }
 
 pub(crate) fn describe_crl(crl: &Crl, path: String, line: u64) -> record::CrlRecord {
-    let revoked = crl.entries().map(|r| record::RevokedRecord {
+    record::CrlRecord {
+        revoked: describe_revoked(crl).collect(),
+        ..describe_crl_without_entries(crl, path, line)
+    }
+}
+
+/// The entries of a CRL one after another: there may be millions.
+pub(crate) fn describe_revoked(crl: &Crl) -> impl Iterator<Item = record::RevokedRecord> + '_ {
+    crl.entries().map(|r| record::RevokedRecord {
         serial: hex(&r.serial),
         at: r.at.to_string(),
         reason: r.reason,
-    });
+    })
+}
+
+/// Everything about a CRL but its entries.
+pub(crate) fn describe_crl_without_entries(crl: &Crl, path: String, line: u64) -> record::CrlRecord {
     let critical = crl.unknown_critical.iter().map(|name| format!("{name} (critical)"));
     record::CrlRecord {
         path,
@@ -182,12 +194,12 @@ pub(crate) fn describe_crl(crl: &Crl, path: String, line: u64) -> record::CrlRec
             .chain(crl.unknown.iter().cloned())
             .chain(crl.broken.iter().cloned())
             .collect(),
-        revoked: revoked.collect(),
+        revoked: Vec::new(),
         sha256: hex(&sha256(&crl.der)),
     }
 }
 
-/// What a CRL is limited to, by the names of RFC 5280, sections 5.2.4 and 5.2.5.
+/// Describes the limits of a CRL, by the names of RFC 5280, sections 5.2.4 and 5.2.5.
 fn describe_scope(crl: &Crl) -> Vec<String> {
     let mut parts: Vec<String> =
         crl.delta.then(|| "delta (deltaCRLIndicator)".to_owned()).into_iter().collect();

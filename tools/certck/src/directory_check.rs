@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use common::accounts::AccountTable;
+use common::duration::parse_whole_days;
 use common::finding::{Finding, Severity};
 use common::pki::{self, CrlLimitArgs, LoadOptions, Owner, Passphrase, PassphraseArgs, Profile, Role, rule};
 use common::record::certck as record;
@@ -25,7 +27,7 @@ pub(crate) struct CheckOptions {
     pub(crate) hosts: Vec<String>,
     /// Warn of certificates and CRLs that expire within N days [default: 30, or the last third of their validity if that
     /// is shorter]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_whole_days)]
     warn_days: Option<u32>,
     /// Strictness: compat for old and new peers; strict also requires what RFC 5280 obliges CAs to, and makes warnings errors
     #[arg(long, value_enum, default_value_t)]
@@ -50,10 +52,10 @@ pub(crate) fn parse_host(text: &str) -> Result<String, String> {
 }
 
 fn parse_user(text: &str) -> Result<u32, String> {
-    crate::users::find_uid(text).ok_or_else(|| "unknown user: give the number".to_owned())
+    AccountTable::load(Path::new("/")).uid_of(text).ok_or_else(|| "unknown user: give the number".to_owned())
 }
 
-/// What `--role` can be.
+/// The values of `--role`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RoleChoice {
     /// Detected from the files in the directory

@@ -63,7 +63,7 @@ fn find_userinfo(url: &str) -> Option<&str> {
 fn build_agent(url: &str, limits: &DownloadOptions) -> anyhow::Result<ureq::Agent> {
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
     if !matches!(scheme, "http" | "https") {
-        bail!("unsupported address: expected http or https");
+        bail!("unsupported address `{}`: expected http or https", redact_url(url));
     }
     let secure = scheme == "https";
     // An http address may redirect to https, never the other way round. That alone must not make an http download fail on
@@ -90,8 +90,22 @@ fn read_body(response: HttpResponse, limits: &DownloadOptions, max_bytes: u64) -
     body.map_err(|error| match error {
         ureq::Error::Timeout(_) => anyhow!("timed out after {:?} (--timeout)", limits.timeout),
         ureq::Error::BodyExceedsLimit(limit) => anyhow!("larger than {limit} bytes (--max-crl-bytes)"),
-        other => anyhow::Error::new(other).context("cannot be fetched"),
+        other => anyhow!("cannot be fetched: {}", describe_error(other)),
     })
+}
+
+/// Describes an error in the words of this tool and of the system.
+fn describe_error(error: ureq::Error) -> String {
+    match error {
+        ureq::Error::StatusCode(code) => format!("the server answered with HTTP status {code}"),
+        ureq::Error::Io(e) => common::error::io_reason(&e),
+        ureq::Error::HostNotFound => "the name of the host has no address".to_owned(),
+        ureq::Error::ConnectionFailed => "no connection to the server".to_owned(),
+        ureq::Error::TooManyRedirects => format!("more than {REDIRECTS} redirects"),
+        ureq::Error::Rustls(e) => format!("TLS: {e}"),
+        ureq::Error::RequireHttpsOnly(_) => "it redirects from https to http".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 fn load_roots(limits: &DownloadOptions) -> anyhow::Result<RootCerts> {
@@ -103,6 +117,17 @@ fn load_roots(limits: &DownloadOptions) -> anyhow::Result<RootCerts> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_are_told_in_words_of_this_tool() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        assert_eq!(describe_error(ureq::Error::Io(refused)), "connection refused");
+        assert_eq!(describe_error(ureq::Error::StatusCode(404)), "the server answered with HTTP status 404");
+        let limits = DownloadOptions { timeout: Duration::from_secs(1), https_ca: None };
+        let text = |url: &str| get_document(url, &limits, 1).unwrap_err().to_string();
+        assert_eq!(text(""), "unsupported address ``: expected http or https");
+        assert_eq!(text("ftp://u:s@h/"), "unsupported address `ftp://***@h/`: expected http or https");
+    }
 
     #[test]
     fn passwords_are_not_shown() {

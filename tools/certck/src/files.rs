@@ -1,15 +1,25 @@
 //! Single files of certificates, CRLs and keys, for commands that work on files and not on directories to serve.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use common::fsat;
 use common::pki::pem::{self, Block};
-use common::pki::{Cert, key};
+use common::pki::{Cert, VOLUME_LINK, key};
 use zeroize::Zeroizing;
 
 /// The largest file that is read, in bytes; how large CRLs may be, `--max-crl-bytes` says.
 pub(crate) const MAX_BYTES: u64 = 128 << 20;
+
+/// Whether a directory is a volume of Kubernetes: what is in it are links into another directory.
+pub(crate) fn is_volume(dir: &Path) -> bool {
+    dir.join(VOLUME_LINK).is_symlink()
+}
+
+/// The path of a file of a certificate directory; in a volume, that of the file itself and not of the link to it.
+pub(crate) fn file_of_directory(dir: &Path, name: &str) -> PathBuf {
+    if is_volume(dir) { dir.join(VOLUME_LINK).join(name) } else { dir.join(name) }
+}
 
 /// A regular file's bytes.
 pub(crate) fn read_file(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {

@@ -67,7 +67,7 @@ impl std::error::Error for HandshakeTimeout {}
 
 /// The minimum time to wait for a rejection after the handshake: in TLS 1.3 the server verifies the client only after
 /// the client's part is complete (RFC 8446, section 2). On slow connections, the time of three handshakes.
-const SILENCE: Duration = Duration::from_millis(500);
+const MIN_REJECTION_WAIT: Duration = Duration::from_millis(500);
 
 /// A TCP connection with a deadline for all reads and writes together.
 pub(crate) struct TimedStream {
@@ -120,7 +120,7 @@ impl Write for TimedStream {
     }
 }
 
-/// Shakes hands once.
+/// Performs one handshake.
 ///
 /// # Errors
 /// The handshake failed, but not because the server rejects our certificate; [`NotTls`] if it speaks
@@ -141,7 +141,7 @@ pub(crate) fn perform_handshake(
     let begin = Instant::now();
     let mut tcp = TimedStream::connect(address, timeout)?;
     let mut tls = ClientConnection::new(Arc::new(config), name.clone())?;
-    let shaken = loop {
+    let finished = loop {
         if !tls.is_handshaking() {
             break Ok(());
         }
@@ -150,11 +150,11 @@ pub(crate) fn perform_handshake(
         }
     };
     let took = begin.elapsed();
-    let accepted = match shaken {
+    let accepted = match finished {
         // A server that asks for no certificate cannot reject ours.
         Ok(()) if !asked.was_asked() => true,
         Ok(()) => {
-            tcp.deadline = tcp.deadline.min(Instant::now() + SILENCE.max(took * 3));
+            tcp.deadline = tcp.deadline.min(Instant::now() + MIN_REJECTION_WAIT.max(took * 3));
             is_accepted(&mut tls, &mut tcp)?
         }
         Err(e) if asked.was_asked() && is_rejection(&e) => false,
@@ -202,7 +202,8 @@ fn is_timeout(e: &io::Error) -> bool {
     matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// An alert, or an end: closing while our last words are still under way arrives as a reset.
+/// Whether an error is an alert or the end of the connection. A close while our last records are in flight arrives as a
+/// reset.
 fn is_rejection(e: &io::Error) -> bool {
     let inner = e.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     let ended = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];

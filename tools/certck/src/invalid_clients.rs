@@ -64,9 +64,12 @@ pub(crate) fn client_of_directory(
     dir: &Path,
     passphrase: Option<&Passphrase>,
 ) -> anyhow::Result<InvalidClient> {
-    let layout = Role::Client.layout();
-    let chain = files::read_certificates(&dir.join(layout.leaf))?.into_iter().map(|c| c.der).collect();
-    let block = files::read_private_key(&dir.join(layout.key))?;
+    let layout = Role::Client.layout_of(|name| dir.join(name).symlink_metadata().is_ok());
+    let chain = files::read_certificates(&files::file_of_directory(dir, layout.leaf))?
+        .into_iter()
+        .map(|c| c.der)
+        .collect();
+    let block = files::read_private_key(&files::file_of_directory(dir, layout.key))?;
     let shown = || dir.join(layout.key).display().to_string();
     let key = key::read_private_key(&block, passphrase).map_err(|e| anyhow!("{e}")).with_context(shown)?;
     let what = dir.to_string_lossy().into_owned();

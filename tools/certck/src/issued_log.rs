@@ -138,8 +138,7 @@ impl IssuedLog {
         found
     }
 
-    /// The directories on this machine that have a list by the authority and are not among those that got the new
-    /// one.
+    /// The directories on this machine that have a CRL by the authority and are not among those that got the new one.
     fn dirs_without_update(&self, ca: &CaDir, to: &[PathBuf]) -> Vec<&Path> {
         let mut seen: Vec<PathBuf> = to.iter().filter_map(|dir| dir.canonicalize().ok()).collect();
         let mut left = Vec::new();

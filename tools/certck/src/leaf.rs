@@ -143,7 +143,10 @@ impl LeafHost {
     /// Parses an IP address, or a DNS name whose first label may be `*`, as `check` accepts it.
     pub(crate) fn parse_host(text: &str) -> Result<Self, String> {
         if let Ok(address) = text.parse() {
-            return Ok(Self::Address(address));
+            return match common::pki::explain_no_host_address(address) {
+                None => Ok(Self::Address(address)),
+                Some(why) => Err(format!("{why}: name what clients connect to")),
+            };
         }
         // A trailing dot makes a name absolute for resolvers; in a certificate it never matches (RFC 5280, 4.2.1.6).
         let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
@@ -166,7 +169,8 @@ impl LeafHost {
             GeneralName::Dns(text) => Self::parse_host(text).map_err(|e| anyhow::anyhow!("{name}: {e}")),
             GeneralName::Ip(_) => {
                 let text = name.to_string();
-                Self::parse_host(text.trim_start_matches("IP:")).map_err(|e| anyhow::anyhow!("{name}: {e}"))
+                let address = text.trim_start_matches("IP:").parse();
+                address.map(Self::Address).map_err(|e| anyhow::anyhow!("{name}: {e}"))
             }
             other => anyhow::bail!("{other}: a name of this form cannot be renewed"),
         }
@@ -210,7 +214,7 @@ mod tests {
         assert_eq!(LeafHost::parse_host("node1"), Ok(LeafHost::Name("node1".into())));
     }
 
-    /// `check --profile strict` and every client refuse them.
+    /// `check --profile strict` and every client reject them.
     #[test]
     fn host_names_that_clients_reject_are_rejected_when_minting() {
         let of = |text: &str| LeafHost::parse_host(text).unwrap_err();
@@ -220,6 +224,10 @@ mod tests {
         assert!(of("foo_bar.x").contains('_'));
         assert!(of("*.com").contains("two"));
         assert!(of("*.localdomain").contains("two"));
+        for address in ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255", "::ffff:0.0.0.0"] {
+            assert!(of(address).contains("name what clients connect to"), "{address}");
+        }
+        assert!(LeafHost::parse_host("::1").is_ok() && LeafHost::parse_host("127.0.0.1").is_ok());
     }
 
     #[test]

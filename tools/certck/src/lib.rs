@@ -41,7 +41,6 @@ mod request;
 mod rules;
 mod staged_dirs;
 mod suppressions;
-mod users;
 mod written_output;
 
 /// Validate, mint, revoke and watch the certificates of a mutual-TLS deployment
@@ -50,6 +49,15 @@ mod written_output;
 /// the same code.
 #[derive(Parser, Debug)]
 #[command(name = "certck", version, max_term_width = 100)]
+#[command(after_long_help = "Examples:
+  certck mint --host node17.example.org pki
+      Make a CA and the certificate directories of a server and a client.
+  certck check --host node17.example.org pki/server_certs
+      Check that profd would start with it.
+  certck revoke pki/ca lost.crt --to pki/server_certs --to pki/client_certs
+      Revoke a certificate.
+  certck probe node17.example.org:1778 --certs-dir pki/client_certs
+      Test the TLS configuration of a running daemon.")]
 pub struct Cli {
     #[command(flatten)]
     global: Global<ReportFormat>,
@@ -113,7 +121,7 @@ impl CertckCommand {
 /// The readers of files that only this tool has, for the fuzzer: each answers whether the text was one.
 #[doc(hidden)]
 pub mod fuzz {
-    use common::pki::Cert;
+    use common::pki::{Cert, CrlLimitArgs};
     use time::OffsetDateTime;
 
     use crate::ocsp::OcspRequest;
@@ -125,7 +133,7 @@ pub mod fuzz {
         crate::suppressions::Suppressions::parse(text, OffsetDateTime::UNIX_EPOCH).is_ok()
     }
 
-    /// What `certck mint --from` takes.
+    /// Returns whether a text is a valid file of `certck mint --from`.
     #[must_use]
     pub fn plan(text: &str) -> bool {
         crate::mint_plan::plan_of_file(text).is_ok()
@@ -134,7 +142,7 @@ pub mod fuzz {
     /// A line of `certck verify`.
     #[must_use]
     pub fn case(line: &[u8]) -> bool {
-        crate::cmd::verify::answer_case(line).is_ok()
+        crate::cmd::verify::answer_case(line, CrlLimitArgs::default()).is_ok()
     }
 
     /// A private key without a passphrase, as `certck show` describes it.

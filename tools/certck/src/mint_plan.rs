@@ -1,14 +1,15 @@
-//! What `certck mint` makes: options take precedence over the file, the file over defaults.
+//! The plan of `certck mint`: options take precedence over the file, the file over defaults.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use common::error::HintExt;
+use common::duration::days_within;
+use common::error::{HintExt, describe_text_error};
 use common::pki::{PassphraseArgs, Profile};
 use serde::Deserialize;
 
 use crate::authority::KeyAlgorithm;
-use crate::authority_settings::{AuthoritySettings, MOST_LEAF, check_days, parse_value};
+use crate::authority_settings::{AuthoritySettings, MAX_LEAF_DAYS, check_days, parse_value};
 use crate::files;
 use crate::leaf::{LeafHost, StatusUrls, parse_common_name, parse_url};
 use crate::new_passphrase::is_passphrase_given;
@@ -27,13 +28,13 @@ pub(crate) struct MintOptions {
     #[arg(long = "host", value_name = "NAME", value_parser = LeafHost::parse_host)]
     hosts: Vec<LeafHost>,
     /// Validity of the server's and client's certificates in days [default: 365]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MOST_LEAF.into()))]
+    #[arg(long, value_name = "N", value_parser = days_within(1..=MAX_LEAF_DAYS))]
     days: Option<u16>,
     /// Validity of the root in days [default: 3650]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MOST_CA.into()))]
+    #[arg(long, value_name = "N", value_parser = days_within(1..=MAX_CA_DAYS))]
     ca_days: Option<u16>,
     /// Validity of the CRL in days [default: that of --days]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MOST_LEAF.into()))]
+    #[arg(long, value_name = "N", value_parser = days_within(1..=MAX_LEAF_DAYS))]
     crl_days: Option<u16>,
     /// Default kind of key: compat makes RSA keys of 3072 bits for the oldest peers, strict ECDSA keys on P-256 [default:
     /// strict]
@@ -55,9 +56,9 @@ pub(crate) struct MintOptions {
 }
 
 /// The longest validity of a root, in days.
-const MOST_CA: u16 = 9125;
+const MAX_CA_DAYS: u16 = 9125;
 
-/// What `certck mint` makes.
+/// The plan of `certck mint`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct MintPlan {
     pub(crate) hosts: Vec<LeafHost>,
@@ -67,7 +68,7 @@ pub(crate) struct MintPlan {
     pub(crate) algo: KeyAlgorithm,
     pub(crate) name: String,
     pub(crate) addresses: StatusUrls,
-    /// What the authority does from now on, where options do not say otherwise.
+    /// The settings of the authority from now on, where options do not say otherwise.
     pub(crate) settings: AuthoritySettings,
 }
 
@@ -129,9 +130,11 @@ impl MintOptions {
         let days = self.days.or(file.days).unwrap_or(365);
         let ca_days = self.ca_days.or(file.ca_days).unwrap_or(3650);
         let crl_days = self.crl_days.or(file.crl_days).unwrap_or(days);
-        for (what, n, most) in
-            [("days", days, MOST_LEAF), ("ca_days", ca_days, MOST_CA), ("crl_days", crl_days, MOST_LEAF)]
-        {
+        for (what, n, most) in [
+            ("days", days, MAX_LEAF_DAYS),
+            ("ca_days", ca_days, MAX_CA_DAYS),
+            ("crl_days", crl_days, MAX_LEAF_DAYS),
+        ] {
             check_days(what, n, most)?;
         }
         if hosts.is_empty() {
@@ -171,8 +174,7 @@ pub(crate) fn random_ca_name() -> anyhow::Result<String> {
 
 fn read_mint_file(path: &Path) -> anyhow::Result<MintFile> {
     let text = String::from_utf8(files::read_file(path)?.to_vec()).context("not UTF-8 text")?;
-    toml::from_str(&text)
-        .map_err(|e| anyhow::anyhow!("{}", crate::suppressions::format_toml_error(&text, &e)))
+    toml::from_str(&text).map_err(|e| anyhow::anyhow!(describe_text_error(&text, e.span(), e.message())))
 }
 
 fn parse_host(text: &str) -> anyhow::Result<LeafHost> {

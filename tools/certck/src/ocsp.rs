@@ -207,7 +207,8 @@ fn check_delegate(signer: &Cert, issuer: &Cert, crls: &[Crl], at: i64) -> std::r
     if !signer.is_valid_at(at) {
         return Err(format!("its certificate is valid from {} to {}", signer.not_before, signer.not_after));
     }
-    if crls.iter().any(|crl| crl.issuer == issuer.subject && crl.find_entry(&signer.serial).is_some()) {
+    // A serial number means nothing in the CRL of another CA that has the same name.
+    if crls.iter().any(|crl| crl.revokes(&signer.serial) && crl.is_issued_by(issuer)) {
         return Err("its certificate is revoked".to_owned());
     }
     if !signer.key.kind.is_strong() {

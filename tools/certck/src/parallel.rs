@@ -25,7 +25,8 @@ pub(crate) fn in_order<T: Send, R: Send, E>(
     in_order_as_they_come(std::iter::once(first).chain(items), work, sink)
 }
 
-/// [`in_order`] for items that someone writes who waits for the result of one before the next: none is waited for.
+/// [`in_order`] for a source that may wait for the result of one item before it yields the next: work on an item begins
+/// as soon as it is there.
 ///
 /// # Errors
 /// As there.
@@ -81,13 +82,13 @@ pub(crate) fn in_order_as_they_come<T: Send, R: Send, E>(
 /// How far the work may be ahead of what was handed over.
 #[derive(Default)]
 struct ReorderWindow {
-    /// What is due, and whether nothing will be any more.
+    /// The number of the item that is due, and whether the window is closed.
     state: Mutex<(usize, bool)>,
     moved: Condvar,
 }
 
 impl ReorderWindow {
-    /// Waits until an item may be begun; false if none may any more.
+    /// Waits until work on an item may begin; false if the window is closed.
     fn wait_for_turn(&self, item: usize) -> bool {
         let Ok(state) = self.state.lock() else { return false };
         let ahead = |(due, closed): &mut (usize, bool)| !*closed && item >= *due + WAITING;

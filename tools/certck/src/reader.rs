@@ -1,4 +1,4 @@
-//! Whether another user could read a certificate directory, as his program must.
+//! Whether another user could read a certificate directory, as the program of that user must.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -25,7 +25,7 @@ impl DirectoryReaderUser {
         Self { uid, name: accounts.describe_user(uid), groups }
     }
 
-    /// What keeps this user from reading the files of a directory: of each, the first thing on the way.
+    /// Finds the obstacles to reading the files of a directory: of each file, the first on its path.
     ///
     /// Access control lists are not evaluated: where there is one, nothing is reported.
     pub(crate) fn find_unreadable(&self, dir: &Path, names: &[&str]) -> Vec<Finding> {
@@ -78,7 +78,7 @@ impl DirectoryReaderUser {
 
 fn has_acl(path: &Path) -> bool {
     let mut value = [0; 1];
-    // A list that does not fit is one, too.
+    // ERANGE: there is an ACL, and it is larger than the buffer (getxattr(2)).
     match rustix::fs::getxattr(path, "system.posix_acl_access", &mut value[..]) {
         Ok(_) | Err(rustix::io::Errno::RANGE) => true,
         Err(_) => false,

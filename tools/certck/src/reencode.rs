@@ -1,4 +1,4 @@
-//! What certificates and CRLs that we issue need beyond what rcgen writes.
+//! Extensions of certificates and CRLs that we issue which rcgen does not write.
 
 use common::pki::der::{self, Der, Malformed, encode_element};
 use common::pki::oid;

@@ -10,7 +10,7 @@ use rcgen::{PublicKeyData, SignatureAlgorithm};
 /// A certificate signing request.
 #[derive(Clone, Debug)]
 pub(crate) struct SigningRequest {
-    /// Whom the certificate is to be about.
+    /// The subject of the certificate.
     pub(crate) subject: Name,
     /// The subject's public key.
     pub(crate) key: PublicKey,

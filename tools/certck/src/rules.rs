@@ -143,7 +143,7 @@ mod tests {
             assert!(ids.insert(rule.id), "{}", rule.id);
             assert!(rule.what.ends_with('.') && rule.why.ends_with('.'), "{}", rule.id);
             assert!(!rule.fix.is_empty() && !rule.reference.is_empty(), "{}", rule.id);
-            assert_eq!(rule.reference.starts_with("RFC "), rule.reference_uri().is_some(), "{}", rule.id);
+            assert!(!rule.reference.starts_with("RFC ") || rule.reference_uri().is_some(), "{}", rule.id);
             assert!(command == RuleCommand::Check || rule.reference_uri().is_some(), "{}", rule.id);
         }
     }

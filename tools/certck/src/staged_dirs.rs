@@ -22,7 +22,7 @@ use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags};
 
 use crate::interrupt::HeldSignals;
 
-/// What hidden directories are called, before 16 hex digits.
+/// The prefix of hidden directories, before 16 hex digits.
 const PREFIX: &str = ".new-";
 
 /// Directories in the making below one parent. Dropped without [`Self::commit`], it leaves nothing.

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, anyhow, ensure};
+use common::error::describe_text_error;
 use common::finding::Finding;
 use serde::Deserialize;
 use time::macros::format_description;
@@ -60,7 +61,7 @@ impl Suppressions {
 
     pub(crate) fn parse(text: &str, at: OffsetDateTime) -> anyhow::Result<Self> {
         let file: SuppressionFile =
-            toml::from_str(text).map_err(|e| anyhow!("{}", format_toml_error(text, &e)))?;
+            toml::from_str(text).map_err(|e| anyhow!(describe_text_error(text, e.span(), e.message())))?;
         let mut suppressions = Self::default();
         for mut entry in file.suppress {
             ensure!(is_known_rule(&entry.rule), "unknown rule `{}`: see `certck rules`", entry.rule);
@@ -87,7 +88,12 @@ impl Suppressions {
             return false;
         }
         let path = normalize_path(Path::new(&OsString::from_vec(finding.path_bytes())));
-        of_rule.any(|entry| entry.path.as_ref().is_none_or(|above| path.starts_with(above)))
+        let real = resolve_links(&path);
+        of_rule.any(|entry| {
+            entry.path.as_ref().is_none_or(|above| {
+                path.starts_with(above) || real.starts_with(above) || real.starts_with(resolve_links(above))
+            })
+        })
     }
 
     /// Removes the suppressed findings from the list and returns them.
@@ -126,13 +132,14 @@ fn normalize_path(path: &Path) -> PathBuf {
     all
 }
 
-/// Formats a TOML error in one line: `line 3, column 1: …`.
-pub(crate) fn format_toml_error(text: &str, error: &toml::de::Error) -> String {
-    let message = error.message().lines().map(str::trim).collect::<Vec<_>>().join(" ");
-    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return message };
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    format!("line {line}, column {column}: {message}")
+/// A path without the symbolic links in the part of it that exists.
+fn resolve_links(path: &Path) -> PathBuf {
+    for above in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (above.canonicalize(), path.strip_prefix(above)) {
+            return if rest.as_os_str().is_empty() { real } else { real.join(rest) };
+        }
+    }
+    path.to_owned()
 }
 
 #[cfg(test)]
@@ -171,6 +178,21 @@ mod tests {
         }
     }
 
+    /// The directory is the same, whichever way it is named; the file may be missing.
+    #[test]
+    fn suppressions_match_paths_through_links() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("certs"), dir.path().join("current"));
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink("certs", &link).unwrap();
+        for (named, found) in [(&real, &link), (&link, &real), (&link, &link)] {
+            let text = TEXT.replace("/etc/a", named.to_str().unwrap());
+            let s = Suppressions::parse(&text, OffsetDateTime::UNIX_EPOCH).unwrap();
+            assert!(s.covers_finding(&rule::NO_CRL.at(&found.join("ca.crl"))), "{named:?} {found:?}");
+            assert!(!s.covers_finding(&rule::NO_CRL.at(&dir.path().join("other/ca.crl"))));
+        }
+    }
+
     #[test]
     fn errors_in_a_suppression_file_are_one_line() {
         let error =
@@ -179,10 +201,8 @@ mod tests {
         assert!(error(&TEXT.replace("2026-12-31", "soon")).contains("not a date"));
         assert!(error(&TEXT.replace("\"2026-12-31\"", "3")).contains("not a date"));
         assert!(error(&TEXT.replace("\"2026-12-31\"", "2026-12-31T10:00:00Z")).contains("not a date"));
-        assert!(error("suppress = 3").starts_with("line 1, column 12: invalid type: integer"));
-        assert!(
-            error(&TEXT.replace("rule =", "role =")).starts_with("line 3, column 9: unknown field `role`")
-        );
+        assert!(error("suppress = 3").starts_with("1:12: invalid type: integer"));
+        assert!(error(&TEXT.replace("rule =", "role =")).starts_with("3:9: unknown field `role`"));
         assert!(error(&TEXT.replace("the PKI has no CRL yet", "")).contains("`reason` is empty"));
     }
 

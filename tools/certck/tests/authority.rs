@@ -521,6 +521,33 @@ fn a_new_root_has_the_settings_of_the_old_one() {
     assert!(place.text("pki/ca/authority.toml").contains("\ncrl_days = 40\n"));
 }
 
+/// Peers present certificates of either root from the first step to the last: a new directory trusts both, whichever
+/// authority it is by.
+#[test]
+fn a_leaf_that_is_minted_during_a_rollover_trusts_both_roots() {
+    let place = Place::minted(&[]);
+    let mint = |ca: &str, name: &str| {
+        let args = ["mint", "leaf", &place.at(ca), &place.at(name), "--role", "client", "--name", name];
+        run(&args).ok();
+        let of = |file: &str| place.text(&format!("{name}/{file}")).matches("BEGIN").count();
+        (of("ca.crt"), of("ca.crl"))
+    };
+    assert_eq!(mint("pki/ca", "before"), (1, 1));
+    run(&["mint", "rollover", "begin", &place.at("pki"), "--name", "profguard CA"]).ok();
+    for (ca, name) in [("pki/ca", "l1"), ("pki/ca.next", "l2"), ("pki", "l3")] {
+        assert_eq!(mint(ca, name), (2, 2), "{ca}");
+    }
+    run(&["mint", "rollover", "renew", &place.at("pki")]).ok();
+    assert_eq!(mint("pki/ca.next", "l4"), (2, 2));
+    // Without the CRL of the other authority, a peer could not tell what it has revoked.
+    std::fs::rename(place.at("pki/ca.next/ca.crl"), place.at("crl")).unwrap();
+    let args = ["mint", "leaf", &place.at("pki/ca"), &place.at("l5"), "--role", "client"];
+    run(&args).failed("no CRL by this authority");
+    std::fs::rename(place.at("crl"), place.at("pki/ca.next/ca.crl")).unwrap();
+    run(&["mint", "rollover", "finish", "--force", &place.at("pki")]).ok();
+    assert_eq!(mint("pki/ca", "after"), (1, 1));
+}
+
 /// One option for all commands that read CRLs; what is too large is an error, never an empty list.
 #[test]
 fn crls_beyond_the_limit_are_rejected_by_every_command() {
@@ -541,7 +568,13 @@ fn crls_beyond_the_limit_are_rejected_by_every_command() {
         let ran = limited(args, "100");
         assert_eq!(ran.exit, Exit::Failed, "{args:?}: {} {}", ran.text, ran.error);
     }
-    assert_eq!(limited(&["check", &server], "100").exit, Exit::No);
+    let checked = limited(&["check", &server], "100");
+    assert_eq!(checked.exit, Exit::No);
+    assert!(
+        checked.text.contains("larger --max-crl-bytes") && !checked.text.contains("not a link"),
+        "{}",
+        checked.text
+    );
     assert_eq!(place.crl("pki/ca/ca.crl"), ("01".to_owned(), 0));
     for args in commands {
         assert_eq!(limited(args, "1MiB").exit, Exit::Ok, "{args:?}");

@@ -60,7 +60,7 @@ fn nagios_output_is_unknown_with_the_reason() {
     let server = format!("{pki}/server_certs");
     let broken = put(&dir.path().join("s.toml"), 0o600, "suppress = 3");
     for (args, why) in [
-        (&["check", &server, "--suppress", &broken][..], "line 1, column 12"),
+        (&["check", &server, "--suppress", &broken][..], "1:12"),
         (&["check", "--files-from", "/nowhere/list"], "/nowhere/list: does not exist"),
         (&["probe", "127.0.0.1:1", "--certs-dir", "/nowhere/x"], "/nowhere/x"),
     ] {
@@ -200,19 +200,39 @@ fn malformed_keys_are_never_quoted() {
 #[test]
 fn a_key_that_others_could_read_is_to_be_replaced() {
     let (_dir, pki) = minted();
-    let fixes = |dir: &str, file: &str| {
+    let fixes = |dir: &str, file: &str, rule: &str| {
         let dir = format!("{pki}/{dir}");
         let path = format!("{dir}/{file}");
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
         let (exit, text) = certck(&["--format", "json", "check", &dir]);
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         let found = records(&text, "certck.finding");
-        assert_eq!((exit, found.len(), &found[0]["rule"]), (Exit::No, 1, &"mode".into()), "{text}");
+        assert_eq!((exit, found.len(), &found[0]["rule"]), (Exit::No, 1, &rule.into()), "{text}");
         found[0]["fix"].as_str().unwrap().to_owned()
     };
-    assert!(fixes("server_certs", "server.key").contains("replace the key"));
-    assert!(fixes("ca", "ca.key").contains("make a new authority"));
-    assert!(!fixes("server_certs", "server.crt").contains("replace"));
+    assert!(fixes("server_certs", "server.key", "key-readable").contains("replace the key"));
+    assert!(fixes("ca", "ca.key", "key-readable").contains("make a new authority"));
+    assert!(!fixes("server_certs", "server.crt", "mode").contains("replace"));
+}
+
+#[test]
+fn a_readable_key_comes_first_and_a_suppression_of_modes_does_not_cover_it() {
+    let (dir, pki) = minted();
+    let server = format!("{pki}/server_certs");
+    for file in ["ca.crt", "server.crt", "server.key"] {
+        let path = format!("{server}/{file}");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    }
+    let rules = |text: &str| -> Vec<String> {
+        let found = records(text, "certck.finding");
+        found.iter().map(|f| f["rule"].as_str().unwrap().to_owned()).collect()
+    };
+    let (_, text) = certck(&["--format", "json", "check", &server]);
+    assert_eq!(rules(&text), ["key-readable", "mode", "mode"]);
+    assert!(certck(&["--format", "nagios", "check", &server]).1.contains("[key-readable]"));
+    let list = suppression(dir.path(), "mode", &server);
+    let (exit, text) = certck(&["--format", "json", "check", "--suppress", &list, &server]);
+    assert_eq!((exit, rules(&text)), (Exit::No, vec!["key-readable".to_owned()]));
 }
 
 /// Each fix is a command that does something about this finding: a renewal of what does not expire needs `--all`, and a

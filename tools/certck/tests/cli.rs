@@ -38,7 +38,7 @@ fn check_reports_valid_and_invalid_directories() {
     assert_eq!(exit, Exit::No);
     let findings = records(&text, "certck.finding");
     assert_eq!(findings.len(), 1);
-    assert_eq!((&findings[0]["rule"], &findings[0]["role"]), (&"mode".into(), &"server".into()));
+    assert_eq!((&findings[0]["rule"], &findings[0]["role"]), (&"key-readable".into(), &"server".into()));
     let summary = &records(&text, "certck.summary")[0];
     assert_eq!((summary["checked"].as_u64(), summary["failed"].as_u64()), (Some(2), Some(1)));
 }
@@ -368,14 +368,16 @@ fn watch_reports_changes_and_writes_metrics() {
     let args: Vec<String> = args.iter().chain(&[prom.to_str().unwrap()]).map(|s| (*s).to_owned()).collect();
     let watch = std::thread::spawn(move || certck(&args.iter().map(String::as_str).collect::<Vec<_>>()));
     let wait = |what: &str| {
+        let begin = std::time::Instant::now();
         while !std::fs::read_to_string(&prom).is_ok_and(|text| text.contains(what)) {
+            assert!(begin.elapsed().as_secs() < 60, "{what}");
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
     };
     wait("certck_valid{");
     let key = format!("{server}/server.key");
     std::fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).unwrap();
-    wait("certck_findings{rule=\"mode\",severity=\"error\"} 1");
+    wait("certck_findings{rule=\"key-readable\",severity=\"error\"} 1");
     std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
     let (exit, text) = watch.join().unwrap();
     assert_eq!(exit, Exit::Ok);

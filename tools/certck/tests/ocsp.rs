@@ -133,6 +133,51 @@ fn responses_of_openssl_are_accepted_from_authorized_responders_only() {
     }
 }
 
+/// A directory with the names of a secret of Kubernetes, or of a server, that holds the good leaf; with a CRL or without.
+fn leaf_directory(pki: &Pki, name: &str, leaf: &str, crl: Option<&str>) -> String {
+    let dir = pki.path(name);
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::copy(pki.path("good.pem"), dir.join(leaf)).unwrap();
+    std::fs::copy(pki.path("ca.pem"), dir.join("ca.crt")).unwrap();
+    if let Some(crl) = crl {
+        std::fs::copy(pki.path(crl), dir.join("ca.crl")).unwrap();
+    }
+    dir.to_str().unwrap().to_owned()
+}
+
+/// A responder's certificate is revoked by a CRL that the CA has signed; one by another CA of the same name, in which the
+/// serial number is somebody else's, says nothing.
+#[test]
+fn a_responder_is_revoked_by_a_verified_crl_only() {
+    let Some(pki) = Pki::make() else { return };
+    let other =
+        ["req", "-x509", "-newkey", "rsa:3072", "-nodes", "-keyout", "other.key", "-out", "other.pem"];
+    assert!(openssl(pki.dir(), &[&other[..], &["-days", "30", "-subj", "/CN=OCSP test CA"]].concat()));
+    std::fs::write(pki.path("revoked"), "R\t491231235959Z\t261101000000Z\t04\tunknown\t/CN=delegate\n")
+        .unwrap();
+    let config = "[ca]\ndefault_ca=x\n[x]\ndatabase=revoked\ndefault_md=sha256\ndefault_crl_days=9\n";
+    std::fs::write(pki.path("config"), config).unwrap();
+    for ca in ["ca", "other"] {
+        let (key, cert, crl) = (format!("{ca}.key"), format!("{ca}.pem"), format!("{ca}.crl"));
+        let make = ["ca", "-gencrl", "-config", "config", "-keyfile", &key, "-cert", &cert, "-out", &crl];
+        assert!(openssl(pki.dir(), &make));
+    }
+    for (leaf, crl, exit) in [
+        ("tls.crt", None, Exit::Ok),
+        ("tls.crt", Some("other.crl"), Exit::Ok),
+        ("tls.crt", Some("ca.crl"), Exit::No),
+        ("server.crt", Some("ca.crl"), Exit::No),
+    ] {
+        let dir = leaf_directory(&pki, &format!("{leaf}-{}", crl.unwrap_or("none")), leaf, crl);
+        let responder = Responder::start(pki.dir(), "delegate", &["-ndays", "1"]);
+        let (got, lines) = ocsp(&["--url", &responder.url, &dir]);
+        assert_eq!(got, exit, "{leaf} {crl:?} {lines:?}");
+        if exit == Exit::No {
+            assert!(finding(&lines).unwrap().1.contains("its certificate is revoked"), "{lines:?}");
+        }
+    }
+}
+
 #[test]
 fn a_responder_with_several_certificates_is_accepted_by_the_authorized_one() {
     let Some(pki) = Pki::make() else { return };

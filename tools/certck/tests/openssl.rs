@@ -108,6 +108,66 @@ fn openssl_serves_and_connects_with_what_is_minted() {
     }
 }
 
+/// A key with explicit parameters is not supported, but it is the key of its certificate, and a CRL for another distribution
+/// point has nothing to do with the order of a chain.
+#[test]
+fn faults_of_keys_and_crls_are_told_as_what_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("pki");
+    assert_eq!(certck(&["mint", place.to_str().unwrap()]), Exit::Ok);
+    let (server, ca) = (place.join("server_certs"), place.join("ca"));
+    let run = |dir: &Path, line: &str| {
+        let args: Vec<&str> = line.split(' ').collect();
+        openssl(dir, &args).map(|output| assert!(output.status.success(), "{line}: {}", text(&output)))
+    };
+    let findings = || {
+        let report = dir.path().join("report");
+        let (report, server) = (report.to_str().unwrap(), server.to_str().unwrap());
+        certck(&["check", "--format", "json", "-o", report, server]);
+        let lines = std::fs::read_to_string(report).unwrap();
+        let records = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        records.filter(|r| r["type"] == "certck.finding").collect::<Vec<_>>()
+    };
+    let whole = std::fs::read(server.join("ca.crl")).unwrap();
+    let config = "[ca]\ndefault_ca=d\n[d]\ndatabase=idx\ncrlnumber=num\ndefault_md=sha256\ndefault_crl_days=30\n\
+                  crl_extensions=e\n[e]\nauthorityKeyIdentifier=keyid\nissuingDistributionPoint=critical,@i\n\
+                  [i]\nfullname=URI:http://elsewhere/ca.crl\n";
+    for (name, content) in [("ca.cnf", config), ("idx", ""), ("num", "77\n")] {
+        std::fs::write(dir.path().join(name), content).unwrap();
+    }
+    let crl = server.join("ca.crl").display().to_string();
+    let (ca_key, ca_crt) = (ca.join("ca.key").display().to_string(), ca.join("ca.crt").display().to_string());
+    let make = format!("ca -config ca.cnf -gencrl -keyfile {ca_key} -cert {ca_crt} -out {crl}");
+    if run(dir.path(), &make).is_none() {
+        return;
+    }
+    let found = findings();
+    let chain = found.iter().find(|f| f["rule"] == "chain").unwrap();
+    assert!(chain["found"].as_str().unwrap().contains("for another distribution point"), "{chain}");
+    let fix = chain["fix"].as_str().unwrap();
+    assert!(fix.contains("distribution point") && !fix.contains("intermediates"), "{fix}");
+    std::fs::write(&crl, whole).unwrap();
+    let extensions = "basicConstraints=CA:FALSE\nkeyUsage=digitalSignature\nextendedKeyUsage=serverAuth\n\
+                      subjectAltName=DNS:localhost\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n";
+    std::fs::write(dir.path().join("ext"), extensions).unwrap();
+    let key = server.join("server.key").display().to_string();
+    let leaf = server.join("server.crt").display().to_string();
+    for line in [
+        format!(
+            "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -pkeyopt ec_param_enc:explicit -out {key}"
+        ),
+        format!("req -new -key {key} -subj /CN=x -out csr"),
+        format!(
+            "x509 -req -in csr -CA {ca_crt} -CAkey {ca_key} -days 30 -set_serial 77 -extfile ext -out {leaf}"
+        ),
+    ] {
+        run(dir.path(), &line);
+    }
+    let errors: Vec<_> =
+        findings().iter().filter(|f| f["severity"] == "error").map(|f| f["rule"].clone()).collect();
+    assert_eq!(errors, ["weak-key"]);
+}
+
 #[test]
 fn keys_encrypted_by_openssl_open_and_the_other_way_round() {
     let dir = tempfile::tempdir().unwrap();

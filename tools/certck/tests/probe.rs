@@ -244,7 +244,8 @@ fn each_daemon_has_its_series_and_its_certificate_in_every_format() {
     // Each metric is described once, or Prometheus rejects the whole.
     assert_eq!(text.matches("# TYPE certck_daemon_valid ").count(), 1);
     let (until, hash) = (cert.not_after.to_string(), common::finding::hex(&common::pki::sha256(&leaf)));
-    for format in ["text", "json", "nagios"] {
+    assert_eq!(text.matches(&format!("\",sha256=\"{hash}\"}} 1\n")).count(), 2, "{text}");
+    for format in ["text", "json", "nagios", "sarif", "junit"] {
         let (_, text) = probe(format);
         assert_eq!((text.matches(&until).count(), text.matches(&hash).count()), (2, 2), "{format}: {text}");
     }

@@ -114,7 +114,8 @@ type Break = fn(&mut Pki);
 const BREAKS: &[(&str, Break)] = &[
     ("directory", |p| p.finish = |d| std::fs::remove_dir_all(d).unwrap()),
     ("mode", |p| p.finish = |d| chmod(d, 0o777)),
-    ("mode", |p| p.finish = |d| chmod(&d.join("server.key"), 0o640)),
+    ("mode", |p| p.finish = |d| chmod(&d.join("server.crt"), 0o640)),
+    ("key-readable", |p| p.finish = |d| chmod(&d.join("server.key"), 0o640)),
     ("owner", |p| p.finish = |d| std::os::unix::fs::chown(d.join("server.key"), Some(12345), None).unwrap()),
     ("missing-file", |p| p.finish = |d| std::fs::remove_file(d.join("server.key")).unwrap()),
     ("missing-file", |p| p.finish = |d| std::fs::remove_file(d.join("ca.crt")).unwrap()),
@@ -258,6 +259,11 @@ const BREAKS: &[(&str, Break)] = &[
     ("host-mismatch", |p| p.leaf.set(san(&[dns("other.example.com")]))),
     ("unmatchable-name", |p| p.leaf.set(san(&[dns("example.com"), ip(&[127, 0, 0, 1]), dns("10.0.0.17")]))),
     ("unmatchable-name", |p| p.leaf.set(san(&[dns("example.com"), ip(&[127, 0, 0, 1]), dns("*")]))),
+    ("unmatchable-name", |p| p.leaf.set(san(&[dns("example.com"), ip(&[127, 0, 0, 1]), ip(&[0, 0, 0, 0])]))),
+    ("unmatchable-name", |p| p.leaf.set(san(&[dns("example.com"), ip(&[127, 0, 0, 1]), ip(&[0; 16])]))),
+    ("unmatchable-name", |p| {
+        p.leaf.set(san(&[dns("example.com"), ip(&[127, 0, 0, 1]), ip(&[224, 0, 0, 1])]))
+    }),
     ("chain", |p| p.leaf.issuer = name("somebody")),
     ("chain", |p| p.mid_key = Key::new()),
     ("chain", |p| p.root.set(bc(true, Some(0)))),
@@ -310,6 +316,7 @@ const BREAKS: &[(&str, Break)] = &[
     ("key-mismatch", |p| p.leaf_key = Key::new()),
     ("clock", |p| p.at = DAY),
     ("tls", |p| p.mid.subject = printable_name("mid")),
+    ("tls", |p| p.mid.subject = name("Mid")),
     ("tls", |p| {
         p.mid.set(nc(&[forge::email("example.com")], &[]));
         let names = [dns("example.com"), ip(&[127, 0, 0, 1]), forge::email("a@example.com")];
@@ -381,8 +388,12 @@ fn a_stricter_library_is_named_with_the_cause() {
     };
     let breaks: Vec<_> =
         BREAKS.iter().filter(|(id, _)| *id == "tls").map(|(_, spoil)| reason(spoil)).collect();
-    let expected =
-        ["other string types", "does not compare e-mail addresses", "UnsupportedCriticalExtension"];
+    let expected = [
+        "other string types",
+        "differs in capitals or spaces from the subject CN=Mid of its CA",
+        "does not compare e-mail addresses",
+        "UnsupportedCriticalExtension",
+    ];
     for (reason, words) in breaks.iter().zip(expected) {
         assert!(reason.contains(words), "{words}: {reason}");
     }

@@ -65,6 +65,9 @@ fn a_broken_block_hides_nothing() {
         (Exit::Failed, 2, 1),
         "{text}"
     );
+    // The parts that can be read are a record, too.
+    let parts = &records(&text, "certck.malformed")[0];
+    assert_eq!((&parts["kind"], &parts["parts"][0]["name"]), (&"CRL".into(), &"issuer".into()), "{parts}");
     let (_, text) = certck(&["show", &bundle]);
     assert!(text.contains(": malformed CRL\n  issuer ") && text.contains("\n  expires "), "{text}");
 }
@@ -91,6 +94,32 @@ fn keys_of_every_form_are_recognized_and_never_printed() {
     let (exit, text) = show(&[&der]);
     assert_eq!((exit, &records(&text, "certck.key")[0]["form"]), (Exit::Ok, &"PRIVATE KEY".into()));
     assert!(!text.contains(&common::finding::hex(&key.0.serialize_der()[40..60])));
+}
+
+/// What text shows of a malformed certificate, JSON shows as well; and what is counted has a record.
+#[test]
+fn json_shows_as_much_as_text() {
+    let (dir, pki) = minted();
+    let leaf = std::fs::read_to_string(format!("{pki}/server_certs/server.crt")).unwrap();
+    let mut der = parse(leaf.as_bytes()).unwrap().remove(0).der.to_vec();
+    // The version: nobody knows X.509 version 10.
+    let at = der.windows(5).position(|w| w == [0xa0, 3, 2, 1, 2]).unwrap();
+    der[at + 4] = 9;
+    let bad = put(&dir.path().join("bad"), 0o600, pem("CERTIFICATE", &der));
+    let (exit, text) = certck(&["show", &bad]);
+    let rows = text.lines().filter(|line| line.starts_with("  ")).count();
+    assert!(exit == Exit::Failed && rows >= 5, "{text}");
+    let (exit, json) = show(&[&bad]);
+    let malformed = &records(&json, "certck.malformed")[0];
+    assert_eq!((exit, &malformed["kind"]), (Exit::Failed, &"certificate".into()));
+    assert_eq!(malformed["parts"].as_array().unwrap().len(), rows, "{malformed}");
+    // The parameters that `openssl ecparam -genkey` writes: prime256v1 by name.
+    let curve = [6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+    let parameters = put(&dir.path().join("parameters"), 0o600, pem("EC PARAMETERS", &curve));
+    let (exit, json) = show(&[&parameters]);
+    let record = &records(&json, "certck.parameters")[0];
+    assert!(exit == Exit::Ok && record["key"].as_str().unwrap().starts_with("EC on "), "{json}");
+    assert_eq!(records(&json, "certck.summary")[0]["checked"], 1);
 }
 
 /// A root and a list by it, written below a directory.

@@ -711,6 +711,60 @@ fn revocation() {
     hold(REVOCATION);
 }
 
+/// A root with two keys, and another CA of the same name: small serial numbers are in use by both. The list that revokes
+/// the leaf is signed by the second key, whose certificate some list revokes.
+#[test]
+fn a_crl_signer_is_revoked_by_its_own_issuer_only() {
+    const SIGNER: u8 = 7;
+    // The key of the list that names the signer: that of the root, of another CA that is trusted, of one that is not.
+    type Lists = fn(&mut Chain, &CrlSpec, &Key);
+    let rows: [(&str, Result<usize, &str>, Lists); 5] = [
+        ("no list names the signer", Err("revoked"), |_, _, _| {}),
+        ("the list of another trusted CA names its number", Err("revoked"), |c, list, _| {
+            let other = Key::new();
+            c.more_roots.push(Spec::root("root", &other).sign(&other));
+            c.crls.push(list.sign(&other));
+        }),
+        ("the list of an unknown CA names its number", Err("revoked"), |c, list, _| {
+            c.crls.push(list.sign(&Key::new()));
+        }),
+        ("its issuer revokes it", Ok(2), |c, list, _| c.crls.push(list.sign(&c.keys[0]))),
+        ("its issuer's other key revokes it", Err("revocation-unknown"), |c, list, signer| {
+            c.crls.push(list.sign(signer));
+        }),
+    ];
+    for (what, expected, add_lists) in rows {
+        let mut chain = Chain::new();
+        let signer = Key::new();
+        let mut cert = Spec::intermediate("root", "root", &signer, &chain.keys[0]);
+        cert.serial = vec![SIGNER];
+        chain.more.push(cert.sign(&chain.keys[0]));
+        let mut list = CrlSpec::new("root", &signer);
+        list.revoked.push((chain.leaf.serial.clone(), vec![]));
+        chain.crls.push(list.sign(&signer));
+        let mut about_signer = CrlSpec::new("root", &signer);
+        about_signer.revoked.push((vec![SIGNER], vec![]));
+        add_lists(&mut chain, &about_signer, &signer);
+        assert_eq!(chain.answer(), expected, "{what}");
+    }
+}
+
+/// Lists of one name by many keys cannot make the verifier work without end.
+#[test]
+fn lists_about_a_crl_signer_cost_signatures_of_the_budget() {
+    let mut chain = Chain::new();
+    let signer = Key::new();
+    let mut cert = Spec::intermediate("root", "root", &signer, &chain.keys[0]);
+    cert.serial = vec![7];
+    chain.more.push(cert.sign(&chain.keys[0]));
+    chain.crls.push(CrlSpec::new("root", &signer).sign(&signer));
+    let mut list = CrlSpec::new("root", &signer);
+    list.revoked.push((vec![7], vec![]));
+    let foreign = list.sign(&Key::new());
+    chain.crls.extend(std::iter::repeat_n(foreign, 400));
+    assert_eq!(chain.answer(), Err("too-much-work"));
+}
+
 /// Where OpenSSL takes what the RFC, as read here, does not.
 const LENIENT: &[(&str, &str)] = &[
     ("leaf that may not sign", "looks at keyUsage by purpose, and a server may also decrypt"),

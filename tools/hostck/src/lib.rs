@@ -20,6 +20,13 @@ mod tests;
 /// Audit whether a host is hardened to run the tools
 #[derive(Parser, Debug)]
 #[command(name = "hostck", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_long_help = "Examples:
+  hostck check --user profguard
+      Audit this host for the account that runs the daemon.
+  hostck netaddr /opt/profguard
+      List the public addresses in its configuration and scripts.
+  hostck rules aslr firewall
+      Explain two rules.")]
 pub struct Cli {
     #[command(flatten)]
     global: Global<ReportFormat>,

@@ -1,12 +1,14 @@
 //! The findings of an earlier audit, which are not reported again.
 //!
 //! A baseline is the JSON lines of an audit. A finding is known if its rule, path and found state are the same,
-//! so a mode that got worse is new. Paths are compared as absolute ones: `b`, `./b` and `/a/b` are the same.
+//! so a mode that got worse is new. Paths are compared as absolute ones: `b`, `./b` and `/a/b` are the same. A path through a
+//! symbolic link is also looked for without it, and what the baseline has through a link also without that link, as it leads
+//! now.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,8 +27,33 @@ const MAX_LINE: u64 = 1 << 20;
 pub(crate) struct Baseline {
     /// Each finding, and whether it was found again.
     known: HashMap<u64, AtomicBool>,
-    /// Type and mode, owner and group of each entry, by the hash of its path, and whether it was found again.
-    entries: HashMap<u64, (EntryState, AtomicBool)>,
+    /// Type and mode, owner and group of each entry, by its path, and whether it was found again.
+    entries: HashMap<PathBuf, (EntryState, AtomicBool)>,
+    /// Findings and entries that the baseline has through a symbolic link, by their paths without it.
+    known_by_real: HashMap<u64, u64>,
+    entries_by_real: HashMap<PathBuf, PathBuf>,
+}
+
+/// Resolves symbolic links in the paths of a baseline.
+#[derive(Default)]
+struct LinkResolver {
+    /// Directories without symbolic links.
+    dirs: HashMap<PathBuf, Option<PathBuf>>,
+}
+
+impl LinkResolver {
+    /// Returns what an absolute path may be without the symbolic links in it, if it has any: with and without the last part, which
+    /// is a link of the tree, or an audited path that leads to the tree.
+    fn resolve(&mut self, path: &Path) -> Vec<PathBuf> {
+        let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return Vec::new() };
+        if !self.dirs.contains_key(dir) {
+            self.dirs.insert(dir.to_owned(), dir.canonicalize().ok());
+        }
+        let Some(Some(dir)) = self.dirs.get(dir) else { return Vec::new() };
+        let real = dir.join(name);
+        let target = if real.is_symlink() && real.is_dir() { real.canonicalize().ok() } else { None };
+        [real].into_iter().chain(target).filter(|real| real != path).collect()
+    }
 }
 
 /// Type and mode, owner and group of an entry.
@@ -63,6 +90,7 @@ impl Baseline {
 
     fn parse(mut reader: impl BufRead) -> anyhow::Result<Self> {
         let mut baseline = Self::default();
+        let mut links = LinkResolver::default();
         let mut complete = false;
         for number in 1.. {
             let mut line = String::new();
@@ -76,13 +104,21 @@ impl Baseline {
                 let path = f.path.to_path().context("path_hex is not hexadecimal").with_context(at)?;
                 let hash = hash_finding(&f.rule, path.as_os_str().as_bytes(), &f.found);
                 baseline.known.insert(hash, AtomicBool::new(false));
+                for real in links.resolve(&absolute_path(&path)) {
+                    let by_real = hash_finding(&f.rule, real.as_os_str().as_bytes(), &f.found);
+                    baseline.known_by_real.insert(by_real, hash);
+                }
             }
             if let Some(e) = common::record::read::<record::BaselineEntry>(&line).with_context(at)? {
                 let path = e.path.to_path().context("path_hex is not hexadecimal").with_context(at)?;
                 let st_mode =
                     u32::from_str_radix(&e.mode, 8).context("mode is not octal").with_context(at)?;
                 let state = EntryState { st_mode, uid: e.uid, gid: e.gid };
-                baseline.entries.insert(hash_path(&path), (state, AtomicBool::new(false)));
+                let path = absolute_path(&path);
+                for real in links.resolve(&path) {
+                    baseline.entries_by_real.insert(real, path.clone());
+                }
+                baseline.entries.insert(path, (state, AtomicBool::new(false)));
             }
             complete |= common::record::read::<record::AuditSummary>(&line).with_context(at)?.is_some();
         }
@@ -90,28 +126,46 @@ impl Baseline {
         Ok(baseline)
     }
 
-    /// Returns whether a finding is in the baseline, and marks it as still there.
-    pub(crate) fn mark_known(&self, issue: &AuditIssue) -> bool {
+    /// Returns whether a finding is in the baseline, and marks it as still there. `real` is its path without symbolic links,
+    /// by which the baseline may have it.
+    pub(crate) fn mark_known(&self, issue: &AuditIssue, real: &Path) -> bool {
         let f = &issue.finding;
-        let known = self.known.get(&hash_finding(&f.rule, &f.path_bytes(), &f.found));
+        let real = hash_finding(&f.rule, real.as_os_str().as_bytes(), &f.found);
+        let given = self.known.get(&hash_finding(&f.rule, &f.path_bytes(), &f.found));
+        let known = given
+            .or_else(|| self.known.get(&real))
+            .or_else(|| self.known_by_real.get(&real).and_then(|hash| self.known.get(hash)));
         known.inspect(|found| found.store(true, Ordering::Relaxed)).is_some()
     }
 
     /// Compares an entry with the baseline; returns how it differs. A baseline without entries says nothing.
-    pub(crate) fn compare_entry(&self, path: &Path, now: EntryState) -> Option<(String, String)> {
+    pub(crate) fn compare_entry(&self, path: &Path, real: &Path, now: EntryState) -> Option<String> {
         if self.entries.is_empty() {
             return None;
         }
-        let Some((before, found)) = self.entries.get(&hash_path(path)) else {
-            return Some((format!("new: {now}"), String::new()));
+        let through_link = || self.entries_by_real.get(real).and_then(|path| self.entries.get(path));
+        let known =
+            self.entries.get(&absolute_path(path)).or_else(|| self.entries.get(real)).or_else(through_link);
+        let Some((before, found)) = known else {
+            return Some(format!("new: {now}"));
         };
         found.store(true, Ordering::Relaxed);
-        (*before != now).then(|| (now.to_string(), before.to_string()))
+        (*before != now).then(|| format!("{now}; it was {before}"))
     }
 
-    /// Returns the number of entries that no longer exist.
-    pub(crate) fn count_missing_entries(&self) -> u64 {
-        self.entries.values().filter(|(_, found)| !found.load(Ordering::Relaxed)).count() as u64
+    /// Returns the entries that no longer exist, in the order of their paths. One that was not audited this time may exist.
+    pub(crate) fn list_missing_entries(&self) -> Vec<(&Path, EntryState)> {
+        let is_gone = |path: &Path| {
+            let gone = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+            path.symlink_metadata().is_err_and(|e| gone.contains(&e.kind()))
+        };
+        let left = self.entries.iter().filter(|(_, (_, found))| !found.load(Ordering::Relaxed));
+        let mut missing: Vec<_> = left
+            .map(|(path, (state, _))| (path.as_path(), *state))
+            .filter(|(path, _)| is_gone(path))
+            .collect();
+        missing.sort_unstable_by_key(|(path, _)| *path);
+        missing
     }
 
     /// Returns the number of findings that were not found again, and of all findings.
@@ -122,7 +176,7 @@ impl Baseline {
 }
 
 /// Returns an absolute path without `.` and `..`; links are not resolved, so that a tree is known by the name that the
-/// user gives it.
+/// user gives it, whatever it leads to.
 pub(crate) fn absolute_path(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut plain = PathBuf::new();
@@ -135,13 +189,6 @@ pub(crate) fn absolute_path(path: &Path) -> PathBuf {
         }
     }
     plain
-}
-
-fn hash_path(path: &Path) -> u64 {
-    let absolute = absolute_path(path);
-    let mut hasher = DefaultHasher::new();
-    absolute.hash(&mut hasher);
-    hasher.finish()
 }
 
 fn hash_finding(rule: &str, path: &[u8], found: &str) -> u64 {

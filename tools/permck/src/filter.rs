@@ -1,4 +1,4 @@
-//! Which findings are wanted: `--rule`, `--ignore` and `--exclude`.
+//! The findings that are wanted: `--rule`, `--ignore` and `--exclude`.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -12,10 +12,10 @@ use crate::rule::{AuditedEntry, rule_descriptions};
 /// The options that select findings.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct FilterArgs {
-    /// Apply only this rule; may be given several times
+    /// Apply only this rule; may be repeated
     #[arg(long, value_name = "RULE", value_parser = rule_names(), hide_possible_values = true)]
     rule: Vec<String>,
-    /// Do not apply this rule; may be given several times
+    /// Do not apply this rule; may be repeated
     #[arg(long, value_name = "RULE", value_parser = rule_names(), hide_possible_values = true)]
     ignore: Vec<String>,
     /// Leave out entries that match PATTERN, and everything below them
@@ -54,13 +54,18 @@ impl FindingFilter {
         }
         let mut below = Vec::new();
         s.node.write_relative((!s.name.is_empty()).then(|| s.name.to_bytes()), &mut below);
+        self.excludes_path(&below, base)
+    }
+
+    /// Returns whether the entry at a path below `base`, or a directory above it, is left out.
+    pub(crate) fn excludes_path(&self, below: &[u8], base: &Path) -> bool {
         let mut whole = base.as_os_str().as_bytes().to_vec();
         if whole.last() != Some(&b'/') {
             whole.push(b'/');
         }
-        whole.extend_from_slice(&below);
+        whole.extend_from_slice(below);
         self.0.exclude.iter().any(|glob| {
-            let path = if glob.absolute { &whole } else { &below };
+            let path = if glob.absolute { &whole } else { below };
             let ends = path.iter().enumerate().filter(|(i, b)| **b == b'/' && *i > 0).map(|(i, _)| i);
             ends.chain([path.len()]).any(|end| glob.matches(&path[..end]))
         })

@@ -1,8 +1,8 @@
 //! `permck`: Audit file permissions against one policy table.
 //!
 //! `run` walks trees, `inspect` reads each entry and applies the rules of `rule`, `root_check` checks the directories
-//! above, `packages` knows what the system's packages installed, `collect` and `report` write the findings, `fix` removes
-//! permissions and restores them; `cmd` holds one file per subcommand.
+//! above, `packages` knows what the system's packages installed, `collect`, `issue_spool` and `report` sort and write the
+//! findings, `fix` removes permissions and restores them; `cmd` holds one file per subcommand.
 
 use clap::{Parser, Subcommand};
 use common::cli::{Global, Tool};
@@ -22,6 +22,7 @@ mod fix;
 pub mod fuzz;
 mod image;
 mod inspect;
+mod issue_spool;
 mod packages;
 mod plan;
 mod policy;
@@ -36,6 +37,13 @@ mod xattr;
 /// Audit file permissions against one policy table
 #[derive(Parser, Debug)]
 #[command(name = "permck", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_long_help = "Examples:
+  permck audit /opt/profguard
+      Check an installation; prints nothing and exits with 0 if nothing is wrong.
+  permck fix --dry-run /opt/profguard
+      Show what would be changed, and what needs a decision.
+  permck policy show --profile certs
+      Show a built-in policy.")]
 pub struct Cli {
     #[command(flatten)]
     global: Global<ReportFormat>,

@@ -39,7 +39,7 @@ pub(crate) struct AuditPlan {
     pub(crate) image: SystemImage,
     /// Whether contents are read.
     pub(crate) content: bool,
-    /// Which findings are wanted.
+    /// The findings that are wanted.
     pub(crate) filter: FindingFilter,
 }
 
@@ -81,7 +81,7 @@ pub(crate) struct AuditRoot {
     /// Its owner.
     pub(crate) uid: u32,
     pub(crate) is_dir: bool,
-    /// Who gets to it through the directories above it.
+    /// The users who get to it through the directories above it.
     pub(crate) reach: Reach,
 }
 
@@ -104,7 +104,7 @@ pub(crate) struct AuditIssue {
     pub(crate) finding: Finding,
     pub(crate) class: Option<String>,
     pub(crate) class_by: Option<String>,
-    /// What group and others are granted, for findings about an entry.
+    /// The permissions of group and others, for findings about an entry.
     pub(crate) mode: Option<Mode>,
 }
 
@@ -126,9 +126,9 @@ pub(crate) fn resolve_root(
     let base = image.inner_path(&base);
     let above: Vec<_> = {
         let inside = real.ancestors().skip(1).filter(|dir| dir.starts_with(&image.path));
-        inside.filter_map(|dir| walk::stat_path(dir).ok()).collect()
+        inside.filter_map(|dir| Some((dir, walk::stat_path(dir).ok()?))).collect()
     };
-    let reach = above.iter().rev().fold(Reach::default(), Reach::through_entry);
+    let reach = above.iter().rev().fold(Reach::default(), |reach, (dir, st)| reach.through_path(dir, st));
     Ok(AuditRoot {
         path,
         base,

@@ -23,11 +23,11 @@ pub(crate) fn check_root(root: &AuditRoot, plan: &AuditPlan) -> Vec<(AuditIssue,
         above.iter().filter_map(|dir| Some((check_ancestor(root, dir, &plan.context)?, Some(dir.as_path()))));
     let mount = rustix::fs::statvfs(&root.real).ok().and_then(|fs| check_mount(&root.path, fs.f_flag));
     let found = above.chain(mount.map(|finding| (finding, None)));
-    let judged = found.map(|(finding, dir)| {
+    let checked = found.map(|(finding, dir)| {
         let accepted = is_accepted(root, plan, &finding.rule, dir);
         (root_issue(finding), accepted)
     });
-    judged.collect()
+    checked.collect()
 }
 
 /// Returns whether an exception matches the audited path or, for a finding about a directory above it, that directory.

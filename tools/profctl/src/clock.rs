@@ -21,7 +21,7 @@ const EXCHANGES: usize = 8;
 /// The clock of a host, compared to that of this machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ClockOffset {
-    /// What to add to a time of this machine to get that of the host, nanoseconds.
+    /// The time to add to a time of this machine to get that of the host, nanoseconds.
     pub(crate) offset_ns: i64,
     /// How far the offset may be from the true one, nanoseconds.
     pub(crate) uncertainty_ns: i64,
@@ -81,11 +81,10 @@ async fn measure_clock(transport: &Transport, daemon: &DaemonAddress) -> Result<
         let reply = connection.exchange(&body).await.map_err(failed)?;
         // By the monotonic clock: the other one may be set meanwhile.
         let received = sent.saturating_add(i64::try_from(start.elapsed().as_nanos()).unwrap_or(i64::MAX));
-        let clock: ClockReply =
-            decode_reply(&reply).map_err(|e| match e.reason.contains("unknown function") {
-                true => explain_old_daemon(),
-                false => e,
-            })?;
+        let clock: ClockReply = decode_reply(&reply).map_err(|e| match e.is_unknown_function() {
+            true => explain_old_daemon(),
+            false => e,
+        })?;
         let offset = ClockOffset::from_exchange(sent, received, clock.unix_ns);
         if best.is_none_or(|b| offset.uncertainty_ns < b.uncertainty_ns) {
             best = Some(offset);
@@ -101,7 +100,7 @@ fn explain_old_daemon() -> RequestFailure {
     RequestFailure {
         hints: vec![hint.to_owned()],
         ..RequestFailure::from_decline(
-            "this daemon does not tell its clock, so its start cannot be synchronized",
+            "this daemon does not say its time, so its start cannot be synchronized",
         )
     }
 }

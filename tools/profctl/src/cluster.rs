@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
 use common::error::HintExt;
@@ -10,11 +10,12 @@ use common::program::run_program;
 
 use crate::connection_args::ConnectionArgs;
 use crate::daemon_address::{DaemonAddress, parse_daemons};
+use crate::duration_text::format_duration;
 use crate::host_list::expand_host_lists;
 use crate::option_value::PodAddress;
 
-/// Maximum time that one of the programs may take.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// Maximum time that the programs may take together, unless `--deadline` is shorter.
+const MAX_TIME: Duration = Duration::from_secs(30);
 /// Maximum output of one, in bytes: a line for each of many thousand nodes or pods.
 const OUTPUT: u64 = 16 << 20;
 
@@ -27,8 +28,8 @@ const POD_FIELDS: &str = "jsonpath={range .items[*]}{.status.phase}{\"\\t\"}{.sp
 #[derive(Debug, Default)]
 pub(crate) struct DaemonList {
     pub(crate) daemons: Vec<DaemonAddress>,
-    /// The id of the Slurm job whose hosts they are.
-    pub(crate) slurm_job_id: Option<i64>,
+    /// The ids of the Slurm job whose hosts they are: an array has one for each task that runs, others have one.
+    pub(crate) slurm_job_ids: Vec<i64>,
 }
 
 impl DaemonList {
@@ -38,66 +39,97 @@ impl DaemonList {
     /// A list is malformed or empty, or a program fails.
     pub(crate) fn find(connection: &ConnectionArgs) -> anyhow::Result<Self> {
         let port = connection.port;
+        let limit = connection.deadline.map_or(MAX_TIME, |limit| limit.min(MAX_TIME));
+        let programs = ClusterPrograms { limit, until: Instant::now() + limit };
         if let Some(job) = &connection.slurm {
-            let (job_id, nodes) = find_slurm_nodes(job)?;
-            return Ok(Self { daemons: parse_daemons("--slurm", &nodes, port)?, slurm_job_id: job_id });
+            let (slurm_job_ids, nodes) = programs.find_slurm_nodes(job)?;
+            return Ok(Self { daemons: parse_daemons("--slurm", &nodes, port)?, slurm_job_ids });
         }
         let daemons = if let Some(selector) = &connection.k8s {
-            find_pod_daemons(connection, selector)?
+            programs.find_pod_daemons(connection, selector)?
         } else if connection.hosts.is_empty() {
             parse_daemons("--hostname", std::slice::from_ref(&connection.hostname), port)?
         } else {
             parse_daemons("--hosts", &expand_host_lists(&connection.hosts)?, port)?
         };
-        Ok(Self { daemons, slurm_job_id: None })
+        Ok(Self { daemons, slurm_job_ids: Vec::new() })
     }
 }
 
-/// Asks Slurm for the nodes of a job. Returns its `SLURM_JOB_ID` too, if the job has only one.
-///
-/// `squeue` prints the id (`%A`) and the nodes (`%N`) of each part of the job, such as `123|node[001-004]`;
-/// `scontrol show hostnames` prints the nodes of such a list one a line (squeue(1), scontrol(1), Slurm 22.05).
-fn find_slurm_nodes(job: &str) -> anyhow::Result<(Option<i64>, Vec<String>)> {
-    let jobs = format!("--jobs={job}");
-    let args = ["--noheader", "--states=RUNNING", "--format=%A|%N", &jobs];
-    let listed = ask("squeue", &args, "--slurm")?;
-    let (mut ids, mut lists) = (std::collections::BTreeSet::new(), Vec::new());
-    for line in listed.lines().map(str::trim).filter(|l| !l.is_empty()) {
-        let fields = line.split_once('|').map(|(id, nodes)| (id.trim().parse::<i64>(), nodes.trim()));
-        let Some((Ok(id), nodes)) = fields else {
-            bail!("--slurm: squeue printed {line:?}, which is not JOBID|NODELIST");
-        };
-        ids.insert(id);
-        lists.extend((!nodes.is_empty()).then(|| nodes.to_owned()));
-    }
-    if lists.is_empty() {
-        return Err(anyhow!("--slurm: no node runs job {job}")).hint("see `squeue --jobs` for its state");
-    }
-    let list = lists.join(",");
-    // An argument that begins with a dash would be taken for an option.
-    if list.starts_with('-') {
-        bail!("--slurm: squeue printed the node list {list:?}");
-    }
-    let names = ask("scontrol", &["show", "hostnames", &list], "--slurm")?;
-    let nodes = names.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect();
-    let job_id = ids.first().copied().filter(|_| ids.len() == 1);
-    Ok((job_id, nodes))
+/// Programs that are asked for hosts, and their time limit.
+struct ClusterPrograms {
+    limit: Duration,
+    until: Instant,
 }
 
-/// Asks Kubernetes for the running pods of a selector, and returns one daemon for each node or pod.
-fn find_pod_daemons(connection: &ConnectionArgs, selector: &str) -> anyhow::Result<Vec<DaemonAddress>> {
-    let selector_arg = format!("--selector={selector}");
-    let output = format!("--output={POD_FIELDS}");
-    let mut args = vec!["get", "pods", &selector_arg, &output];
-    let namespace = connection.k8s_namespace.as_ref().map(|name| format!("--namespace={name}"));
-    args.extend(namespace.as_deref());
-    let listed = ask("kubectl", &args, "--k8s")?;
-    let daemons = parse_pods(&listed, connection.k8s_address, connection.port)?;
-    if daemons.is_empty() {
-        return Err(anyhow!("--k8s: no pod that runs matches {selector:?}"))
-            .hint("give the namespace with --k8s-namespace; see `kubectl get pods --selector`");
+impl ClusterPrograms {
+    /// Asks Slurm for the nodes of a job. Returns the `SLURM_JOB_ID` of each of its parts, too.
+    ///
+    /// `squeue` prints the id (`%A`) and the nodes (`%N`) of each part of the job, such as `123|node[001-004]`;
+    /// `scontrol show hostnames` prints the nodes of such a list one a line (squeue(1), scontrol(1), Slurm 22.05).
+    fn find_slurm_nodes(&self, job: &str) -> anyhow::Result<(Vec<i64>, Vec<String>)> {
+        let jobs = format!("--jobs={job}");
+        let args = ["--noheader", "--states=RUNNING", "--format=%A|%N", &jobs];
+        let listed = self.ask("squeue", &args, "--slurm")?;
+        let (mut ids, mut lists) = (std::collections::BTreeSet::new(), Vec::new());
+        for line in listed.lines().map(str::trim).filter(|l| !l.is_empty()) {
+            let fields = line.split_once('|').map(|(id, nodes)| (id.trim().parse::<i64>(), nodes.trim()));
+            let Some((Ok(id), nodes)) = fields else {
+                bail!("--slurm: squeue printed {line:?}, which is not JOBID|NODELIST");
+            };
+            ids.insert(id);
+            lists.extend((!nodes.is_empty()).then(|| nodes.to_owned()));
+        }
+        if lists.is_empty() {
+            return Err(anyhow!("--slurm: no node runs job {job}")).hint("see `squeue --jobs` for its state");
+        }
+        let list = lists.join(",");
+        // An argument that begins with a dash would be taken for an option.
+        if list.starts_with('-') {
+            bail!("--slurm: squeue printed the node list {list:?}");
+        }
+        let names = self.ask("scontrol", &["show", "hostnames", &list], "--slurm")?;
+        let nodes = names.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect();
+        Ok((ids.into_iter().collect(), nodes))
     }
-    Ok(daemons)
+
+    /// Asks Kubernetes for the running pods of a selector, and returns one daemon for each node or pod.
+    fn find_pod_daemons(
+        &self,
+        connection: &ConnectionArgs,
+        selector: &str,
+    ) -> anyhow::Result<Vec<DaemonAddress>> {
+        let selector_arg = format!("--selector={selector}");
+        let output = format!("--output={POD_FIELDS}");
+        let mut args = vec!["get", "pods", &selector_arg, &output];
+        let namespace = connection.k8s_namespace.as_ref().map(|name| format!("--namespace={name}"));
+        args.extend(namespace.as_deref());
+        let listed = self.ask("kubectl", &args, "--k8s")?;
+        let daemons = parse_pods(&listed, connection.k8s_address, connection.port)?;
+        if daemons.is_empty() {
+            return Err(anyhow!("--k8s: no pod that runs matches {selector:?}"))
+                .hint("give the namespace with --k8s-namespace; see `kubectl get pods --selector`");
+        }
+        Ok(daemons)
+    }
+
+    /// Runs one of the programs, with the environment of this process: their configuration is in it.
+    fn ask(&self, program: &str, args: &[&str], option: &str) -> anyhow::Result<String> {
+        let mut command = Command::new(program);
+        command.args(args).env("LC_ALL", "C");
+        // squeue(1): these would change what it prints.
+        for variable in ["SQUEUE_FORMAT", "SQUEUE_FORMAT2", "SQUEUE_STATES", "SQUEUE_ARRAY"] {
+            command.env_remove(variable);
+        }
+        let left = self.until.saturating_duration_since(Instant::now());
+        run_program(&mut command, left, OUTPUT).map_err(|reason| {
+            if Instant::now() >= self.until {
+                let limit = format_duration(self.limit);
+                return anyhow!("{option}: {program}: no answer in time (limit: {limit})");
+            }
+            anyhow!("{option}: {program}: {reason}")
+        })
+    }
 }
 
 /// Parses what `kubectl` prints: phase, node, address of the node, address of the pod, separated by tabs.
@@ -126,20 +158,19 @@ fn parse_pods(text: &str, at: PodAddress, port: u16) -> anyhow::Result<Vec<Daemo
     Ok(daemons)
 }
 
-/// Runs one of the programs, with the environment of this process: their configuration is in it.
-fn ask(program: &str, args: &[&str], option: &str) -> anyhow::Result<String> {
-    let mut command = Command::new(program);
-    command.args(args).env("LC_ALL", "C");
-    // squeue(1): these would change what it prints.
-    for variable in ["SQUEUE_FORMAT", "SQUEUE_FORMAT2", "SQUEUE_STATES", "SQUEUE_ARRAY"] {
-        command.env_remove(variable);
-    }
-    run_program(&mut command, DEADLINE, OUTPUT).map_err(|reason| anyhow!("{option}: {program}: {reason}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_hangs_ends_with_the_limit() {
+        let limit = Duration::from_millis(200);
+        let programs = ClusterPrograms { limit, until: Instant::now() + limit };
+        let start = Instant::now();
+        let e = programs.ask("sleep", &["30"], "--slurm").unwrap_err().to_string();
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+        assert!(e.starts_with("--slurm: sleep: ") && e.ends_with("(limit: 200 ms)"), "{e}");
+    }
 
     #[test]
     fn pods_on_one_node_have_one_daemon() {

@@ -30,7 +30,7 @@ impl From<OsString> for CertsChoice {
     }
 }
 
-/// Which daemons to query, and how to connect to them.
+/// The daemons to query, and how to connect to them.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
@@ -45,11 +45,14 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, global = true, value_name = "LIST", conflicts_with = "hostname")]
     pub(crate) hosts: Vec<String>,
     /// Hosts of a Slurm job, from `squeue` and `scontrol`; gputrace then traces the processes of this job
+    ///
+    /// The programs may take 30 s together, or as long as --deadline says if that is shorter.
     #[arg(long, global = true, value_name = "JOB", value_parser = parse_slurm_job, conflicts_with_all = ["hostname", "hosts"])]
     pub(crate) slurm: Option<String>,
     /// Nodes of the running pods that a label selector selects, from `kubectl`
     ///
-    /// The daemon's certificate is verified against the name of the node. Example: --k8s app=train,user=alice
+    /// The daemon's certificate is verified against the name of the node. `kubectl` may take 30 s, or as long as --deadline
+    /// says if that is shorter. Example: --k8s app=train,user=alice
     #[arg(long, global = true, value_name = "SELECTOR", conflicts_with_all = ["hostname", "hosts", "slurm"])]
     pub(crate) k8s: Option<String>,
     /// Namespace of the pods [default: that of the current context of kubectl]
@@ -104,7 +107,7 @@ pub(crate) struct ConnectionArgs {
     pub(crate) retries: u8,
     /// Time limit for the requests to all daemons together [default: none]
     ///
-    /// A daemon that has not answered by then has failed.
+    /// A daemon that has not answered by then has failed. The programs of --slurm and --k8s count, too.
     #[arg(long, global = true, value_parser = parse_duration, value_name = "TIME")]
     pub(crate) deadline: Option<Duration>,
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use common::pki::describe_certificate_error;
 use common::rpc::frame::FrameError;
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 use thiserror::Error;
@@ -200,7 +201,7 @@ fn describe_tls_error(error: &TlsError) -> String {
             C::InvalidPurpose | C::InvalidPurposeContext { .. } => {
                 daemon_certificate("is not valid for server authentication (extended key usage)")
             }
-            other => daemon_certificate(&format!("is invalid: {other}")),
+            other => daemon_certificate(&format!("is invalid: {}", describe_certificate_error(other))),
         },
         TlsError::AlertReceived(AlertDescription::CertificateRevoked) => {
             "the daemon rejected the client certificate: it is revoked".to_owned()
@@ -221,7 +222,9 @@ fn describe_tls_error(error: &TlsError) -> String {
         ) => "the daemon rejected the client certificate".to_owned(),
         // profd sends it where its own CRL is the fault: the certificate was issued by a CA that it trusts.
         TlsError::AlertReceived(AlertDescription::AccessDenied) => {
-            "the daemon can verify no client certificate of this CA: its CRL has expired (TLS alert access_denied)".to_owned()
+            "the daemon cannot tell whether the client certificate is revoked: its CRL of this CA has expired or does not \
+             cover the certificate (TLS alert access_denied)"
+                .to_owned()
         }
         TlsError::AlertReceived(AlertDescription::ProtocolVersion) => {
             "the daemon supports no TLS version that --tls-min allows".to_owned()
@@ -264,9 +267,10 @@ fn suggest_tls_fix(error: &TlsError) -> Option<&'static str> {
         TlsError::AlertReceived(AlertDescription::InternalError) => Some(
             "try again; `profctl --format json status` counts what was declined (rpc.declined, rpc.closed.pending)",
         ),
-        TlsError::AlertReceived(AlertDescription::AccessDenied) => {
-            Some("fetch a newer CRL where the daemon runs: `certck crl fetch` for its certificate directory")
-        }
+        TlsError::AlertReceived(AlertDescription::AccessDenied) => Some(
+            "look at `certck check` where the daemon runs, and fetch a newer CRL there: `certck crl fetch` for its \
+                 certificate directory",
+        ),
         TlsError::AlertReceived(AlertDescription::CertificateRevoked | AlertDescription::UnknownCA) => {
             Some("check the client certificate with `certck check`")
         }
@@ -304,6 +308,15 @@ mod tests {
             ExchangeError::Timeout(ExchangeStage::Connect, Duration::from_secs(5)).to_string(),
             "connection timed out after 5 s"
         );
+    }
+
+    /// The text of an error that rustls does not know, without its debug form.
+    #[test]
+    fn other_certificate_errors_are_shown_in_words() {
+        let why =
+            rustls::OtherError(std::sync::Arc::new(common::pki::Malformed("CN=x: its CRL is old".into())));
+        let error = ExchangeError::Tls(TlsError::InvalidCertificate(CertificateError::Other(why)));
+        assert_eq!(error.to_string(), "the daemon's certificate is invalid: CN=x: its CRL is old");
     }
 
     #[test]

@@ -83,7 +83,10 @@ fn expand_ranges(item: &str, hosts: &mut Vec<String>) -> anyhow::Result<()> {
             let is_number = !text.is_empty() && text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit());
             is_number.then(|| text.parse::<u32>().ok()).flatten()
         };
-        let (from, to) = number(first).zip(number(last)).filter(|(a, b)| a <= b).ok_or_else(bad)?;
+        let (from, to) = number(first).zip(number(last)).ok_or_else(bad)?;
+        if from > to {
+            bail!("{item:?}: the range {range:?} ends before it begins");
+        }
         if to - from >= u32::try_from(MAX_HOSTS).unwrap_or(u32::MAX) {
             bail!("{item:?}: more than {MAX_HOSTS} hosts");
         }
@@ -109,7 +112,9 @@ fn read_host_list(file: &str) -> anyhow::Result<String> {
         path => Box::new(std::fs::File::open(Path::new(path))?),
     };
     let bytes = common::fsat::read_bounded(reader, MAX_LIST_BYTES)?;
-    String::from_utf8(bytes).map_err(|_| anyhow!("not valid UTF-8"))
+    let text = String::from_utf8(bytes).map_err(|_| anyhow!("not valid UTF-8"))?;
+    // Editors of other systems put a byte order mark in front (RFC 3629, section 6).
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 #[cfg(test)]
@@ -157,6 +162,12 @@ mod tests {
             let error = expand_host_lists(&[bad.to_owned()]).unwrap_err();
             assert!(format!("{error:#}").starts_with("--hosts"), "{bad}: {error:#}");
         }
+    }
+
+    #[test]
+    fn a_range_that_runs_backwards_is_said_to_be_one() {
+        let error = expand_host_lists(&["node[3-1]".to_owned()]).unwrap_err();
+        assert!(format!("{error:#}").ends_with("the range \"3-1\" ends before it begins"), "{error:#}");
     }
 
     #[test]

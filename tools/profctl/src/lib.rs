@@ -94,6 +94,7 @@ enum ProfctlCommand {
     Nputrace(Box<cmd::nputrace::NpuTraceArgs>),
     NpuMonitor(cmd::npu_monitor::NpuMonitorArgs),
     Monitor(cmd::monitor::MonitorArgs),
+    Metrics(cmd::metrics::MetricsArgs),
     Watch(cmd::watch::DaemonWatchArgs),
     Schedule(cmd::schedule::ScheduleArgs),
     DcgmPause(cmd::dcgm::DcgmPauseArgs),
@@ -134,6 +135,7 @@ impl Tool for Cli {
                 let command = args.build_command(out)?;
                 command.run(session(out)?)
             }
+            ProfctlCommand::Metrics(args) => args.run(session(out)?),
             ProfctlCommand::Watch(args) => args.run(session(out)?),
             ProfctlCommand::Schedule(args) => {
                 let command = args.build_command(out)?;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// What the counters of sinks begin with: `metrics.sink.<name>.recorded`, `metrics.sink.<name>.dropped.<cause>`.
+/// The prefix of the counters of sinks: `metrics.sink.<name>.recorded`, `metrics.sink.<name>.waiting`,
+/// `metrics.sink.<name>.dropped.<cause>`.
 const PREFIX: &str = "metrics.sink.";
 
 /// Formats what became of metrics, one line for each sink.
@@ -16,6 +17,7 @@ pub(crate) fn format_sinks(counters: &BTreeMap<String, u64>) -> Vec<String> {
         match what.strip_prefix("dropped.") {
             Some(cause) if *n > 0 => lost.push(format!("{n} lost ({})", cause.replace('_', " "))),
             None if what == "recorded" => *recorded = *n,
+            None if what == "waiting" && *n > 0 => lost.push(format!("{n} waiting")),
             _ => {}
         }
     }
@@ -39,9 +41,13 @@ mod tests {
             ("metrics.sink.csv.dropped.not_written", 0),
             ("metrics.sink.otlp.recorded", 5),
             ("metrics.sink.otlp.new", 1),
+            ("metrics.sink.otlp.waiting", 44),
             ("metrics.sink.x", 1),
         ];
         let lines = format_sinks(&counters.map(|(name, n)| (name.to_owned(), n)).into());
-        assert_eq!(lines, ["metrics, csv: 4 recorded, 2 lost (queue full)", "metrics, otlp: 5 recorded"]);
+        assert_eq!(
+            lines,
+            ["metrics, csv: 4 recorded, 2 lost (queue full)", "metrics, otlp: 5 recorded, 44 waiting"]
+        );
     }
 }

@@ -1,29 +1,29 @@
-//! What gputrace, nputrace and npu-monitor have in common: send a config to the daemons, report which processes they
+//! The common part of gputrace, nputrace and npu-monitor: send a config to the daemons, report which processes they
 //! trigger, and wait for the traces.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use common::error::HintExt;
 use common::exit::Exit;
 use common::record::profctl as record;
 use common::rpc::config::{Config, ConfigError, LOG_FILE, MAX_TEXT};
-use common::rpc::message::{OnDemand, OnDemandReply, Request, StatusReply};
+use common::rpc::message::{OnDemand, OnDemandReply, Request};
 
 use crate::daemon_address::DaemonAddress;
 use crate::fanout::DaemonRequest;
 use crate::function::RequestedFunction;
 use crate::process_filter::ProcessFilter;
 use crate::rejected::rejected_record;
-use crate::reply::{decode_reply, format_decline};
+use crate::reply::{decode_reply, decode_status_reply, format_decline};
 use crate::session::DaemonSession;
 use crate::sync_start::{StartPlan, SyncedStart, find_common_step};
 use crate::trigger_result::{TriggerResult, TriggeredProcess, command_status_name};
 use crate::wait::{ExpectedTrace, TraceOutput, TraceWait, WaitPlan};
 
-/// What a gputrace, nputrace or npu-monitor command comes to.
+/// The request of a gputrace, nputrace or npu-monitor command.
 #[derive(Clone, Debug)]
 pub(crate) struct OnDemandPlan {
     pub(crate) function: RequestedFunction,
@@ -87,8 +87,15 @@ impl OnDemandCommand {
             return Err(anyhow!("{}: not a directory on this machine, so --wait cannot work", dir.display()))
                 .hint("create it, or leave out --wait");
         }
+        if let Some(collect) = self.plan.wait.as_ref().and_then(|wait| wait.collect.as_ref()) {
+            self.plan.output.check_collectable(collect.is_shared()).context("--collect")?;
+        }
+        if self.plan.output.has_unused_placeholders() {
+            let text = "placeholders are replaced by gputrace only: the path is used as it stands";
+            session.out.warn("--log-file", text);
+        }
         let mut command = self.clone();
-        command.use_slurm_job(session);
+        command.use_slurm_job(session.slurm_job_ids())?;
         let synced = command.prepare_start(session)?;
         // Before the request is sent: files that exist now do not belong to it.
         let mut wait = command
@@ -97,9 +104,7 @@ impl OnDemandCommand {
             .as_ref()
             .map(|plan| TraceWait::new(command.plan.output.clone(), plan.clone(), Instant::now()));
         let expected = command.request_traces(session, synced.as_ref())?;
-        if let Some(path) = command.find_path_of_several_hosts(&expected) {
-            let warning =
-                format!("several hosts write {path}: if they share its directory, use %h in the name");
+        if let Some(warning) = command.find_shared_path(&expected) {
             session.out.warn("--log-file", warning);
         }
         if let Some(wait) = &mut wait {
@@ -111,11 +116,25 @@ impl OnDemandCommand {
     }
 
     /// Selects the processes of the Slurm job whose hosts are asked. Processes of msMonitor have no job id.
-    fn use_slurm_job(&mut self, session: &DaemonSession<'_>) {
+    ///
+    /// # Errors
+    /// The job has several ids, and a request has one.
+    fn use_slurm_job(&mut self, ids: &[i64]) -> anyhow::Result<()> {
         let filter = &mut self.plan.filter;
-        if self.plan.function == RequestedFunction::GpuTrace && !filter.has_job_id {
-            filter.job_id = session.slurm_job_id().unwrap_or(filter.job_id);
+        if self.plan.function != RequestedFunction::GpuTrace || filter.has_job_id {
+            return Ok(());
         }
+        match ids {
+            [] => {}
+            [id] => filter.job_id = *id,
+            several => {
+                let listed: Vec<_> = several.iter().take(MAX_LISTED_IDS).map(ToString::to_string).collect();
+                let more = if several.len() > MAX_LISTED_IDS { ", …" } else { "" };
+                return Err(anyhow!("--slurm: the job has several ids: {}{more}", listed.join(", ")))
+                    .hint("give one of them with --job-id, or one part of the job, such as --slurm 123_4");
+            }
+        }
+        Ok(())
     }
 
     /// Does what must be known before the request is sent, and puts it into the config.
@@ -222,6 +241,7 @@ impl OnDemandCommand {
                 address: None,
                 outcome: record::RequestOutcome::Done,
                 reason: None,
+                code: None,
                 hints: Vec::new(),
                 elapsed_ms: 0,
             };
@@ -244,7 +264,7 @@ impl OnDemandCommand {
         };
         let requests = unclear.iter().map(request).collect();
         session.query_each(requests, |_, index, _, body| {
-            if let Ok(status) = body.and_then(|body| decode_reply::<StatusReply>(&body)) {
+            if let Ok(status) = body.and_then(|body| decode_status_reply(&body)) {
                 unclear[index].2.explain_by_status(&status, &self.plan.filter, self.plan.function);
             }
             Ok(())
@@ -266,16 +286,29 @@ impl OnDemandCommand {
         session.count_answer(&answer);
         session.summary_mut().triggered += result.triggered.len() as u64;
         session.summary_mut().limited += u64::from(result.limited > 0);
+        session.summary_mut().partial += u64::from(result.held_back > 0);
+        session.note_busy(result.busy.unwrap_or(0));
         self.report_result(session, answer, result)
     }
 
-    /// Returns a file that processes of several hosts write, each to its own disk or all to a shared one.
-    fn find_path_of_several_hosts(&self, expected: &[ExpectedTrace]) -> Option<String> {
-        let mut hosts: BTreeMap<String, &str> = BTreeMap::new();
+    /// Returns a warning about a file that several of the processes write: each to its own disk, or all to a shared one, where
+    /// they destroy each other's trace.
+    fn find_shared_path(&self, expected: &[ExpectedTrace]) -> Option<String> {
+        let mut writers: BTreeMap<String, &ExpectedTrace> = BTreeMap::new();
         expected.iter().find_map(|trace| {
             let path = self.plan.output.trace_path_of(trace.log_file.as_deref(), trace.pid)?;
-            let first = *hosts.entry(path.clone()).or_insert(&trace.host);
-            (first != trace.host).then_some(path)
+            let Some(first) = writers.get(&path) else {
+                writers.insert(path, trace);
+                return None;
+            };
+            let host = &trace.host;
+            Some(if first.host != *host {
+                format!("several hosts write {path}: if they share its directory, use %h in the name")
+            } else if first.place != trace.place {
+                format!("processes of two daemons of {host} write {path}, and destroy each other's trace: use %H in the name")
+            } else {
+                format!("several processes of {host} write {path}, and destroy each other's trace")
+            })
         })
     }
 
@@ -300,7 +333,7 @@ impl OnDemandCommand {
         }
         match answer.outcome {
             record::RequestOutcome::Failed => return Ok(()),
-            record::RequestOutcome::Declined => {
+            record::RequestOutcome::Declined | record::RequestOutcome::Rejected => {
                 let text = format_decline(&answer).unwrap_or_default();
                 self.print_status_line(session, &answer, &text)?;
                 session.print_hints(&answer);
@@ -335,7 +368,7 @@ impl OnDemandCommand {
         text: &str,
     ) -> anyhow::Result<()> {
         if self.plan.wait.is_some() {
-            session.out.warn(&answer.host, text);
+            session.out.warn(session.label_of(answer), text);
             return Ok(());
         }
         session.print_line(answer, text)
@@ -372,6 +405,9 @@ impl OnDemandCommand {
     }
 }
 
+/// Maximum number of job ids that a message lists.
+const MAX_LISTED_IDS: usize = 8;
+
 /// Returns a config with another value for a key that it has.
 fn replace_value(config: &Config, key: &str, value: &str) -> Result<Config, ConfigError> {
     let mut replaced = Config::new();
@@ -394,4 +430,42 @@ fn format_headline(result: &TriggerResult) -> String {
         text.push_str(remark);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_two_processes_write_is_named_with_the_placeholder_that_helps() {
+        let warning = |log_file: &str, traces: [(&str, usize, i64); 2]| {
+            let command = OnDemandCommand {
+                plan: OnDemandPlan {
+                    function: RequestedFunction::GpuTrace,
+                    config: Config::new(),
+                    filter: ProcessFilter::default(),
+                    output: TraceOutput::Kineto { log_file: log_file.to_owned() },
+                    wait: None,
+                    start: StartPlan::AsAsked,
+                },
+            };
+            let trace = |(host, place, pid): (&str, usize, i64)| ExpectedTrace {
+                host: host.to_owned(),
+                place,
+                pid,
+                ..ExpectedTrace::default()
+            };
+            command.find_shared_path(&traces.map(trace))
+        };
+        assert_eq!(warning("/d/t.json", [("a", 0, 1), ("b", 1, 2)]), None);
+        assert!(
+            warning("/d/t.json", [("a", 0, 1), ("b", 1, 1)]).unwrap().contains("write /d/t_1.json: if they")
+        );
+        assert!(warning("/d/t.json", [("a", 0, 1), ("a", 1, 1)]).unwrap().ends_with("use %H in the name"));
+        assert!(
+            warning("/d/t", [("a", 0, 1), ("a", 0, 2)])
+                .unwrap()
+                .starts_with("several processes of a write /d/t,")
+        );
+    }
 }

@@ -1,4 +1,4 @@
-//! Which processes a request is for: the options, and what they come to.
+//! The processes that a request is for: the options, and the filter that they make.
 
 use clap::Args;
 use common::glob::Glob;

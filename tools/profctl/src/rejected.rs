@@ -2,6 +2,7 @@
 
 use common::record::profctl::Rejected;
 use common::rpc::message::RejectedSenders;
+use common::text::count_noun;
 
 use crate::duration_text::format_duration;
 
@@ -12,8 +13,9 @@ pub(crate) fn describe_rejected(rejected: &RejectedSenders) -> String {
         None => format!("uid {}", rejected.uid),
     };
     let ago = format_duration(std::time::Duration::from_millis(rejected.last_ms));
-    let (pid, count, reason) = (rejected.last_pid, rejected.count, &rejected.reason);
-    format!("{user}: {reason}; {count} messages, the last of pid {pid} {ago} ago")
+    let (pid, messages, reason) =
+        (rejected.last_pid, count_noun(rejected.count, "message"), &rejected.reason);
+    format!("{user}: {reason}; {messages}, the last of pid {pid} {ago} ago")
 }
 
 /// Converts them to a record.

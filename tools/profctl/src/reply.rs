@@ -1,9 +1,12 @@
 //! Decoding of replies: whether a reply is JSON, whether it reports a failure, and its fields.
 
 use common::record::profctl::{ReplySummary, RequestOutcome};
-use common::rpc::message::{Failure, FailureReason};
+use common::rpc::message::{Failure, FailureReason, RequestError, StatusReply};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+/// For replies that none of the existing daemons sends.
+const NOT_A_DAEMON_HINT: &str = "check --port: the peer does not answer like a profiling daemon";
 
 /// Maximum length of a daemon's own text in a message, in characters.
 const MAX_REASON_CHARS: usize = 300;
@@ -14,23 +17,39 @@ pub(crate) struct RequestFailure {
     pub(crate) outcome: RequestOutcome,
     pub(crate) reason: String,
     pub(crate) hints: Vec<String>,
+    /// The code in the reply of the daemon, if it has one.
+    pub(crate) code: Option<String>,
 }
 
 impl RequestFailure {
+    /// Returns whether the daemon does not have the function of the request.
+    pub(crate) fn is_unknown_function(&self) -> bool {
+        // Daemons of ours before this code was added call it a malformed request, with this text.
+        self.code.as_deref() == Some("function")
+            || self.code.as_deref() == Some("request")
+                && self.reason == RequestError::UnknownFunction.to_string()
+    }
+
     /// A failure without a usable reply.
     pub(crate) fn from_error(reason: impl Into<String>, hint: Option<String>) -> Self {
-        Self { outcome: RequestOutcome::Failed, reason: reason.into(), hints: hint.into_iter().collect() }
+        Self {
+            outcome: RequestOutcome::Failed,
+            reason: reason.into(),
+            hints: hint.into_iter().collect(),
+            code: None,
+        }
     }
 
     /// A failure because the daemon declined the request.
     pub(crate) fn from_decline(reason: impl Into<String>) -> Self {
-        Self { outcome: RequestOutcome::Declined, reason: reason.into(), hints: Vec::new() }
+        Self { outcome: RequestOutcome::Declined, reason: reason.into(), hints: Vec::new(), code: None }
     }
 
     /// Writes the failure into a record.
     pub(crate) fn apply_to(self, answer: &mut ReplySummary) {
         answer.outcome = self.outcome;
         answer.reason = Some(self.reason);
+        answer.code = self.code;
         answer.hints = self.hints;
     }
 }
@@ -42,10 +61,7 @@ impl RequestFailure {
 pub(crate) fn decode_reply<T: DeserializeOwned>(body: &[u8]) -> Result<T, RequestFailure> {
     let value: Value = serde_json::from_slice(body).map_err(|e| {
         let at = format!("reply is not valid JSON (line {}, column {})", e.line(), e.column());
-        RequestFailure::from_error(
-            at,
-            Some("check --port: the peer does not answer like a profiling daemon".to_owned()),
-        )
+        RequestFailure::from_error(at, Some(NOT_A_DAEMON_HINT.to_owned()))
     })?;
     if !value.is_object() {
         return Err(RequestFailure::from_error("reply is not a JSON object", None));
@@ -59,6 +75,22 @@ pub(crate) fn decode_reply<T: DeserializeOwned>(body: &[u8]) -> Result<T, Reques
             None,
         )
     })
+}
+
+/// Decodes a reply to `getStatus`.
+///
+/// # Errors
+/// As [`decode_reply`], or the reply says nothing about the status.
+pub(crate) fn decode_status_reply(body: &[u8]) -> Result<StatusReply, RequestFailure> {
+    let reply: StatusReply = decode_reply(body)?;
+    // dynolog c3a231a answers `status`, msMonitor b942bf5 `nputrace` and `npumonitor`, profd `status` and `detail`.
+    if reply == StatusReply::default() {
+        return Err(RequestFailure::from_error(
+            "reply does not say a status",
+            Some(NOT_A_DAEMON_HINT.to_owned()),
+        ));
+    }
+    Ok(reply)
 }
 
 /// Returns the failure that a reply reports: `{"status":"failed…"}`. profd adds the reason in `error`; existing
@@ -80,7 +112,7 @@ fn find_reported_failure(value: &Value) -> Option<RequestFailure> {
     Some(RequestFailure::from_decline(reason))
 }
 
-/// Classifies a failure by its code: what the daemon could not do is failed, what it would not do is declined.
+/// Classifies a failure by its code: what the daemon could not do is failed, what its rules and limits forbid is rejected.
 fn classify_failure(code: &str, reason: String) -> RequestFailure {
     let (outcome, hint) = match code {
         "busy" => (
@@ -92,20 +124,25 @@ fn classify_failure(code: &str, reason: String) -> RequestFailure {
         "age" | "stopping" => (RequestOutcome::Failed, Some("try again")),
         "audit" => (RequestOutcome::Failed, Some("the disk of the daemon's audit trail may be full")),
         "certificate" => (RequestOutcome::Failed, Some("check the client certificate with `certck check`")),
-        "frame" | "request" => (RequestOutcome::Failed, None),
+        "frame" | "request" | "function" => (RequestOutcome::Failed, None),
         "forbidden" => (
-            RequestOutcome::Declined,
+            RequestOutcome::Rejected,
             Some("the rules file of the daemon decides (profd --rules, profd-rules(5))"),
         ),
-        _ => (RequestOutcome::Declined, None),
+        _ => (RequestOutcome::Rejected, None),
     };
-    RequestFailure { outcome, reason, hints: hint.map(str::to_owned).into_iter().collect() }
+    let hints = hint.map(str::to_owned).into_iter().collect();
+    RequestFailure { outcome, reason, hints, code: Some(code.to_owned()) }
 }
 
-/// Formats a declined request for text output; `None` for any other outcome.
+/// Formats a declined or rejected request for text output; `None` for any other outcome.
 pub(crate) fn format_decline(answer: &ReplySummary) -> Option<String> {
-    (answer.outcome == RequestOutcome::Declined)
-        .then(|| format!("declined: {}", answer.reason.as_deref().unwrap_or("no reason given")))
+    let word = match answer.outcome {
+        RequestOutcome::Declined => "declined",
+        RequestOutcome::Rejected => "rejected",
+        RequestOutcome::Done | RequestOutcome::Failed => return None,
+    };
+    Some(format!("{word}: {}", answer.reason.as_deref().unwrap_or("no reason given")))
 }
 
 fn truncate_text(text: &str) -> String {
@@ -118,7 +155,7 @@ fn truncate_text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::rpc::message::{DcgmReply, StatusReply, VersionReply};
+    use common::rpc::message::{DcgmReply, VersionReply};
 
     fn decode_failure<T: DeserializeOwned + std::fmt::Debug>(body: &str) -> RequestFailure {
         decode_reply::<T>(body.as_bytes()).unwrap_err()
@@ -131,6 +168,16 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_without_a_status_is_not_one_of_a_daemon_that_is_alive() {
+        assert_eq!(decode_status_reply(b"{}").unwrap_err().outcome, RequestOutcome::Failed);
+        let other = decode_status_reply(br#"{"version":"1","ok":true}"#).unwrap_err();
+        assert_eq!(other.reason, "reply does not say a status");
+        for known in [r#"{"status":1}"#, r#"{"nputrace":"Idle"}"#, r#"{"current_step":-1}"#] {
+            decode_status_reply(known.as_bytes()).unwrap();
+        }
+    }
+
+    #[test]
     fn the_reason_of_the_daemon_is_kept() {
         let coded = |code: &str| {
             decode_failure::<StatusReply>(&format!(
@@ -140,7 +187,7 @@ mod tests {
         assert_eq!((coded("busy").outcome, coded("busy").reason.as_str()), (RequestOutcome::Failed, "why"));
         assert_eq!(
             (coded("forbidden").outcome, coded("of the future").outcome),
-            (RequestOutcome::Declined, RequestOutcome::Declined)
+            (RequestOutcome::Rejected, RequestOutcome::Rejected)
         );
         let profd = decode_failure::<StatusReply>(r#"{"status":"failed","error":"too many connections"}"#);
         assert_eq!(profd, RequestFailure::from_decline("too many connections"));

@@ -1,4 +1,4 @@
-//! A table that fills a terminal and is drawn again and again.
+//! A table that fills a terminal and is redrawn at each refresh.
 //!
 //! The sequences are those of ECMA-48 and, for the alternate screen, of xterm (ctlseqs, "The Alternate Screen Buffer"),
 //! which every terminal of today has.

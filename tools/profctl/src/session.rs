@@ -1,5 +1,6 @@
 //! One run of a subcommand: the daemons to query, the connection to them, and the output of what they reply.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,8 +29,10 @@ const MANY_DAEMONS: usize = 16;
 /// The validated options of a run, its output and its counters.
 pub(crate) struct DaemonSession<'a> {
     daemons: Vec<DaemonAddress>,
-    /// The id of the Slurm job whose hosts are queried.
-    slurm_job_id: Option<i64>,
+    /// Hosts with several daemons, which only their ports distinguish.
+    shared_hosts: BTreeSet<String>,
+    /// The ids of the Slurm job whose hosts are queried.
+    slurm_job_ids: Vec<i64>,
     transport: Transport,
     limits: FanoutLimits,
     writes_records: bool,
@@ -37,6 +40,8 @@ pub(crate) struct DaemonSession<'a> {
     /// Set for commands that have something to put back when they are interrupted.
     interrupts: Option<Interrupts>,
     summary: Summary,
+    /// Processes that were busy since [`Self::take_busy`].
+    busy: u64,
     pub(crate) out: &'a mut Out,
 }
 
@@ -50,7 +55,9 @@ impl<'a> DaemonSession<'a> {
         global: &Global,
         out: &'a mut Out,
     ) -> anyhow::Result<Self> {
-        let DaemonList { mut daemons, slurm_job_id } = DaemonList::find(connection)?;
+        let start = Instant::now();
+        let DaemonList { mut daemons, slurm_job_ids } = DaemonList::find(connection)?;
+        let find_time = start.elapsed();
         let security = certs::load_security(connection, &daemons, out)?;
         let runtime = ClientRuntime::new()?;
         let parallel = usize::from(connection.parallel);
@@ -60,12 +67,19 @@ impl<'a> DaemonSession<'a> {
         let limits = FanoutLimits {
             parallel,
             retries: connection.retries,
-            deadline: connection.deadline.map(|time| (Instant::now() + time, time)),
+            deadline: connection.deadline.map(|time| (Instant::now() + time.saturating_sub(find_time), time)),
         };
+        let mut ports: BTreeMap<&str, BTreeSet<u16>> = BTreeMap::new();
+        for daemon in &daemons {
+            ports.entry(&daemon.host).or_default().insert(daemon.port);
+        }
+        let shared_hosts = ports.into_iter().filter(|(_, ports)| ports.len() > 1);
         Ok(Self {
+            shared_hosts: shared_hosts.map(|(host, _)| host.to_owned()).collect(),
             summary: Summary { hosts: daemons.len() as u64, ..Summary::default() },
+            busy: 0,
             daemons,
-            slurm_job_id,
+            slurm_job_ids,
             transport: Transport { security, timeout: connection.timeout },
             limits,
             writes_records: global.format == Format::Json,
@@ -85,9 +99,9 @@ impl<'a> DaemonSession<'a> {
         &self.daemons
     }
 
-    /// Returns the id of the Slurm job whose hosts are queried.
-    pub(crate) fn slurm_job_id(&self) -> Option<i64> {
-        self.slurm_job_id
+    /// Returns the ids of the Slurm job whose hosts are queried.
+    pub(crate) fn slurm_job_ids(&self) -> &[i64] {
+        &self.slurm_job_ids
     }
 
     /// Returns how to connect to daemons, and how many to query at the same time.
@@ -197,11 +211,22 @@ impl<'a> DaemonSession<'a> {
         &mut self.summary
     }
 
-    /// Counts an exchange, and reports a failed one on standard error. A declined one is part of the result.
+    /// Counts processes that have not got a request because they have not fetched an earlier one.
+    pub(crate) fn note_busy(&mut self, processes: u64) {
+        self.busy = self.busy.saturating_add(processes);
+    }
+
+    /// Returns the number of those since the last call.
+    pub(crate) fn take_busy(&mut self) -> u64 {
+        std::mem::take(&mut self.busy)
+    }
+
+    /// Counts an exchange, and reports a failed one on standard error. One that is declined or rejected is part of the result.
     pub(crate) fn count_answer(&mut self, answer: &ReplySummary) {
         match answer.outcome {
             RequestOutcome::Done => self.summary.done += 1,
             RequestOutcome::Declined => self.summary.declined += 1,
+            RequestOutcome::Rejected => self.summary.rejected += 1,
             RequestOutcome::Failed => {
                 self.summary.failed += 1;
                 let daemon = DaemonAddress { host: answer.host.clone(), port: answer.port, ip: None };
@@ -211,7 +236,7 @@ impl<'a> DaemonSession<'a> {
         }
     }
 
-    /// Prints the hints of a failed or declined exchange on standard error.
+    /// Prints the hints of an exchange that did not do what was asked on standard error.
     pub(crate) fn print_hints(&self, answer: &ReplySummary) {
         for hint in &answer.hints {
             self.out.diag().help(hint);
@@ -223,7 +248,17 @@ impl<'a> DaemonSession<'a> {
     /// # Errors
     /// Standard output cannot be written.
     pub(crate) fn print_line(&mut self, answer: &ReplySummary, text: &str) -> anyhow::Result<()> {
-        Ok(writeln!(self.out.text(), "{}: {}", Safe(&answer.host), Safe(text))?)
+        let label = self.label_of(answer);
+        Ok(writeln!(self.out.text(), "{}: {}", Safe(&label), Safe(text))?)
+    }
+
+    /// Returns the name of a daemon in text output: its host, with the port if the host has several daemons.
+    pub(crate) fn label_of(&self, answer: &ReplySummary) -> String {
+        let host = answer.host.clone();
+        if !self.shared_hosts.contains(&host) {
+            return host;
+        }
+        DaemonAddress { host, port: answer.port, ip: None }.to_string()
     }
 
     /// Writes the summary, and returns the exit status.
@@ -235,12 +270,17 @@ impl<'a> DaemonSession<'a> {
         if self.writes_records {
             self.out.record(&self.summary)?;
         } else if self.daemons.len() >= MANY_DAEMONS {
-            let Summary { hosts, done, declined, failed, .. } = self.summary;
-            let text = format!("{hosts} daemons: {done} done, {declined} declined, {failed} failed");
+            let Summary { hosts, done, declined, rejected, failed, .. } = self.summary;
+            let rejected = match rejected {
+                0 => String::new(),
+                _ => format!(", {rejected} rejected"),
+            };
+            let text =
+                format!("{hosts} daemons: {done} done, {declined} declined{rejected}, {failed} failed");
             self.out.diag().notice("summary", text);
         }
-        let unfit = self.summary.declined + self.summary.degraded + self.summary.limited;
-        Ok(if unfit == 0 { Exit::Ok } else { Exit::No })
+        let Summary { declined, rejected, degraded, limited, partial, .. } = self.summary;
+        Ok(if declined + rejected + degraded + limited + partial == 0 { Exit::Ok } else { Exit::No })
     }
 }
 
@@ -294,6 +334,7 @@ fn split_exchange(exchange: DaemonExchange) -> (ReplySummary, Result<Vec<u8>, Re
         address: None,
         outcome: RequestOutcome::Done,
         reason: None,
+        code: None,
         hints: Vec::new(),
         elapsed_ms: u64::try_from(exchange.elapsed.as_millis()).unwrap_or(u64::MAX),
     };

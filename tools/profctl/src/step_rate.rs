@@ -1,4 +1,4 @@
-//! How fast the processes of the hosts train, from one look at their steps to the next.
+//! How fast the processes of the hosts train, from one query of their steps to the next.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 const MAX_FOLLOWED: usize = 100_000;
 const MAX_STEP_TIMES: usize = 64;
 
-/// What identifies a process: the place of its daemon, its job and its pid.
+/// The key of a process: the place of its daemon, its job and its pid.
 pub(crate) type FollowedProcess = (usize, i64, i32);
 
 /// The progress of one process.

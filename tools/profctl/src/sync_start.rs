@@ -7,11 +7,11 @@ use clap::Args;
 use common::duration::parse_duration;
 use common::error::HintExt;
 use common::record::profctl::SynchronizedStart;
-use common::rpc::message::{ProcessStatus, Request, StatusReply};
+use common::rpc::message::{ProcessStatus, Request};
 
 use crate::clock::{ClockOffset, format_ms, measure_clocks};
 use crate::process_filter::ProcessFilter;
-use crate::reply::{RequestFailure, decode_reply};
+use crate::reply::{RequestFailure, decode_status_reply};
 use crate::session::DaemonSession;
 use crate::wall_clock::time_since_epoch;
 
@@ -177,7 +177,7 @@ fn query_steps(session: &mut DaemonSession<'_>, filter: &ProcessFilter) -> anyho
     let mut steps = Vec::new();
     session.query_daemons(&Request::Status { extended: true }, |_, _, body| {
         // A daemon that does not answer is reported when it gets the request.
-        let Ok(reply) = body.and_then(|body| decode_reply::<StatusReply>(&body)) else { return Ok(()) };
+        let Ok(reply) = body.and_then(|body| decode_status_reply(&body)) else { return Ok(()) };
         let own = |p: &&ProcessStatus| p.job_id == filter.job_id;
         match &reply.detail {
             Some(detail) => steps.extend(detail.processes.iter().filter(own).filter_map(|p| p.current_step)),

@@ -19,7 +19,7 @@ their line and column, and the daemon does not start.
 .PP
 An option on the command line, or in a flag file of gflags that is given there
 .RB ( \-\-flagfile ),
-goes before the same one in the file; lists are replaced, not joined.
+takes precedence over the same one in the file; lists are replaced, not joined.
 .PP
 The file must belong to root or to the user who starts the daemon, and nobody else may write it. It is read once, at the
 start.

@@ -3,6 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use common::text::count_noun;
 
 /// One counter.
 #[derive(Debug, Default)]
@@ -40,6 +44,9 @@ macro_rules! counters {
                         all.insert(format!("metrics.sink.{}.{what}", kind.name()), counter);
                     }
                 }
+                for (kind, delivery) in self.list_deliveries() {
+                    all.insert(format!("metrics.sink.{}.waiting", kind.name()), delivery.waiting);
+                }
                 all
             }
 
@@ -61,10 +68,12 @@ pub(crate) enum SinkKind {
     Sqlite,
     Prometheus,
     Otlp,
+    /// The table for `getMetrics`, where no HTTP server shows it. It is not a destination, so nothing is counted.
+    Recent,
 }
 
 impl SinkKind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Stdout,
         Self::JsonLines,
         Self::Csv,
@@ -72,7 +81,13 @@ impl SinkKind {
         Self::Sqlite,
         Self::Prometheus,
         Self::Otlp,
+        Self::Recent,
     ];
+
+    /// Returns whether it keeps what is shown to those who ask.
+    pub(crate) fn is_shown(self) -> bool {
+        matches!(self, Self::Prometheus | Self::Recent)
+    }
 
     /// Returns the word for this kind in options, counters and the log.
     pub(crate) fn name(self) -> &'static str {
@@ -84,11 +99,26 @@ impl SinkKind {
             Self::Sqlite => "sqlite",
             Self::Prometheus => "prometheus",
             Self::Otlp => "otlp",
+            Self::Recent => "recent",
+        }
+    }
+
+    /// Returns the cause under which the log limits lines about its queue: each sink has its own.
+    pub(crate) fn queue_cause(self) -> &'static str {
+        match self {
+            Self::Stdout => "queue of stdout",
+            Self::JsonLines => "queue of jsonl",
+            Self::Csv => "queue of csv",
+            Self::TensorBoard => "queue of tensorboard",
+            Self::Sqlite => "queue of sqlite",
+            Self::Prometheus => "queue of prometheus",
+            Self::Otlp => "queue of otlp",
+            Self::Recent => "queue of recent",
         }
     }
 }
 
-/// What became of the metrics of one sink.
+/// The counters of the metrics of one sink.
 #[derive(Debug, Default)]
 pub(crate) struct SinkCounters {
     /// Whether the daemon has this sink.
@@ -96,6 +126,27 @@ pub(crate) struct SinkCounters {
     recorded: Counter,
     queue_full: Counter,
     not_written: Counter,
+    /// Of a sink that sends to another host.
+    delivery: Mutex<Option<DeliveryState>>,
+}
+
+/// How far the delivery to another host is.
+#[derive(Debug)]
+struct DeliveryState {
+    /// Metrics that the host has not taken.
+    waiting: u64,
+    /// When it last took something, or when the sink was started.
+    last_success: Instant,
+    /// Why it takes nothing at present.
+    obstacle: Option<String>,
+}
+
+/// The progress of a sink's delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    pub(crate) waiting: u64,
+    pub(crate) success_age: Duration,
+    pub(crate) obstacle: Option<String>,
 }
 
 impl SinkCounters {
@@ -114,10 +165,69 @@ impl SinkCounters {
     }
 }
 
+impl SinkCounters {
+    fn lock_delivery(&self) -> MutexGuard<'_, Option<DeliveryState>> {
+        self.delivery.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn delivery(&self) -> Option<Delivery> {
+        let delivery = self.lock_delivery();
+        let DeliveryState { waiting, last_success, obstacle } = delivery.as_ref()?;
+        let (waiting, success_age) = (*waiting, last_success.elapsed());
+        Some(Delivery { waiting, success_age, obstacle: obstacle.clone() })
+    }
+}
+
 impl Counters {
+    /// Notes metrics that a sink is about to send.
+    pub(crate) fn add_waiting(&self, kind: SinkKind, n: u64) {
+        self.change_delivery(kind, |delivery| delivery.waiting += n);
+    }
+
+    /// Notes metrics that a sink no longer tries to send.
+    pub(crate) fn remove_waiting(&self, kind: SinkKind, n: u64) {
+        self.change_delivery(kind, |delivery| delivery.waiting = delivery.waiting.saturating_sub(n));
+    }
+
+    /// Notes that the host that a sink sends to has taken something.
+    pub(crate) fn note_delivered(&self, kind: SinkKind) {
+        self.change_delivery(kind, |delivery| {
+            (delivery.last_success, delivery.obstacle) = (Instant::now(), None);
+        });
+    }
+
+    /// Notes why the host that a sink sends to takes nothing.
+    pub(crate) fn note_obstacle(&self, kind: SinkKind, reason: &str) {
+        self.change_delivery(kind, |delivery| delivery.obstacle = Some(reason.to_owned()));
+    }
+
+    fn change_delivery(&self, kind: SinkKind, change: impl FnOnce(&mut DeliveryState)) {
+        let mut delivery = self.sinks[kind as usize].lock_delivery();
+        let new = || DeliveryState { waiting: 0, last_success: Instant::now(), obstacle: None };
+        change(delivery.get_or_insert_with(new));
+    }
+
+    /// Returns the sinks that send to other hosts.
+    pub(crate) fn list_deliveries(&self) -> impl Iterator<Item = (SinkKind, Delivery)> {
+        self.list_sinks().filter_map(|(kind, sink)| Some((kind, sink.delivery()?)))
+    }
+
+    /// Describes the sinks whose hosts take nothing at present.
+    pub(crate) fn list_stalled_sinks(&self) -> Vec<String> {
+        let describe = |(kind, Delivery { waiting, success_age, obstacle }): (SinkKind, Delivery)| {
+            let reason = obstacle?;
+            let (name, seconds) = (kind.name(), success_age.as_secs());
+            Some(format!(
+                "{name}: nothing was taken for {seconds} s, {} waiting: {reason}",
+                count_noun(waiting, "metric")
+            ))
+        };
+        self.list_deliveries().filter_map(describe).collect()
+    }
+
     /// Notes that the daemon has a sink.
     pub(crate) fn add_sink(&self, kind: SinkKind) {
-        self.sinks[kind as usize].is_used.store(true, Ordering::Relaxed);
+        self.sinks[kind as usize].is_used.store(kind != SinkKind::Recent, Ordering::Relaxed);
     }
 
     /// Returns the sinks that the daemon has.
@@ -128,18 +238,36 @@ impl Counters {
 
     /// Counts metrics that a sink has written.
     pub(crate) fn count_recorded(&self, kind: SinkKind, n: u64) {
+        if kind == SinkKind::Recent {
+            return;
+        }
         self.sinks[kind as usize].recorded.add(n);
         self.metrics_recorded.add(n);
     }
 
     /// Counts metrics that found no place in the queue of a sink.
     pub(crate) fn count_queue_full(&self, kind: SinkKind, n: u64) {
+        if kind == SinkKind::Recent {
+            return;
+        }
         self.sinks[kind as usize].queue_full.add(n);
         self.metrics_queue_full.add(n);
     }
 
+    /// Counts a metric that was lost before it was handed to the sinks: each of them has lost it.
+    pub(crate) fn count_lost_before_sinks(&self) {
+        let mut sinks = self.list_sinks().peekable();
+        if sinks.peek().is_none() {
+            self.metrics_queue_full.increment();
+        }
+        sinks.for_each(|(kind, _)| self.count_queue_full(kind, 1));
+    }
+
     /// Counts metrics that a sink could not write.
     pub(crate) fn count_not_written(&self, kind: SinkKind, n: u64) {
+        if kind == SinkKind::Recent {
+            return;
+        }
         self.sinks[kind as usize].not_written.add(n);
         self.metrics_not_written.add(n);
     }
@@ -195,6 +323,9 @@ counters! {
     configs_undeliverable "configs.undeliverable"
     configs_expired "configs.expired"
     processes_removed "processes.removed"
+    samples_taken "samples.taken"
+    samples_recorded "samples.recorded"
+    samples_lost "samples.lost"
     metrics_received "metrics.received"
     metrics_valid "metrics.valid"
     metrics_recorded "metrics.recorded"
@@ -202,10 +333,15 @@ counters! {
     metrics_queue_full "metrics.dropped.queue_full"
     metrics_not_written "metrics.dropped.not_written"
     http_requests "http.requests"
-    http_refused "http.refused"
+    http_rejected "http.rejected"
     http_timeout "http.timeout"
+    http_handshake_failed "http.handshake_failed"
     http_closed_pending "http.closed.pending"
     http_closed_waiting "http.closed.waiting"
+    device_samples "devices.samples"
+    device_timeouts "devices.timeouts"
+    device_failures "devices.failures"
+    device_failed_calls "devices.failed_calls"
     audit_lines "audit.lines"
     audit_errors "audit.write_errors"
     audit_rejected "audit.rejected_requests"

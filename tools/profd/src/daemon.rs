@@ -1,7 +1,7 @@
 //! The running daemon: its sockets, and the threads and tasks that serve them.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -9,6 +9,7 @@ use common::fsat;
 use common::out::Verbosity;
 use common::policy::Class;
 use common::record::profd::{Ready, Summary};
+use common::text::count_noun;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -20,13 +21,17 @@ use crate::audit::{AuditThread, AuditTrail};
 use crate::certs::ServerCertificates;
 use crate::core::registry::Registry;
 use crate::counters::{Counters, SinkKind};
-use crate::handover::Handover;
-use crate::http::{HttpContext, run_http};
+use crate::devices::DeviceBoard;
+use crate::devices::monitor::{DeviceMonitors, DeviceWorker};
+use crate::handover::{Handover, RestoredCounts};
+use crate::host::sampler::sample_host;
+use crate::http::{HttpContext, HttpTls, run_http};
 use crate::ipc::sockets::BoundSockets;
 use crate::ipc::start_ipc;
 use crate::log::{DaemonLog, LogStyle};
 use crate::plan::ipc::IpcPlan;
 use crate::plan::limits::ServerLimits;
+use crate::plan::metrics::MetricPlan;
 use crate::plan::{DaemonPlan, ListenAddress, StateDirPlan};
 use crate::process::environ::EnvironmentReader;
 use crate::process::procfs::Procfs;
@@ -36,9 +41,10 @@ use crate::rpc::listen::bind_listeners;
 use crate::rpc::server::run_server;
 use crate::shutdown::{DaemonPhase, ShutdownTrigger, ShutdownWatch, shutdown_channel};
 use crate::sink::SinkThreads;
-use crate::sink::series::SeriesTable;
+use crate::sink::recent::RecentMetrics;
 use crate::sink::start::start_sinks;
-use crate::state::{DaemonState, find_host_name};
+use crate::sink::{MetricQueue, ReportUse};
+use crate::state::DaemonState;
 
 /// The part of the drain timeout that is left for writing what metrics, the audit trail and the log hold, and its share.
 const FLUSH_RESERVE: (Duration, u32) = (Duration::from_millis(500), 10);
@@ -56,6 +62,8 @@ pub(crate) struct BoundDaemon {
     pub(crate) http: Option<TcpListener>,
     /// Reads what a confined daemon cannot; `None` for one that is not confined.
     pub(crate) environments: Option<EnvironmentReader>,
+    /// The processes that ask drivers.
+    pub(crate) workers: Vec<DeviceWorker>,
 }
 
 impl BoundDaemon {
@@ -96,7 +104,7 @@ impl BoundDaemon {
         );
         let places: Vec<_> = plan.places.iter().filter(|p| !(has_passed && p.is_default)).cloned().collect();
         let sockets = BoundSockets::adopt(passed.sockets).bind(&places, plan.ipc.files, plan.uid)?;
-        Ok(Self { listeners, sockets, http, environments: None })
+        Ok(Self { listeners, sockets, http, environments: None, workers: Vec::new() })
     }
 
     /// Makes the record that says where the daemon listens.
@@ -138,6 +146,8 @@ pub(crate) struct RunningDaemon {
     sinks: Option<SinkThreads>,
     audit_thread: Option<AuditThread>,
     handover: Option<Arc<Handover>>,
+    /// Ends the processes that ask drivers when it is dropped.
+    _devices: DeviceMonitors,
     /// How long the daemon may take from the signal to its end.
     drain: Duration,
 }
@@ -167,10 +177,6 @@ impl RunningDaemon {
         let style = LogStyle { verbosity, format: plan.log_format };
         let log = DaemonLog::start(style, counters.clone())?;
         let is_shared = plan.ipc.users.are_several();
-        let series = plan.metrics.http.map(|_| Arc::new(Mutex::new(SeriesTable::new(is_shared))));
-        let host_name = find_host_name();
-        let sinks = start_sinks(&plan.metrics, is_shared, &host_name, series.clone(), &counters, &log)?;
-        let (metrics, sinks) = sinks.map(|started| (started.queue, started.threads)).unzip();
         let registry = Registry::new(plan.registry);
         let (trigger, shutdown) = shutdown_channel();
         let (audit, audit_thread) =
@@ -178,29 +184,39 @@ impl RunningDaemon {
         let descriptors = share_descriptors(plan.server.connections.total());
         let connections = plan.server.connections.fit_descriptors(descriptors.connections);
         let watch = watch_limits(plan, descriptors);
-        let procfs = Procfs::with_environments(bound.environments);
+        let procfs = Procfs::new(bound.environments, plan.metrics.attribution.mappings.clone());
         let state = Arc::new(DaemonState::new(registry, watch, counters, log, procfs, shutdown.clone())?);
+        let recent = RecentMetrics::new(is_shared);
+        let sinks = start_sinks(&plan.metrics, is_shared, recent.clone(), &state)?;
+        runtime.spawn(sample_host_into(sinks.queue.clone(), &plan.metrics, shutdown.clone()));
         note_missing_sockets(&state, &bound.sockets);
         let handover = start_handover(plan, &state, runtime, &shutdown)?;
+        let board: Arc<DeviceBoard> = Arc::default();
+        let devices = DeviceMonitors::start(bound.workers, &plan.devices, &board, &state)?;
         let serves_processes = !bound.sockets.sockets.is_empty();
         runtime.spawn(access.clone().watch_file(state.clone(), shutdown.clone()));
-        if let (Some(plan), Some(listener), Some(series)) = (plan.metrics.http, bound.http, series) {
+        let audit = Arc::new(audit);
+        if let (Some(http), Some(listener)) = (plan.metrics.http, bound.http) {
+            let rate = plan.server.handshakes_per_second;
+            let tls = certs.clone().filter(|_| http.tls);
             let context = HttpContext {
                 state: state.clone(),
                 certs: certs.clone(),
-                audit_fails: audit.failing_flag(),
-                series,
-                samples: plan.dynolog_interval.map(|_| Arc::default()),
+                audit: audit.condition(),
+                recent: recent.clone(),
+                shows_dynolog: http.shows_dynolog,
+                tls: tls.map(|certs| HttpTls::new(certs, access.clone(), &audit, rate)),
+                devices: board,
                 has_sockets: serves_processes,
                 shutdown: shutdown.clone(),
             };
-            start_http(runtime, listener, context, plan.dynolog_interval);
+            runtime.spawn(run_http(listener, context));
         }
         let ipc = if bound.sockets.sockets.is_empty() {
             None
         } else {
             let ipc = IpcPlan { drain: without_reserve(plan.ipc.drain), ..plan.ipc.clone() };
-            Some(start_ipc(bound.sockets.sockets, ipc, metrics, state.clone(), shutdown.clone())?)
+            Some(start_ipc(bound.sockets.sockets, ipc, sinks.queue, state.clone(), shutdown.clone())?)
         };
         let context = RpcContext {
             state: state.clone(),
@@ -208,6 +224,7 @@ impl RunningDaemon {
             access,
             audit,
             handover: handover.clone(),
+            recent,
             serves_processes,
             users: plan.ipc.users.clone(),
             output_roots: plan.output_roots.clone(),
@@ -220,7 +237,19 @@ impl RunningDaemon {
         drop(guard);
         let rpc = runtime.spawn(run_server(listeners, context));
         let (trigger, drain) = (Arc::new(trigger), plan.server.drain);
-        Ok(Self { state, trigger, shutdown, rpc, ipc, sinks, audit_thread, handover, drain })
+        let sinks = Some(sinks.threads);
+        Ok(Self {
+            state,
+            trigger,
+            shutdown,
+            rpc,
+            ipc,
+            sinks,
+            audit_thread,
+            handover,
+            _devices: devices,
+            drain,
+        })
     }
 
     /// Waits until every part has ended, and sums up. The phase must be past [`DaemonPhase::Serving`].
@@ -239,17 +268,7 @@ impl RunningDaemon {
         if let Some(handover) = &self.handover {
             handover.write(&self.state);
         }
-        match (pending, self.handover.as_ref().is_some_and(|h| h.last_error().is_none())) {
-            (0, _) => {}
-            (_, true) => log.notice(
-                "ipc",
-                format_args!("{pending} configs were not fetched and are left to the next daemon"),
-            ),
-            (_, false) => log.warning(
-                "ipc",
-                format_args!("{pending} configs were not fetched and are dropped (--state-dir)"),
-            ),
-        }
+        report_pending(&log, pending, self.handover.as_deref());
         let flush_timeout = deadline.saturating_duration_since(Instant::now()).max(MIN_FLUSH_TIMEOUT);
         // The sinks end when their last queue is dropped, which the process side held.
         let mut unfinished = Vec::new();
@@ -294,6 +313,29 @@ fn note_missing_sockets(state: &DaemonState, sockets: &BoundSockets) {
     let _ = state.missing_sockets.set(reasons);
 }
 
+/// Says what becomes of the configs that were not fetched. `handover` is there if there is a state
+/// directory.
+fn report_pending(log: &DaemonLog, pending: usize, handover: Option<&Handover>) {
+    if pending == 0 {
+        return;
+    }
+    let were = if pending == 1 { "was" } else { "were" };
+    let not_fetched = format!("{} {were} not fetched", count_noun(pending as u64, "config"));
+    match handover.map(Handover::last_error) {
+        Some(None) => log.notice("ipc", format_args!("{not_fetched}, left to the next daemon")),
+        Some(Some(reason)) => {
+            log.error(
+                "ipc",
+                format_args!("{not_fetched}, dropped: the state directory cannot be written: {reason}"),
+            );
+        }
+        None => log.warning(
+            "ipc",
+            format_args!("{not_fetched}, dropped: there is no state directory (--state-dir)"),
+        ),
+    }
+}
+
 /// Opens the state directory, and takes over what the former daemon has left there.
 ///
 /// # Errors
@@ -316,11 +358,21 @@ fn start_handover(
     };
     let max_age = plan.registry.keep_alive.max(plan.registry.config_expiry);
     match handover.restore(state, &plan.ipc.users, max_age) {
-        Ok((0, _)) => {}
-        Ok((processes, configs)) => state.log.notice(
-            dir.display(),
-            format_args!("took over {processes} processes and {configs} configs from the former daemon"),
-        ),
+        Ok(RestoredCounts { processes: 0, lost_configs: 0, .. }) => {}
+        Ok(RestoredCounts { processes, configs, lost_configs }) => {
+            let lost = match lost_configs {
+                0 => String::new(),
+                _ => format!(
+                    "; {} lost, whose processes are not taken over",
+                    count_noun(lost_configs, "config")
+                ),
+            };
+            let (processes, configs) = (count_noun(processes, "process"), count_noun(configs, "config"));
+            state.log.notice(
+                dir.display(),
+                format_args!("took over {processes} and {configs} from the former daemon{lost}"),
+            );
+        }
         Err(e) => state.log.notice(dir.display(), format_args!("nothing is taken over: {e:#}")),
     }
     runtime.spawn(handover.clone().follow_changes(state.clone(), shutdown.clone()));
@@ -371,9 +423,12 @@ fn bind_http(address: SocketAddr) -> anyhow::Result<TcpListener> {
     listeners.pop().context("--http-listen: no address")
 }
 
-fn start_http(runtime: &Runtime, listener: TcpListener, context: HttpContext, sampled: Option<Duration>) {
-    if let (Some(sampler), Some(every)) = (&context.samples, sampled) {
-        runtime.spawn(sampler.clone().run(every, context.shutdown.clone()));
-    }
-    runtime.spawn(run_http(listener, context));
+/// Samples the host until the daemon stops. The queue is closed then as far as this is concerned.
+fn sample_host_into(
+    queue: MetricQueue,
+    plan: &MetricPlan,
+    shutdown: ShutdownWatch,
+) -> impl Future<Output = ()> + use<> {
+    let report_use = if plan.records_host { ReportUse::Recorded } else { ReportUse::Shown };
+    sample_host(plan.host_interval, move |report| queue.push_report(report, report_use), shutdown)
 }

@@ -1,10 +1,11 @@
-//! What a restart must not lose, in a file of the state directory: the registered processes, what they have reported, and the
+//! The state that a restart must not lose, in a file of the state directory: the registered processes, what they have reported, and the
 //! configs that they have not fetched.
 //!
 //! The file is written before a client learns that its config is accepted, and again when configs were fetched. The next
 //! daemon takes over the processes that are still the same ones. It does not trust the file blindly: one of another user, of
 //! another host, from before the last boot, or an old one is left alone.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -21,8 +22,8 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
-use crate::core::registry::SenderId;
 use crate::core::registry::snapshot::ProcessSnapshot;
+use crate::core::registry::{RemovedCounts, SenderId};
 use crate::plan::ipc::AllowedUsers;
 use crate::process::watch::has_ended;
 use crate::shutdown::{DaemonPhase, ShutdownWatch};
@@ -51,13 +52,31 @@ struct HandoverFile {
     processes: Vec<HandedProcess>,
 }
 
-/// One process, and what tells it from a later one with the same pid.
+/// One process, and what distinguishes it from a later one with the same pid.
 #[derive(Debug, Serialize, Deserialize)]
 struct HandedProcess {
     /// Clock ticks since the boot.
     started: u64,
     #[serde(flatten)]
     snapshot: ProcessSnapshot,
+}
+
+/// How much was taken over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RestoredCounts {
+    pub(crate) processes: u64,
+    /// Configs that the processes have not fetched.
+    pub(crate) configs: u64,
+    /// Configs that were not fetched and whose processes are not taken over.
+    pub(crate) lost_configs: u64,
+}
+
+/// Why a process was not taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NotRestored {
+    Ended,
+    UserNotServed,
+    NoRoom,
 }
 
 /// Writes the file while the daemon runs.
@@ -103,7 +122,7 @@ impl Handover {
         })
     }
 
-    /// Takes over what the former daemon has left. Returns the numbers of processes and of their configs.
+    /// Takes over what the former daemon has left.
     ///
     /// # Errors
     /// The file is not one that this daemon may take over.
@@ -112,22 +131,39 @@ impl Handover {
         state: &DaemonState,
         users: &AllowedUsers,
         max_age: Duration,
-    ) -> anyhow::Result<(usize, usize)> {
+    ) -> anyhow::Result<RestoredCounts> {
+        let mut counts = RestoredCounts::default();
         let Some(file) = self.read().with_context(|| self.path.display().to_string())? else {
-            return Ok((0, 0));
+            return Ok(counts);
         };
-        let elapsed = Duration::from_nanos(boottime_ns().saturating_sub(file.written_ns));
+        let Some(elapsed) = boottime_ns().checked_sub(file.written_ns).map(Duration::from_nanos) else {
+            bail!("{}: written in the future", self.path.display());
+        };
         if elapsed >= max_age {
             bail!("{}: written {} s ago, which is too old", self.path.display(), elapsed.as_secs());
         }
-        let (mut processes, mut configs) = (0, 0);
         for process in file.processes {
-            if restore_process(state, users, elapsed, &process).is_some() {
-                processes += 1;
-                configs += usize::from(process.snapshot.has_pending_config());
+            let configs = u64::from(process.snapshot.has_pending_config());
+            let Err(reason) = restore_process(state, users, elapsed, &process) else {
+                counts.processes += 1;
+                counts.configs += configs;
+                continue;
+            };
+            if reason == NotRestored::Ended {
+                state.registry().remember_ended(state.uptime(), elapsed, &process.snapshot);
+            }
+            state.count_removed(RemovedCounts { processes: 1, configs });
+            if configs > 0 {
+                counts.lost_configs += configs;
+                let pid = process.snapshot.host_pid;
+                state.log.limited(
+                    "handover config",
+                    format_args!("pid {pid}"),
+                    format_args!("its config is lost: {}", reason.describe()),
+                );
             }
         }
-        Ok((processes, configs))
+        Ok(counts)
     }
 
     fn read(&self) -> anyhow::Result<Option<HandoverFile>> {
@@ -142,6 +178,14 @@ impl Handover {
         ensure!(file.version == VERSION, "version {} is not supported", file.version);
         ensure!(file.host == self.host, "written on the host {}", file.host);
         ensure!(file.boot_id == self.boot_id, "written before the last boot");
+        let mut seen = HashSet::new();
+        for HandedProcess { snapshot, .. } in &file.processes {
+            let ProcessSnapshot { job_id, pid, host_pid, .. } = snapshot;
+            ensure!(
+                seen.insert((job_id, host_pid, pid)),
+                "pid {host_pid} of job {job_id} stands in it twice"
+            );
+        }
         Ok(Some(file))
     }
 
@@ -211,32 +255,50 @@ impl Handover {
     }
 }
 
+impl NotRestored {
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Ended => "the process ended while no daemon ran",
+            Self::UserNotServed => "its user is no longer served",
+            Self::NoRoom => "there is no room for the process (--max-processes)",
+        }
+    }
+}
+
 /// Registers a process again, if it is the same one as then and its user is served.
 fn restore_process(
     state: &DaemonState,
     users: &AllowedUsers,
     elapsed: Duration,
     process: &HandedProcess,
-) -> Option<()> {
+) -> Result<(), NotRestored> {
     let snapshot = &process.snapshot;
     let host_pid = snapshot.host_pid;
-    let pidfd = Arc::new(state.watch.open_pidfd(host_pid).ok()?);
-    let identity = state.procfs.read_identity(host_pid).ok()?;
+    let pidfd = state.watch.open_pidfd(host_pid).map_err(|e| match e.raw_os_error() {
+        Some(error) if error == rustix::io::Errno::MFILE.raw_os_error() => NotRestored::NoRoom,
+        _ => NotRestored::Ended,
+    })?;
+    let pidfd = Arc::new(pidfd);
+    let identity = state.procfs.read_identity(host_pid).map_err(|_| NotRestored::Ended)?;
     // While the descriptor says that it lives, what was read is about the same process.
-    if identity != (snapshot.uid, process.started) || has_ended(&pidfd) || !users.may_contain(snapshot.uid) {
-        return None;
+    if identity != (snapshot.uid, process.started) || has_ended(&pidfd) {
+        return Err(NotRestored::Ended);
+    }
+    if !users.may_contain(snapshot.uid) {
+        return Err(NotRestored::UserNotServed);
     }
     let account = state.accounts().account_of(snapshot.uid);
-    state.watch.check_room(account).ok()?;
+    state.watch.check_room(account).map_err(|_| NotRestored::NoRoom)?;
     let mut registry = state.registry();
-    registry.restore_process(state.uptime(), elapsed, account, snapshot).ok()?;
+    let restored = registry.restore_process(state.uptime(), elapsed, account, snapshot);
+    restored.map_err(|_| NotRestored::NoRoom)?;
     drop(registry);
     // One process may be registered under several jobs.
     if !state.watch.contains(host_pid) {
         let sender = SenderId { uid: snapshot.uid, account, host_pid };
         state.watch.insert(state.uptime(), sender, Some(pidfd), None);
     }
-    Some(())
+    Ok(())
 }
 
 fn boottime_ns() -> u64 {

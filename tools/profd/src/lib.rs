@@ -5,14 +5,15 @@
 //! | module | holds |
 //! |---|---|
 //! | `run` | the life of the daemon |
-//! | `daemon`, `watchdog` | its running parts, put together; signs of life for the service manager |
+//! | `daemon`, `watchdog` | its running parts, put together; notifications of the service manager's watchdog |
 //! | `rpc`, `ipc`, `sink`, `http`, `certs` | clients, processes, metrics, what is shown over HTTP, certificates |
+//! | `devices` | measurements of accelerators and the processor, read by processes of their own |
 //! | `handover` | what the next daemon takes over |
 //! | `access`, `audit` | the rules file, the audit trail |
 //! | `state`, `process` | what those share: the registry, pidfds and `/proc` |
 //! | `core` | what requests and messages mean; pure |
 //! | `plan`, `account`, `privileges` | the options, validated; accounts of the host; what is given up at the start |
-//! | `log`, `counters`, `host`, `shutdown`, `signals`, `notify`, `activation` | services |
+//! | `log`, `counters`, `host`, `file_stamp`, `option_file`, `shutdown`, `signals`, `notify`, `activation` | services |
 
 use std::ffi::OsString;
 
@@ -31,6 +32,8 @@ mod config_page;
 mod core;
 mod counters;
 mod daemon;
+mod devices;
+mod file_stamp;
 pub mod fuzz;
 mod handover;
 mod host;
@@ -38,6 +41,7 @@ mod http;
 mod ipc;
 mod log;
 mod notify;
+mod option_file;
 mod plan;
 mod privileges;
 mod process;
@@ -86,6 +90,9 @@ pub fn rules_schema() -> schemars::Schema {
 ///
 /// Standard error is the log: errors, warnings and notices, with --quiet errors only, with --verbose also each step. In
 /// the systemd journal each line has its priority (`journalctl -p warning`).
+///
+/// SIZE is a number with a unit, such as `64KiB`, `64MiB` or `1GiB` (`KB`, `MB` and `GB` are powers of 1000); without one
+/// it is bytes. TIME is a number with a unit, such as `500ms`, `5s` or `2m`; without one it is seconds.
 #[derive(Parser, Debug)]
 #[command(name = "profd", version, max_term_width = 100, after_long_help = EXAMPLES)]
 pub struct Cli {
@@ -99,13 +106,16 @@ const EXAMPLES: &str = "Examples:
   profd --certs-dir /etc/profguard/server_certs --enable-ipc-monitor
   profd --certs-dir NO_CERTS --port 0 --enable-ipc-monitor --format json | head -1
   profd --certs-dir certs --bind 0.0.0.0 --bind :: --enable-ipc-monitor --output-root /data/prof
-  profd --certs-dir certs --enable-ipc-monitor --metric-log-dir /var/log/profd --http-listen 127.0.0.1:9178
-  profd --certs-dir certs --enable-ipc-monitor --rules rules.toml --audit-log /var/log/profd/audit.jsonl
+  profd --certs-dir certs --enable-ipc-monitor --metric-log-dir /var/log/profd \\
+    --http-listen 127.0.0.1:9178
+  profd --certs-dir certs --enable-ipc-monitor --rules rules.toml \\
+    --audit-log /var/log/profd/audit.jsonl
   profd --config /etc/profguard/profd.toml --check-config
 
-The options of the existing dynolog daemons are accepted in their spelling (--enable_ipc_monitor, --metric_log_dir,
---use_JSON=true, --flagfile=FILE and so on). What has no meaning here is ignored with a warning. Called by the name dynolog
-and without --certs-dir, the daemon uses /etc/profguard/server_certs or else serves plain TCP on loopback.";
+The options of the existing dynolog daemons are accepted in their spelling (--enable_ipc_monitor,
+--metric_log_dir, --use_JSON=true, --flagfile=FILE and so on). What has no meaning here is ignored
+with a warning. Called by the name dynolog and without --certs-dir, the daemon uses
+/etc/profguard/server_certs or else serves plain TCP on loopback.";
 
 impl Tool for Cli {
     const NAME: &'static str = "profd";
@@ -119,6 +129,9 @@ impl Tool for Cli {
     }
 
     fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
+        if self.flags.devices.device_worker {
+            return devices::worker::run_worker();
+        }
         self.flags.log_format.line_format().into_iter().for_each(|format| out.set_line_format(format));
         // So that no file is created with more than 0640 and no directory with more than 0750.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o027));
@@ -135,6 +148,7 @@ impl Tool for Cli {
             socket_dir: std::env::var_os(SOCKET_DIR_VAR).filter(|d| !d.is_empty()),
             state_dir: std::env::var_os(plan::STATE_DIR_VAR).filter(|d| !d.is_empty()),
             trace_dir: std::env::var_os(plan::TRACE_DIR_VAR).filter(|d| !d.is_empty()),
+            collector: plan::collector::CollectorEnvironment::read(),
         };
         let plan = plan::DaemonPlan::new(self.flags, &environment)?;
         run::run_daemon(&plan, uid, self.global.format, out)

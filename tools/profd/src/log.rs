@@ -121,7 +121,7 @@ fn level_name(priority: Priority) -> &'static str {
 }
 
 /// Formats a time by RFC 3339 in UTC, with milliseconds.
-fn format_time(at: SystemTime) -> String {
+pub(crate) fn format_time(at: SystemTime) -> String {
     let at = OffsetDateTime::from(at);
     let (date, time) = (at.date(), at.time());
     format!(

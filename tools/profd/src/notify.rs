@@ -48,7 +48,7 @@ impl ReadyNotifier {
         send_state(self.socket.as_ref(), b"STOPPING=1\nSTATUS=stopping\n");
     }
 
-    /// Returns what sends signs of life, if the service manager waits for them: `WATCHDOG_USEC`, for the process of
+    /// Returns the notifier of the watchdog, if the service manager has one: `WATCHDOG_USEC`, for the process of
     /// `WATCHDOG_PID`.
     pub(crate) fn watchdog(&self, interval: Option<&OsStr>, pid: Option<&OsStr>) -> Option<WatchdogNotifier> {
         let is_own = pid.is_none_or(|pid| pid.to_str() == Some(&std::process::id().to_string()));
@@ -62,11 +62,11 @@ impl ReadyNotifier {
 /// The shortest interval of a watchdog that is kept to.
 const MIN_WATCHDOG_MICROS: u64 = 100_000;
 
-/// Sends signs of life.
+/// Notifies the watchdog of the service manager.
 #[derive(Debug)]
 pub(crate) struct WatchdogNotifier {
     socket: Option<SocketAddr>,
-    /// The time within which the service manager waits for a sign.
+    /// The service manager restarts the daemon if it gets no notification for this long.
     pub(crate) interval: Duration,
 }
 
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn signs_of_life_are_for_the_process_that_is_waited_for() {
+    fn the_watchdog_is_notified_by_the_process_that_it_watches() {
         let notify = ReadyNotifier::default();
         let own = std::process::id().to_string();
         let watchdog = |interval: &str, pid: Option<&str>| {

@@ -62,11 +62,13 @@ pub(crate) struct UsedFiles {
     pub(crate) written: Vec<PathBuf>,
     /// Directories in which sockets are created and removed.
     pub(crate) sockets: Vec<PathBuf>,
+    /// Files of devices, and directories of them, that are read, written and controlled.
+    pub(crate) devices: Vec<PathBuf>,
     /// TCP ports that the daemon connects to.
     pub(crate) connected_ports: Vec<u16>,
 }
 
-/// Becomes another user for good, with his groups only.
+/// Becomes another user permanently, with the groups of that user only.
 ///
 /// # Errors
 /// This process is not root's, or it has other threads already.
@@ -111,6 +113,7 @@ fn restrict_files(files: &UsedFiles) -> anyhow::Result<()> {
         | AccessFs::MakeDir
         | AccessFs::RemoveFile;
     let sockets: BitFlags<AccessFs> = AccessFs::ReadDir | AccessFs::MakeSock | AccessFs::RemoveFile;
+    let devices = read | AccessFs::WriteFile | AccessFs::IoctlDev;
     let connected = files.connected_ports.iter().map(|port| Ok(NetPort::new(*port, AccessNet::ConnectTcp)));
     let connected = connected.collect::<Vec<Result<_, RulesetError>>>();
     let status = Ruleset::default()
@@ -122,6 +125,7 @@ fn restrict_files(files: &UsedFiles) -> anyhow::Result<()> {
         .add_rules(path_beneath_rules(&files.read, read))?
         .add_rules(path_beneath_rules(&files.written, written))?
         .add_rules(path_beneath_rules(&files.sockets, sockets))?
+        .add_rules(path_beneath_rules(&files.devices, devices))?
         .add_rules(connected)?
         .restrict_self()?;
     ensure!(status.ruleset != RulesetStatus::NotEnforced, "the kernel does not have it");

@@ -57,11 +57,13 @@ that the rule has; it has at least one of them, or
 .BR plain .
 Values are compared exactly, without wildcards.
 .B certck show
-prints them.
+prints them. A subject or an issuer in another form (a space after a comma,
+.BR cn= )
+and a rule that never decides, because one before it is for all of its clients, are errors.
 .SH ROLES
 .TP
 .B read
-Status and version: of the processes in
+Status, version and metrics (also over HTTP with TLS): of the processes in
 .B jobs
 and
 .B users

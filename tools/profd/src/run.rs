@@ -20,15 +20,16 @@ use crate::account::{raise_descriptor_limit, read_accounts};
 use crate::activation::PassedSockets;
 use crate::certs::ServerCertificates;
 use crate::daemon::{BoundDaemon, DaemonEnd, RunningDaemon, create_metric_dir};
+use crate::devices::monitor::{DeviceWorker, start_workers};
 use crate::notify::ReadyNotifier;
 use crate::plan::ipc::SocketPlace;
 use crate::plan::{AuditTarget, DaemonPlan};
 use crate::privileges::{UsedFiles, become_user, confine_process};
 use crate::process::environ::EnvironmentReader;
 use crate::shutdown::DaemonPhase;
-use crate::signals::{DefaultAction, StopSignals};
+use crate::signals::{DaemonSignals, DefaultAction};
 use crate::startup_check::{check_directories, explain_unusable, print_findings};
-use crate::watchdog::send_signs_of_life;
+use crate::watchdog::notify_watchdog;
 
 /// Maximum number of threads for lookups about processes and for reloads of certificates. Further ones wait.
 const BLOCKING_THREADS: usize = 4;
@@ -51,21 +52,23 @@ enum DaemonLife {
     Stopped(DaemonEnd),
 }
 
-/// What the checks have opened.
+/// The parts that the checks have opened.
 struct CheckedParts {
     certs: Option<Arc<ServerCertificates>>,
     access: Arc<AccessControl>,
-    /// What was bound as root, if the daemon has become another user.
+    /// The sockets that were bound as root, if the daemon has become another user.
     bound: Option<BoundDaemon>,
-    /// What a service manager has bound.
+    /// The sockets that a service manager has bound.
     passed: PassedSockets,
     environments: Option<EnvironmentReader>,
+    /// The processes that ask drivers.
+    workers: Vec<DeviceWorker>,
 }
 
 /// The runtime and the signals, from the end of the checks to the end of the drain.
 struct StartedRuntime {
     runtime: Runtime,
-    signals: StopSignals,
+    signals: DaemonSignals,
     default_action: DefaultAction,
     notifier: ReadyNotifier,
 }
@@ -125,8 +128,11 @@ fn check_plan(plan: &DaemonPlan, uid: u32, out: &mut Out) -> anyhow::Result<Opti
         Some(certs) => certs,
         None => None,
     };
-    let mut environments = None;
-    let access = Arc::new(AccessControl::load(plan.rules.as_deref(), &read_accounts()).context("--rules")?);
+    let (mut environments, mut workers) = (None, Vec::new());
+    let access = Arc::new(
+        AccessControl::load(plan.rules.as_deref(), &read_accounts(), plan.tls.is_some())
+            .context("--rules")?,
+    );
     if let Some(shortage) =
         raise_descriptor_limit(plan.server.connections.total(), plan.registry.max_processes)
     {
@@ -135,6 +141,8 @@ fn check_plan(plan: &DaemonPlan, uid: u32, out: &mut Out) -> anyhow::Result<Opti
     if !plan.check_only {
         create_metric_dir(plan)?;
         create_state_dir(plan);
+        // Before it may start no programs any more, and after it has become another user.
+        workers = start_workers(&plan.devices, plan.sandbox);
         if plan.sandbox {
             // Before this thread is confined, and after it has become another user.
             environments = EnvironmentReader::start().ok();
@@ -154,11 +162,11 @@ fn check_plan(plan: &DaemonPlan, uid: u32, out: &mut Out) -> anyhow::Result<Opti
         .thread_name("profd-rpc")
         .max_blocking_threads(BLOCKING_THREADS)
         .build()?;
-    let signals = runtime.block_on(async { StopSignals::catch() })?;
+    let signals = runtime.block_on(async { DaemonSignals::catch() })?;
     let default_action = signals.default_action();
     Ok(Some(DaemonLife::Checked(
         StartedRuntime { runtime, signals, default_action, notifier },
-        CheckedParts { certs, access, bound, passed: passed.unwrap_or_default(), environments },
+        CheckedParts { certs, access, bound, passed: passed.unwrap_or_default(), environments, workers },
     )))
 }
 
@@ -198,15 +206,17 @@ fn list_used_files(plan: &DaemonPlan) -> UsedFiles {
         files.read.extend(tls.passphrase_file.as_deref().map(parent));
     }
     files.written.extend(plan.state_dir.iter().map(|state| state.dir.clone()));
-    files.read.extend(plan.rules.as_deref().map(parent));
+    // The rules file may be a link.
+    let rules = plan.rules.iter().flat_map(|rules| [Some(rules.clone()), rules.canonicalize().ok()]);
+    files.read.extend(rules.flatten().map(|rules| parent(&rules)));
     if let Some(AuditTarget::File(path)) = &plan.audit {
         files.written.push(parent(path));
     }
     files.written.extend(plan.metrics.files.as_ref().map(|metrics| metrics.dir.clone()));
     if let Some(otlp) = &plan.metrics.otlp {
-        files
-            .read
-            .extend([otlp.ca.as_deref(), otlp.header_file.as_deref()].into_iter().flatten().map(parent));
+        let (certificate, key) = otlp.identity.as_ref().map(|(cert, key)| (cert, key)).unzip();
+        let named = [otlp.ca.as_ref(), otlp.header_file.as_ref(), certificate, key];
+        files.read.extend(named.into_iter().flatten().map(|path| parent(path)));
         // The system's trust anchors, and what /etc/resolv.conf of systemd-resolved leads to.
         files.read.extend(["/usr/share/ca-certificates", "/run/systemd/resolve"].map(PathBuf::from));
         files.connected_ports.push(otlp.port);
@@ -223,12 +233,13 @@ fn list_used_files(plan: &DaemonPlan) -> UsedFiles {
 fn start_serving(
     plan: &DaemonPlan,
     mut started: StartedRuntime,
-    CheckedParts { certs, access, bound, passed, environments }: CheckedParts,
+    CheckedParts { certs, access, bound, passed, environments, workers }: CheckedParts,
     format: Format,
     out: &mut Out,
 ) -> anyhow::Result<DaemonLife> {
     let mut bound = bound.map_or_else(|| BoundDaemon::adopt(plan, passed), Ok)?;
     bound.environments = environments;
+    bound.workers = workers;
     let ready = bound.ready_record(plan)?;
     let verbosity = out.diag().verbosity();
     let daemon = RunningDaemon::start(plan, bound, certs.clone(), access, &started.runtime, verbosity)?;
@@ -243,7 +254,7 @@ fn start_serving(
         .notifier
         .watchdog(std::env::var_os("WATCHDOG_USEC").as_deref(), std::env::var_os("WATCHDOG_PID").as_deref());
     if let Some(watchdog) = watchdog {
-        started.runtime.spawn(send_signs_of_life(watchdog, daemon.state.clone(), !ready.sockets.is_empty()));
+        started.runtime.spawn(notify_watchdog(watchdog, daemon.state.clone(), !ready.sockets.is_empty()));
     }
     started.notifier.send_ready(&format!("listening on {}", ready.addresses.join(", ")));
     Ok(DaemonLife::Serving(started, daemon))

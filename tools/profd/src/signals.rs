@@ -12,7 +12,7 @@ use signal_hook::flag::register_conditional_default;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGTERM, SIGINT, and SIGHUP when the daemon has a controlling terminal.
-pub(crate) struct StopSignals {
+pub(crate) struct DaemonSignals {
     term: Signal,
     int: Signal,
     /// `None` without a terminal, and when SIGHUP was ignored at the start (`nohup`).
@@ -46,7 +46,7 @@ impl DefaultAction {
     }
 }
 
-impl StopSignals {
+impl DaemonSignals {
     /// Catches the signals. A SIGHUP that is ignored stays ignored, as `nohup` asks for.
     ///
     /// # Errors

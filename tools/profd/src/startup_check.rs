@@ -6,10 +6,13 @@ use std::path::Path;
 
 use common::exit::Exit;
 use common::finding::{Finding, Severity};
+use common::fsat;
 use common::out::Out;
 use common::pki::Role;
 use common::policy::{Class, Mode, check_mode, check_owner};
 
+use crate::audit::check_target;
+use crate::plan::directory_check::{check_metric_dir, check_parents, directory_finding};
 use crate::plan::ipc::SocketPlace;
 use crate::plan::{AuditTarget, DaemonPlan};
 
@@ -20,7 +23,7 @@ pub(crate) fn check_directories(plan: &DaemonPlan, uid: u32) -> Vec<Finding> {
         match &planned.place {
             SocketPlace::Abstract(_) => {}
             SocketPlace::Home(dir) => {
-                // One that nobody has asked for is left out where it cannot be had: see `BoundSockets::bind`.
+                // One that no option asks for is left out where it cannot be had: see `BoundSockets::bind`.
                 findings.extend(check_socket_dir(dir, uid).into_iter().filter(|_| !planned.is_default));
                 // Home directories are often readable for others, which does not endanger a socket with mode 0600.
                 let loose =
@@ -32,15 +35,18 @@ pub(crate) fn check_directories(plan: &DaemonPlan, uid: u32) -> Vec<Finding> {
     }
     if let Some(files) = &plan.metrics.files {
         findings.extend(check_metric_dir(&files.dir, uid));
-        findings.extend(check_parent(&files.dir));
+        findings.extend(check_parents(&files.dir, uid));
     }
     if let Some(tls) = &plan.tls {
-        findings.extend(check_parent(&tls.dir));
+        findings.extend(check_parents(&tls.dir, uid));
         let layout = Role::Server.layout_of(|name| tls.dir.join(name).symlink_metadata().is_ok());
         findings.extend(check_key_links(&tls.dir.join(layout.key)));
     }
-    let files = [plan.rules.as_deref(), plan.audit.as_ref().and_then(AuditTarget::path)];
-    findings.extend(files.into_iter().flatten().filter_map(check_parent));
+    let state = plan.state_dir.as_ref().map(|state| state.dir.as_path());
+    let files = [plan.rules.as_deref(), plan.audit.as_ref().and_then(AuditTarget::path), state];
+    findings.extend(files.into_iter().flatten().flat_map(|path| check_parents(path, uid)));
+    findings.extend(plan.audit.as_ref().and_then(check_audit_target));
+    findings.extend(plan.state_dir.as_ref().and_then(|state| check_state_dir(&state.dir, state.is_given)));
     findings
 }
 
@@ -51,19 +57,31 @@ pub(crate) fn explain_unusable(place: &SocketPlace, uid: u32) -> Option<String> 
     findings.first().map(|finding| format!("{}: {}", finding.path, finding.reason()))
 }
 
-/// Checks that no other user can put something else into the place of a file or directory.
-fn check_parent(path: &Path) -> Option<Finding> {
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mode = Mode::of(fs::metadata(parent).ok()?.mode());
-    let is_shared = mode.0 & 0o022 != 0 && mode.0 & 0o1000 == 0;
-    // Many systems give each user a group of his own, and directories that it may write.
-    let severity = if mode.0 & 0o002 != 0 { Severity::Error } else { Severity::Warning };
-    is_shared.then(|| {
-        Finding::new("parent-dir", severity, parent)
-            .found(format!("mode {mode} lets other users replace {}", path.display()))
-            .expected("a directory that only its owner can write")
-            .fix(format!("chmod go-w {}", common::policy::shell_quote(parent)))
-    })
+/// Checks that the audit trail can be written, before a start finds out.
+fn check_audit_target(target: &AuditTarget) -> Option<Finding> {
+    let e = check_target(target).err()?;
+    let name = target.path().unwrap_or(Path::new("journal"));
+    let finding = Finding::new("audit-log", Severity::Error, name).found(format!("no audit trail: {e}"));
+    Some(
+        finding.expected("a file that only the daemon's user can write").fix("give --audit-log another file"),
+    )
+}
+
+/// Checks the state directory, if it exists: a start creates it. Without one that is asked for the daemon does not start.
+fn check_state_dir(dir: &Path, is_given: bool) -> Option<Finding> {
+    let meta = fs::metadata(dir).ok()?;
+    let found = if meta.is_dir() {
+        fsat::require_trusted(&meta).err()?.to_string()
+    } else {
+        "is not a directory".to_owned()
+    };
+    let severity = if is_given { Severity::Error } else { Severity::Warning };
+    let finding = Finding::new("state-dir", severity, dir).found(found);
+    Some(
+        finding
+            .expected("a directory that only the daemon's user can write")
+            .fix("give --state-dir another directory"),
+    )
 }
 
 /// Checks that the private key has one name: a second one can lie where others look for it, and outlives this one.
@@ -93,41 +111,6 @@ fn check_socket_dir(dir: &Path, uid: u32) -> Vec<Finding> {
             .fix(format!("chmod go-w {}", common::policy::shell_quote(dir)))
     });
     writable.into_iter().chain(check_owner(dir, meta.uid(), uid)).collect()
-}
-
-fn check_metric_dir(dir: &Path, uid: u32) -> Vec<Finding> {
-    let meta = match fs::symlink_metadata(dir) {
-        Ok(meta) if meta.is_dir() => meta,
-        Ok(_) => return vec![directory_finding(dir, "is not a directory")],
-        // It is created when everything is bound.
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
-        Err(e) => return vec![directory_finding(dir, &e.to_string())],
-    };
-    let mode = Mode::of(meta.mode());
-    let mut findings: Vec<_> = check_mode(dir, mode, Class::LogDir).into_iter().collect();
-    findings.extend(check_owner(dir, meta.uid(), uid));
-    if mode.0 & 0o1000 != 0 {
-        // The mode of a directory like /tmp must not be changed.
-        findings
-            .iter_mut()
-            .for_each(|f| "give --metric-log-dir a directory of its own".clone_into(&mut f.fix));
-    }
-    if let Err(e) = rustix::fs::access(dir, rustix::fs::Access::WRITE_OK) {
-        findings.push(
-            Finding::new("metric-dir", Severity::Error, dir)
-                .found(format!("cannot be written: {e}"))
-                .expected("a directory of the daemon's own user")
-                .fix("give --metric-log-dir another directory"),
-        );
-    }
-    findings
-}
-
-fn directory_finding(dir: &Path, found: &str) -> Finding {
-    Finding::new("directory", Severity::Error, dir)
-        .found(found)
-        .expected("a directory")
-        .fix(format!("mkdir -m 0750 {}", common::policy::shell_quote(dir)))
 }
 
 /// Prints each finding. Returns [`Exit::Failed`] if one of them is an error.
@@ -185,7 +168,27 @@ mod tests {
             [(0o777, Some(Severity::Error)), (0o775, Some(Severity::Warning)), (0o1777, None), (0o755, None)];
         for (mode, severity) in expected {
             let (dir, _) = with_mode(mode);
-            assert_eq!(check_parent(&dir.path().join("certs")).map(|f| f.severity), severity, "{mode:o}");
+            let (path, uid) = (dir.path().join("certs"), fs::metadata(dir.path()).unwrap().uid());
+            let found = check_parents(&path, uid);
+            assert_eq!(found.first().map(|f| f.severity), severity, "{mode:o}");
+            // Above it as well, where a group may write; and what a link leads to.
+            let severity = severity.filter(|s| *s == Severity::Error);
+            fs::create_dir(dir.path().join("sub")).unwrap();
+            fs::set_permissions(dir.path().join("sub"), fs::Permissions::from_mode(0o755)).unwrap();
+            let found = check_parents(&dir.path().join("sub/certs"), uid);
+            assert_eq!(found.first().map(|f| f.severity), severity, "{mode:o}");
+            let (links, _) = with_mode(0o700);
+            std::os::unix::fs::symlink(dir.path().join("sub"), links.path().join("link")).unwrap();
+            let found = check_parents(&links.path().join("link/certs"), uid);
+            assert_eq!(found.first().map(|f| f.severity), severity, "{mode:o}");
+        }
+        let (dir, uid) = with_mode(0o755);
+        if uid == 0 {
+            std::os::unix::fs::chown(dir.path(), Some(1001), None).unwrap();
+            let found = check_parents(&dir.path().join("certs"), 0);
+            assert_eq!(found[0].severity, Severity::Warning);
+            assert!(found[0].reason().contains("uid 1001, who can replace"), "{}", found[0].reason());
+            assert!(check_parents(&dir.path().join("certs"), 1001).is_empty());
         }
         let (dir, _) = with_mode(0o700);
         let key = dir.path().join("server.key");
@@ -202,5 +205,18 @@ mod tests {
             assert_eq!(rules(&check_socket_dir(dir.path(), uid)), expected, "{mode:o}");
         }
         assert_eq!(rules(&check_socket_dir(Path::new("/no/such/dir"), 0)), ["directory"]);
+    }
+
+    #[test]
+    fn a_state_directory_and_an_audit_trail_that_a_start_rejects_are_found() {
+        let (dir, _) = with_mode(0o777);
+        assert_eq!(check_state_dir(dir.path(), true).unwrap().severity, Severity::Error);
+        assert_eq!(check_state_dir(dir.path(), false).unwrap().severity, Severity::Warning);
+        assert!(check_state_dir(&dir.path().join("new"), true).is_none());
+        let (dir, _) = with_mode(0o700);
+        assert!(check_state_dir(dir.path(), true).is_none());
+        let target = |name: &str| AuditTarget::File(dir.path().join(name));
+        assert!(check_audit_target(&target("a.jsonl")).is_none());
+        assert!(check_audit_target(&target("none/a.jsonl")).unwrap().reason().contains("no audit trail: "));
     }
 }

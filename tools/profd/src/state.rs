@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use crate::account::read_accounts;
 use crate::core::accounts::Accounts;
+use crate::core::registry::process_facts::ProcessFacts;
 use crate::core::registry::{Registry, RemovedCounts, Uptime};
 use crate::counters::Counters;
 use crate::log::DaemonLog;
@@ -34,6 +35,7 @@ pub(crate) struct DaemonState {
     pub(crate) config_removed: Notify,
     /// The name of the host, as far as it can be part of a file name.
     pub(crate) host_name: String,
+    rules: Mutex<RulesState>,
     /// Default sockets that could not be had, each with the reason.
     pub(crate) missing_sockets: OnceLock<Vec<String>>,
     /// Whether the configs to hand over to the next daemon have changed since they were last written.
@@ -42,6 +44,30 @@ pub(crate) struct DaemonState {
     ipc_alive_ms: AtomicU64,
     shutdown: ShutdownWatch,
     started: Instant,
+}
+
+/// Whether the access rules in use are those of the rules file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum RulesState {
+    /// There is no file.
+    #[default]
+    NoFile,
+    /// They are.
+    InUse,
+    /// The file has changed and was not taken: former rules are in use.
+    Former {
+        /// RFC 3339, UTC.
+        at: String,
+        reason: String,
+    },
+}
+
+impl RulesState {
+    /// Describes what is wrong, if something is.
+    pub(crate) fn describe_failure(&self) -> Option<String> {
+        let Self::Former { at, reason } = self else { return None };
+        Some(format!("the rules file was not taken at {at}, and the former rules stay in use: {reason}"))
+    }
 }
 
 /// The thread for processes shows itself every second; after this long it hangs.
@@ -82,6 +108,7 @@ impl DaemonState {
             log,
             config_removed: Notify::new(),
             host_name: find_host_name(),
+            rules: Mutex::default(),
             missing_sockets: OnceLock::new(),
             handover_changed: AtomicBool::new(false),
             ipc_alive_ms: AtomicU64::new(to_ms(HISTORY)),
@@ -103,6 +130,16 @@ impl DaemonState {
     /// Returns the time since the start of the daemon.
     pub(crate) fn time_since_start(&self) -> Uptime {
         self.started.elapsed()
+    }
+
+    /// Notes whether the rules in use are those of the file.
+    pub(crate) fn note_rules(&self, rules: RulesState) {
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    /// Returns whether the rules in use are those of the file.
+    pub(crate) fn rules_state(&self) -> RulesState {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Notes that the thread for processes is alive.
@@ -155,6 +192,27 @@ impl DaemonState {
             self.count_removed(removed);
         }
         has_ended
+    }
+
+    /// Returns what a process is. It is read once in the life of a process that is watched.
+    pub(crate) fn facts_of(&self, host_pid: i32) -> Arc<ProcessFacts> {
+        self.watch.facts(host_pid).unwrap_or_else(|| {
+            let read = Arc::new(self.procfs.read_facts(host_pid));
+            // Nothing is known of a process that has just begun: it is read again.
+            if read.command.is_some() {
+                self.watch.note_facts(host_pid, read.clone());
+            }
+            read
+        })
+    }
+
+    /// The same of a process that is certainly the one that is watched; `None` if it has ended.
+    pub(crate) fn facts_of_living(&self, host_pid: i32) -> Option<Arc<ProcessFacts>> {
+        self.watch.facts(host_pid).or_else(|| {
+            let read = Arc::new(self.procfs.read_facts(host_pid));
+            let is_noted = read.command.is_some() && self.watch.note_facts(host_pid, read.clone());
+            is_noted.then_some(read)
+        })
     }
 
     /// Counts what was removed from the registry.

@@ -1,7 +1,7 @@
-//! Tells the service manager that the daemon is alive (sd_watchdog_enabled(3)): as long as it is.
+//! Notifies the watchdog of the service manager (sd_watchdog_enabled(3)) as long as the daemon does its work.
 //!
-//! The signal comes from the threads that serve clients, once the registry can be locked and the thread for processes has
-//! shown a sign of life. If one of them hangs, the service manager restarts the daemon.
+//! The notification comes from the threads that serve clients, once the registry can be locked and if the thread for
+//! processes has not been silent for too long. If one of them hangs, the service manager restarts the daemon.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::notify::WatchdogNotifier;
 use crate::state::{DaemonState, IPC_SILENCE_LIMIT};
 
-/// Sends a sign of life twice in each interval of the service manager, until the daemon ends.
-pub(crate) async fn send_signs_of_life(
+/// Notifies the watchdog twice in each interval of the service manager, until the daemon ends.
+pub(crate) async fn notify_watchdog(
     notifier: WatchdogNotifier,
     state: Arc<DaemonState>,
     serves_processes: bool,

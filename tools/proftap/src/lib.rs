@@ -31,6 +31,13 @@ use common::out::{Color, Out, Verbosity};
 /// on-demand profiling without a GPU and without PyTorch.
 #[derive(Parser, Debug)]
 #[command(name = "proftap", version, max_term_width = 100)]
+#[command(after_long_help = "Examples:
+  Train, and request a trace:
+    proftap demo -v &
+    profctl gputrace --iterations 5 --log-file /tmp/trace.json --wait
+
+  Start the profiler of a program on demand:
+    proftap run | jq --unbuffered -c 'select(.type==\"proftap.config\")' | my-profiler")]
 pub struct Cli {
     #[command(subcommand)]
     command: ProftapCommand,

@@ -7,6 +7,7 @@ mod arguments;
 mod cmd;
 mod links;
 mod losses;
+mod modules;
 mod survey;
 mod timeline;
 mod write;
@@ -57,8 +58,16 @@ impl Tool for Cli {
     }
 }
 
-/// Reads any bytes as a trace, and writes it in every format. For fuzzing: never panics, and ends.
+/// Reads any bytes as a trace, and writes it in every format without tables. For fuzzing: never panics, and ends.
 #[doc(hidden)]
 pub fn fuzz_conversion(bytes: &[u8]) {
-    write::fuzz_writers(bytes);
+    write::fuzz_writers(bytes, false);
+}
+
+/// The same for databases, Arrow's files and data sets. These are read again: they have every event.
+#[doc(hidden)]
+pub fn fuzz_tables(bytes: &[u8]) {
+    write::fuzz_writers(bytes, true);
+    #[cfg(feature = "parquet")]
+    write::dataset::fuzz(bytes);
 }

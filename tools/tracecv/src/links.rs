@@ -1,4 +1,4 @@
-//! Which events belong together: begins and their ends, the events of a flow. What is kept of one is kept of all.
+//! The events that belong together: begins and their ends, the events of a flow. If one is kept, all are.
 
 use std::borrow::Cow;
 
@@ -179,7 +179,7 @@ impl EventLinks {
     }
 }
 
-/// A flow is told by category, name and id (Trace Event Format, "Flow Events").
+/// A flow is identified by category, name and id (Trace Event Format, "Flow Events").
 fn flow_key(state: &FastState, event: &Event<'_>) -> u64 {
     use std::hash::BuildHasher;
     let id: (i64, &[u8]) = match event.id {

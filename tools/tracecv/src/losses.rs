@@ -1,10 +1,10 @@
-//! What an output does not hold of its traces.
+//! The losses of an output: content of its traces that it does not hold.
 
 use std::collections::BTreeMap;
 
 use trace::report::format_count;
 
-/// What a format cannot hold, by kind, with a count.
+/// The content that a format cannot hold, by kind, with a count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Losses(BTreeMap<&'static str, u64>);
 

@@ -1,10 +1,20 @@
-//! What must be known of a trace before its events are written: its clock, its rank, its steps and what they launched.
+//! The facts about a trace that must be known before its events are written: its clock, its rank, its steps and what they launched.
 
+use std::collections::BTreeMap;
+use std::io;
+
+use trace::analysis::clusters::RecordedTime;
+use trace::analysis::collect::CollectOptions;
+use trace::analysis::sum::Sums;
+use trace::classifier::ClassRules;
 use trace::model::{Category, Event, EventSink, FastMap, NameTable, TraceMeta};
-use trace::steps::{MarkKind, Step, StepMark, StepNames, Steps, Update, is_host_annotation};
+use trace::steps::{Step, StepMark, StepNames, Steps, Update, is_host_annotation};
 
-/// Collects while a trace is read for the first time.
-#[derive(Default)]
+use crate::modules::ModuleSpools;
+#[cfg(feature = "parquet")]
+use crate::modules::module_key;
+
+/// Collects while a trace is read for the first time. Takes spans, also those of begins and ends that were brought together.
 pub(crate) struct SurveySink {
     names: NameTable,
     step_names: StepNames,
@@ -12,85 +22,191 @@ pub(crate) struct SurveySink {
     updates: Vec<Update>,
     /// When each launch was, by its correlation.
     launches: FastMap<i64, i64>,
-    extent: Option<(i64, i64)>,
+    /// For the modules of work, if they are wanted.
+    modules: Option<ModuleSpools>,
 }
 
-/// What is known of a trace.
+/// When the events of a trace were.
+#[derive(Default)]
+pub(crate) struct ExtentSink {
+    /// The first and the last timestamp, in nanoseconds.
+    pub(crate) extent: Option<(i64, i64)>,
+}
+
+impl EventSink for ExtentSink {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        let Some(start) = event.start.filter(|_| event.phase != b'M') else { return Ok(()) };
+        let end = start.saturating_add(event.dur.unwrap_or(0));
+        let (from, to) = self.extent.unwrap_or((start, end));
+        self.extent = Some((from.min(start), to.max(end)));
+        Ok(())
+    }
+}
+
+/// The step of work on a device whose launch is not in the trace, as `traceq sum` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UnlaunchedWork {
+    /// None: it may be left over from before.
+    InNoStep,
+    /// That in which it starts, unless an operator is known to have asked for it: the trace does not link its work.
+    ByStart,
+    /// That in which it starts: an Ascend timeline, which divides its steps by lanes.
+    ByLanes,
+}
+
+impl UnlaunchedWork {
+    /// As it is in the sums of a trace.
+    pub(crate) fn of(sums: &Sums) -> Self {
+        match sums.steps_by_start {
+            _ if sums.totals.iter().any(|total| total.lanes.is_some()) => Self::ByLanes,
+            true => Self::ByStart,
+            false => Self::InNoStep,
+        }
+    }
+}
+
+/// The facts about one rank of a trace.
 pub(crate) struct TraceSurvey {
     pub(crate) meta: TraceMeta,
     pub(crate) steps: Steps,
     /// Names of steps by their number in [`Step::name`].
     pub(crate) names: NameTable,
     launches: FastMap<i64, i64>,
-    /// The first and last moment.
+    /// Number of the name of the module of work that has one, by its [`module_key`].
+    modules: FastMap<i64, u32>,
+    /// The first and the last timestamp, in nanoseconds.
     pub(crate) extent: Option<(i64, i64)>,
+    /// The step of work without a launch.
+    pub(crate) unlaunched: UnlaunchedWork,
     /// Nanoseconds to add to come to the Unix epoch; 0 if that is not known.
     pub(crate) base_ns: i64,
+    recorded: RecordedTime,
+}
+
+/// The facts about a trace: about each of its ranks.
+pub(crate) struct SurveyedTrace {
+    pub(crate) sums: Sums,
+    /// The user's classes of device work.
+    pub(crate) classes: ClassRules,
+    /// By number of the rank in the file.
+    pub(crate) ranks: BTreeMap<u32, TraceSurvey>,
+}
+
+impl SurveyedTrace {
+    /// The step that an event belongs to.
+    pub(crate) fn step_of(&self, event: &Event<'_>) -> Option<&Step> {
+        let rank = if self.ranks.len() > 1 { self.sums.scope_of_process(event.pid) } else { 0 };
+        self.ranks.get(&rank)?.step_of(event)
+    }
 }
 
 impl EventSink for SurveySink {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
-        let Some(start) = event.start.filter(|_| event.phase != b'M') else { return Ok(()) };
-        let end = start.saturating_add(event.dur.unwrap_or(0));
-        let (from, to) = self.extent.unwrap_or((start, end));
-        self.extent = Some((from.min(start), to.max(end)));
-        if event.phase == b'X' {
-            self.take_span(event, start, end);
+        if let (b'X', Some(start)) = (event.phase, event.start) {
+            self.take_span(event, start, start.saturating_add(event.dur.unwrap_or(0)));
+        }
+        if let Some(modules) = &mut self.modules {
+            modules.take(event, &mut self.names)?;
         }
         Ok(())
     }
 }
 
 impl SurveySink {
+    /// Without events yet.
+    pub(crate) fn new(options: &CollectOptions) -> Self {
+        Self {
+            names: NameTable::default(),
+            step_names: options.steps.clone(),
+            marks: Vec::new(),
+            updates: Vec::new(),
+            launches: FastMap::default(),
+            modules: None,
+        }
+    }
+
+    /// Finds the modules of work as well.
+    #[cfg(feature = "parquet")]
+    #[must_use]
+    pub(crate) fn with_modules(self, options: &CollectOptions) -> Self {
+        Self { modules: Some(ModuleSpools::new(options.memory)), ..self }
+    }
+
     fn take_span(&mut self, event: &Event<'_>, start: i64, end: i64) {
         match event.category {
             Category::Runtime => {
                 if let Some(correlation) = event.correlation {
-                    self.launches.entry(correlation).or_insert(start);
+                    // Of several, the first: the others repeat it in another layer.
+                    let at = self.launches.entry(correlation).or_insert(start);
+                    *at = start.min(*at);
                 }
                 return;
             }
             Category::Step => {}
-            Category::Marker | Category::Other if is_host_annotation(event.cat.raw) => {}
+            _ if self.step_names.may_mark(event) && is_host_annotation(event.cat.raw) => {}
             _ => return,
         }
         let name = self.names.intern(event.name);
         if event.name.raw.starts_with(b"Optimizer.step#") {
             self.updates.push(Update { name, thread: 0, start, end });
         }
-        let mark = self.step_names.mark_of_name(self.names.name(name));
-        let mark = match (mark, event.step_number) {
-            (Some((MarkKind::Profiler, _)), _) | (_, None) => mark,
-            (_, Some(number)) => Some((MarkKind::StepNumber, Some(number))),
-        };
-        if let Some((kind, number)) = mark {
+        let by_name = self.step_names.mark_of_name(self.names.name(name));
+        if let Some((kind, number)) = self.step_names.with_number(by_name, event.step_number) {
             self.marks.push(StepMark { kind, number, name, thread: 0, start, end, partial: false });
         }
     }
 
-    /// What came of it.
-    pub(crate) fn finish(self, meta: TraceMeta) -> TraceSurvey {
-        let begin = self.extent.map_or(0, |(begin, _)| begin);
+    /// Returns the result, of a trace of this extent.
+    ///
+    /// # Errors
+    /// A temporary file cannot be used.
+    pub(crate) fn finish(
+        self,
+        meta: TraceMeta,
+        recorded: RecordedTime,
+        ExtentSink { extent }: ExtentSink,
+    ) -> io::Result<TraceSurvey> {
+        let modules = self.modules.map_or_else(|| Ok(FastMap::default()), ModuleSpools::find)?;
+        let begin = extent.map_or(0, |(begin, _)| begin);
         let marked = Steps::from_marks(self.marks);
         let steps = if marked.all().is_empty() { Steps::from_optimizer(self.updates, begin) } else { marked };
         let base_ns = meta.epoch_offset(begin).unwrap_or(0);
-        let (names, launches, extent) = (self.names, self.launches, self.extent);
-        TraceSurvey { meta, steps, names, launches, extent, base_ns }
+        let (names, launches) = (self.names, self.launches);
+        let unlaunched = UnlaunchedWork::ByLanes;
+        Ok(TraceSurvey { meta, steps, names, launches, modules, extent, unlaunched, base_ns, recorded })
     }
 }
 
 impl TraceSurvey {
     /// The step that an event belongs to: of work on a device that of its launch, otherwise that of its start.
     pub(crate) fn step_of(&self, event: &Event<'_>) -> Option<&Step> {
-        self.step_index_of(event).map(|i| &self.steps.all()[i])
+        let start = event.start.filter(|start| self.recorded.can_start_at(*start))?;
+        self.steps.at(self.launch_of(event).unwrap_or(start)).map(|i| &self.steps.all()[i])
     }
 
-    /// The index of that step.
-    pub(crate) fn step_index_of(&self, event: &Event<'_>) -> Option<usize> {
-        let start = event.start?;
-        let launched = event.category.is_on_device().then_some(event.correlation).flatten();
-        let moment = launched.and_then(|c| self.launches.get(&c).copied()).unwrap_or(start);
-        self.steps.at(moment)
+    /// The step that `traceq sum` counts an event in.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn counted_step_of(&self, event: &Event<'_>) -> Option<&Step> {
+        let counts = !event.category.is_on_device()
+            || self.launch_of(event).is_some()
+            || match self.unlaunched {
+                UnlaunchedWork::InNoStep => false,
+                UnlaunchedWork::ByStart => event.external.is_none(),
+                UnlaunchedWork::ByLanes => true,
+            };
+        self.step_of(event).filter(|_| counts)
+    }
+
+    /// When work on a device was launched, as far as the trace says.
+    fn launch_of(&self, event: &Event<'_>) -> Option<i64> {
+        let correlation = event.correlation.filter(|_| event.category.is_on_device())?;
+        self.launches.get(&correlation).copied()
+    }
+
+    /// The module that work on a device belongs to.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn module_of(&self, event: &Event<'_>) -> Option<&str> {
+        self.modules.get(&module_key(event)?).map(|name| self.names.name(*name))
     }
 
     /// A moment as nanoseconds since the Unix epoch, as far as the trace says how its clock relates to that.

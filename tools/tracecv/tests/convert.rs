@@ -317,6 +317,7 @@ proptest! {
         let end = (at + length).min(bytes.len());
         bytes.splice(at..end, [byte]);
         tracecv::fuzz_conversion(&bytes);
+        tracecv::fuzz_tables(&bytes);
     }
 }
 

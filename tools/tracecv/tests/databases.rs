@@ -65,3 +65,28 @@ fn the_tables_of_ascend_tie_operators_to_tasks() {
     assert_eq!(one::<i64>(&db, "SELECT endTimeNs - startTimeNs FROM SESSION_TIME_INFO"), 30_000);
     assert_eq!(one::<i64>(&db, "SELECT rankId FROM RANK_DEVICE_MAP WHERE deviceId = 0"), 2);
 }
+
+/// What the tables of Ascend have no place for is counted, and begins come together with their ends.
+#[test]
+fn what_the_tables_of_ascend_do_not_hold_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, out) = (dir.path().join("t.json"), dir.path().join("out.db"));
+    let trace = r#"[{"ph":"M","name":"thread_name","pid":1,"tid":2,"args":{"name":"main"}},
+        {"ph":"B","cat":"cpu_op","name":"aten::mm","pid":1,"tid":2,"ts":1,"args":{"External id":3,"x":1,"y":[2]}},
+        {"ph":"E","pid":1,"tid":2,"ts":4},
+        {"ph":"B","cat":"cpu_op","name":"open","pid":1,"tid":2,"ts":5},
+        {"ph":"X","cat":"user_annotation","name":"a","pid":1,"tid":"worker a","ts":5,"dur":1},
+        {"ph":"X","cat":"user_annotation","name":"b","pid":1,"tid":"worker b","ts":5,"dur":1},
+        {"ph":"X","cat":"kernel","name":"k","pid":"gpu","tid":3,"ts":6,"dur":1,"args":{"grid":[1]}}]"#;
+    std::fs::write(&input, trace).unwrap();
+    let args = ["--format", "json", "convert", "--to", "ascend-db", "-o"];
+    let done = run(args.iter().copied().chain([out.to_str().unwrap(), input.to_str().unwrap()]));
+    assert_eq!((done.exit, &done.fatal), (Exit::Ok, &None));
+    let expected = serde_json::json!({"arguments without a column": 3, "begins and ends without the other half": 1,
+        "devices that are not known (0 is in their place)": 1, "ids that are no numbers of 32 bits": 2,
+        "names and order of processes and threads": 1});
+    assert_eq!(done.of("tracecv.output")[0]["not_held"], expected);
+    let db = Connection::open(&out).unwrap();
+    assert_eq!(one::<i64>(&db, "SELECT endNs - startNs FROM PYTORCH_API"), 3000);
+    assert_eq!(one::<i64>(&db, "SELECT count(DISTINCT globalTid) FROM MSTX_EVENTS"), 2);
+}

@@ -232,3 +232,130 @@ fn an_anonymous_trace_tells_no_names_and_the_same_times() {
     );
     assert_eq!((&written[3]["id"], &written[3]["bp"]), (&json!(7), &json!("e")));
 }
+
+/// The steps of two ranks in one file, of which the second is half a step late.
+fn merged_ranks() -> String {
+    let mut events = Vec::new();
+    for (rank, since) in [(0, 0), (1, 200)] {
+        let (host, device) = (format!("[TP0{rank}] 8{rank}"), format!("[TP0{rank}] 0"));
+        for step in 0..3 {
+            let begin = since + step * 400;
+            events.push(json!({"ph": "X", "cat": "user_annotation", "name": format!("batch {step}"), "pid": host, "tid": 1, "ts": begin, "dur": 400}));
+            events.push(json!({"ph": "X", "cat": "cuda_runtime", "name": "cudaLaunchKernel", "pid": host, "tid": 1, "ts": begin + 380, "dur": 4, "args": {"correlation": step}}));
+            events.push(json!({"ph": "X", "cat": "kernel", "name": format!("k{rank}{step}"), "pid": device, "tid": 7, "ts": begin + 390, "dur": 100, "args": {"device": 0, "stream": 7, "correlation": step}}));
+        }
+    }
+    json!({"schemaVersion": 1, "traceEvents": events}).to_string()
+}
+
+#[test]
+fn a_step_is_cut_of_each_rank_in_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, out) = (dir.path().join("t.json"), dir.path().join("out"));
+    std::fs::write(&input, merged_ranks()).unwrap();
+    let arguments = [
+        ["cut", "--steps", "1"].as_slice(),
+        &["--step-name", "^batch"],
+        &["-o", out.to_str().unwrap(), input.to_str().unwrap()],
+    ];
+    let done = run(arguments.concat());
+    assert_eq!((done.exit, done.fatal), (Exit::Ok, None));
+    let mut found = names(&events(&out), "X");
+    found.retain(|name| name != "cudaLaunchKernel");
+    found.sort_unstable();
+    assert_eq!(found, ["batch 1", "batch 1", "k01", "k11"]);
+}
+
+#[test]
+fn a_file_of_several_ranks_has_no_clock_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, out) = (dir.path().join("t.json"), dir.path().join("out.json"));
+    std::fs::write(&input, merged_ranks()).unwrap();
+    let done = run(["merge", "-o", out.to_str().unwrap(), input.to_str().unwrap()]);
+    assert_eq!((done.exit, done.errors, out.exists()), (Exit::Failed, 1, false));
+}
+
+#[test]
+fn what_strict_refuses_is_not_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, out) = (dir.path().join("t.json"), dir.path().join("out.json"));
+    std::fs::write(&input, trace().replacen("},{", "},,{", 1)).unwrap();
+    for verb in [&["convert", "--to", "chrome"][..], &["cut"], &["repair"]] {
+        let fixed = ["--strict", "-o", out.to_str().unwrap(), input.to_str().unwrap()];
+        let done = run([verb, &fixed].concat());
+        assert_eq!((done.exit, done.errors, out.exists()), (Exit::Failed, 1, false), "{verb:?}");
+    }
+}
+
+/// A job without a group of all ranks: 0 and 1 have one, 1 and 2 another of the same name.
+#[test]
+fn ranks_that_share_nothing_with_the_first_are_placed_by_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let planted = [0, 5_000_000, -70_000_000];
+    let mut paths = Vec::new();
+    for (rank, offset) in planted.into_iter().enumerate() {
+        let mut events = Vec::new();
+        for i in 0..20_i64 {
+            for (group, members) in [(0, [0, 1]), (1, [1, 2])] {
+                if members.contains(&rank) {
+                    let end = 100_000_000 + i * 20_000_000 + group * 7_000_000 - offset;
+                    events.push(json!({"ph": "X", "cat": "kernel", "name": "ncclDevKernel_AllReduce_Sum_f32_RING_LL",
+                        "pid": 0, "tid": 7, "ts": (end - 60_000) / 1000, "dur": 60, "args": {"Collective name": "allreduce",
+                        "Process Group Name": "tp", "Process Group Ranks": format!("{members:?}"), "Seq": i}}));
+                }
+            }
+        }
+        let path = dir.path().join(format!("rank{rank}.json"));
+        let trace = json!({"distributedInfo": {"rank": rank, "world_size": 3}, "traceEvents": events});
+        std::fs::write(&path, trace.to_string()).unwrap();
+        paths.push(path.to_str().unwrap().to_owned());
+    }
+    // The rank that has nothing in common with the first comes before the one that leads to it.
+    paths.swap(1, 2);
+    let out = dir.path().join("job.json");
+    let args = ["--format", "json", "merge", "-o", out.to_str().unwrap()];
+    let done = run(args.iter().map(|s| (*s).to_owned()).chain(paths));
+    assert_eq!((done.exit, &done.fatal), (Exit::Ok, &None));
+    let offsets: Vec<_> = done.of("tracecv.clock").iter().map(|clock| clock["offset_ns"].clone()).collect();
+    assert_eq!(offsets, [json!(0), json!(-70_000_000), json!(5_000_000)]);
+}
+
+#[test]
+fn of_a_member_that_comes_twice_the_last_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, out) = (dir.path().join("t.json"), dir.path().join("out.json"));
+    std::fs::write(&input, r#"[{"ph":"X","name":"a","cname":"x","name":"b","pid":1,"tid":1,"ts":1,"ts":2,"dur":3,"cname":"y","args":{"n":1},"args":{"n":2}}]"#).unwrap();
+    let done = run(["repair", "-o", out.to_str().unwrap(), input.to_str().unwrap()]);
+    assert_eq!((done.exit, &done.fatal), (Exit::Ok, &None));
+    let text = std::fs::read_to_string(&out).unwrap();
+    let event = r#"{"ph":"X","name":"b","pid":1,"tid":1,"cname":"y","ts":2.000,"dur":3.000,"args":{"n":2}}"#;
+    assert!(text.contains(event), "{text}");
+}
+
+/// Every text of an event that may be anybody's.
+#[test]
+fn no_text_of_an_event_tells_whose_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, out) = (dir.path().join("t.json"), dir.path().join("out.json"));
+    let trace = json!({"cuda_driver_version": "secret", "deviceProperties": [{"id": 0, "name": "H100"}], "traceEvents": [
+        {"ph": "M", "name": "secret", "pid": 1, "args": {"x": ["secret"], "/secret/y": 1}},
+        {"ph": "M", "name": "thread_name", "pid": 1, "tid": 1, "args": {"name": "streams of secret"}},
+        {"ph": "M", "name": "process_labels", "pid": 1, "args": {"labels": "GPU of secret", "more": {"x": "secret"}}},
+        {"ph": "X", "cat": "secret", "name": "secret", "scope": "secret", "id": "secret", "pid": "secret", "tid": "stream secret", "ts": 1, "dur": 1},
+        {"ph": "b", "cat": "secret,x", "name": "secret", "id": "rank 0: secret", "pid": 1, "tid": 1, "ts": 1},
+        {"ph": "X", "cat": "cpu_op", "name": "SecretBackward", "pid": 1, "tid": 1, "ts": 1, "dur": 1,
+            "args": {"Input type": ["float", "__torch__.torch.classes.secret.T"], "node.secret.com": 1, "n": {"/home/secret": 2}}},
+        {"ph": "X", "cat": "user_annotation", "name": "Optimizer.step#SecretOptimizer.step", "pid": 1, "tid": 1, "ts": 1, "dur": 1,
+            "args": {"Task Type": "secret", "src": "10.secret.1.2", "dtype": "secret/x"}},
+        {"ph": "C", "name": "secret", "pid": 1, "ts": 1, "args": {"mail@secret": 1}},
+        {"ph": "s", "cat": "ac2g", "name": "ac2g", "id": "0x1f", "pid": 1, "tid": 1, "ts": 1}]});
+    std::fs::write(&input, trace.to_string()).unwrap();
+    let done = run(["anon", "-o", out.to_str().unwrap(), input.to_str().unwrap()]);
+    assert_eq!((done.exit, &done.fatal), (Exit::Ok, &None));
+    let text = std::fs::read_to_string(&out).unwrap();
+    assert!(!text.to_lowercase().contains("secret"), "{text}");
+    let written = events(&out);
+    assert_eq!((&written[5]["name"], &written[8]["id"]), (&json!("operator-1Backward"), &json!("0x1f")));
+    assert_eq!(written[6]["name"], "Optimizer.step#optimizer-1.step");
+    assert!(text.contains("H100"));
+}

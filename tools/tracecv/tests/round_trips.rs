@@ -11,7 +11,10 @@ use common::exit::Exit;
 use serde_json::{Map, Value, json};
 use support::run;
 use testkit::{list_files, require_data};
-use trace::model::{Event, EventId, EventSink};
+use trace::analysis::collect::CollectOptions;
+use trace::analysis::sum::Sums;
+use trace::model::{Event, EventId, EventSink, TraceMeta};
+use trace::ranks::sum_for_check;
 use trace::read::{ReadOptions, TraceSource, read_trace};
 
 /// Two steps with nested slices, flows, counters, moments, async spans and work on a device.
@@ -121,7 +124,7 @@ fn a_chrome_trace_keeps_the_members_beside_its_events() {
     convert("chrome", &from, &to);
     assert_eq!(root_members(&from), root_members(&to));
     assert!(std::fs::read_to_string(&to).unwrap().contains("18446744073709551615,\"x\":1.50"));
-    // What nobody may see is left out of what is shown to others.
+    // `anon` leaves these members out.
     let anonymous = dir.path().join("anon.json");
     let done = run(["anon", "-o", anonymous.to_str().unwrap(), from.to_str().unwrap()]);
     assert_eq!(done.exit, Exit::Ok);
@@ -332,4 +335,77 @@ print(sum(e[2] for e in tasks), sum(e[2] for e in ops))";
         let sums = String::from_utf8(output.stdout).unwrap();
         assert!(sums.split_whitespace().all(|ns| ns.parse::<i64>().unwrap() > 1_000_000), "{sums}");
     }
+}
+
+/// The sums of a trace, and what it says of itself.
+fn sums(path: &Path) -> (Sums, TraceMeta) {
+    let mut collected = CollectOptions::default().collector();
+    let file = Box::new(std::fs::File::open(path).unwrap());
+    let source = TraceSource::of_file(file, path.to_owned());
+    let outcome = read_trace(source, &ReadOptions::default(), &mut collected).unwrap();
+    (sum_for_check(collected, &outcome).unwrap(), outcome.meta)
+}
+
+/// Copies of one name that overlap on a stream, and spans that are on no thread, have their times after Perfetto, too; and
+/// the trace knows whose it is.
+#[test]
+fn sums_and_ranks_come_back_from_perfetto() {
+    let dir = tempfile::tempdir().unwrap();
+    let [from, between, to] = ["t.json", "t.pftrace", "back.json"].map(|name| dir.path().join(name));
+    let trace = json!({"schemaVersion": 1, "host_name": "node7", "trace_id": "A1",
+        "distributedInfo": {"backend": "nccl", "rank": 5, "world_size": 8}, "deviceProperties": [{"id": 0, "name": "H100"}],
+        "traceEvents": [
+        {"ph": "X", "cat": "gpu_memcpy", "name": "copy", "pid": 0, "tid": 7, "ts": 1, "dur": 10, "args": {"device": 0, "stream": 7}},
+        {"ph": "X", "cat": "gpu_memcpy", "name": "copy", "pid": 0, "tid": 7, "ts": 6, "dur": 20, "args": {"device": 0, "stream": 7}},
+        {"ph": "X", "cat": "cpu_op", "name": "outer", "pid": 1, "tid": 1, "ts": 1, "dur": 5},
+        {"ph": "X", "cat": "cpu_op", "name": "same", "pid": 1, "tid": 1, "ts": 1, "dur": 5},
+        {"ph": "b", "cat": "cpu_op", "id": "0x7", "name": "away", "pid": 1, "tid": 1, "ts": 100},
+        {"ph": "e", "cat": "cpu_op", "id": "0x7", "name": "away", "pid": 1, "tid": 1, "ts": 900}]});
+    std::fs::write(&from, trace.to_string()).unwrap();
+    convert("perfetto", &from, &between);
+    convert("chrome", &between, &to);
+    let slices = |path: &Path| {
+        let of = |e: Kept| (e.phase != 'M').then_some((e.phase, e.name, e.start, e.dur, e.id));
+        let mut slices: Vec<_> = events(path).into_iter().filter_map(of).collect();
+        slices.sort();
+        slices
+    };
+    assert_eq!(slices(&from), slices(&to));
+    let (before, about) = sums(&from);
+    for path in [&between, &to] {
+        let (after, told) = sums(path);
+        assert_eq!(before.host[0].host_op, after.host[0].host_op);
+        assert_eq!(
+            (about.rank, about.world_size, &about.devices),
+            (told.rank, told.world_size, &told.devices)
+        );
+        assert_eq!(
+            (&about.backend, &about.host, &about.trace_id),
+            (&told.backend, &told.host, &told.trace_id)
+        );
+    }
+}
+
+/// Whether everything on the host counts or only its operators follows from the events: not from what is beside them.
+#[test]
+fn host_time_does_not_depend_on_the_format() {
+    let dir = tempfile::tempdir().unwrap();
+    let [plain, told] = ["plain.json", "told.json"].map(|name| dir.path().join(name));
+    let events = r#""traceEvents":[{"ph":"M","name":"process_name","pid":1,"args":{"name":"/host:CPU"}},
+        {"ph":"X","name":"train","pid":1,"tid":1,"ts":5,"dur":20}]"#;
+    std::fs::write(&plain, format!("{{{events}}}")).unwrap();
+    std::fs::write(&told, format!(r#"{{"baseTimeNanoseconds":1700000000000000000,{events}}}"#)).unwrap();
+    assert_eq!([&plain, &told].map(|path| sums(path).0.host[0].host_op), [20_000, 20_000]);
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn names_of_devices_come_back_from_a_data_set() {
+    let dir = tempfile::tempdir().unwrap();
+    let [from, between] = ["t.json", "ds"].map(|name| dir.path().join(name));
+    std::fs::write(&from, TRACE).unwrap();
+    convert("parquet", &from, &between);
+    let part = between.join("run=1/table=events/part-00001-of-00001.parquet");
+    assert_eq!(sums(&part).1.devices, sums(&from).1.devices);
+    assert_eq!(sums(&part).1.devices[&0], "GPU");
 }

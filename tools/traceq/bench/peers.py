@@ -1,5 +1,6 @@
 """Runs traceq and its peers on generated traces and prints what they took. See peers.sh, which runs this."""
 
+import gzip
 import json
 import os
 import re
@@ -68,6 +69,8 @@ def main(traceq, directory):
             print(f"bench-peers: NOT TRIED: {name}: not installed", file=sys.stderr)
             continue
         table.append(report("bench.traceq_peer", name, [part.replace("@", path) for part in command], [path]))
+    compressed(traceq, trace(megabytes), table)
+    one_core(traceq, trace(megabytes), table)
     growth(traceq, directory, trace, table)
     print_table(table)
 
@@ -88,6 +91,48 @@ def commands(traceq, directory):
     yield "trace_processor", [shell, "-q", query, "@"] if shell else None, 10**9
 
 
+# Inflation alone, as Python's zlib does it.
+INFLATE = """
+import zlib
+inflate = zlib.decompressobj(31)
+with open(P, 'rb') as file:
+    while block := file.read(1 << 20): inflate.decompress(block)"""
+
+
+def compressed(traceq, path, table):
+    """A compressed trace, beside programs that do nothing but inflate it. Sizes are those before compression."""
+    packed = path + ".gz"
+    with open(path, "rb") as text, gzip.open(packed, "wb", compresslevel=6) as file:
+        shutil.copyfileobj(text, file, 1 << 20)
+    rows = [
+        ("traceq sum, gzip", [traceq, "sum", "--verbose", packed]),
+        ("gzip -dc", [shutil.which("gzip"), "-dc", packed]),
+        ("Python's zlib", [sys.executable, "-c", f"P={packed!r}\n{INFLATE}"]),
+        ("libdeflate-gunzip", [shutil.which("libdeflate-gunzip"), "-c", packed]),
+    ]
+    for name, command in rows:
+        if command[0] is None:
+            print(f"bench-peers: NOT TRIED: {name}: not installed", file=sys.stderr)
+            continue
+        table.append(report("bench.traceq_gzip", name, command, [path]))
+
+
+def one_core(traceq, path, table):
+    """What one core does: of the programs that use several, and of the fastest peer."""
+    pin = shutil.which("taskset")
+    if pin is None:
+        print("bench-peers: NOT TRIED: one core: taskset is not installed", file=sys.stderr)
+        return
+    rows = [
+        ("traceq sum, one core", [traceq, "sum", "--verbose", path]),
+        ("traceq sum, gzip, one core", [traceq, "sum", "--verbose", path + ".gz"]),
+        ("msgspec typed, one core", [sys.executable, "-c", f"P={path!r}\n" + PYTHON["msgspec typed"]]),
+        ("gzip -dc, one core", ["gzip", "-dc", path + ".gz"]),
+    ]
+    for name, command in rows:
+        table.append(report("bench.traceq_one_core", name, [pin, "-c", "0", *command], [path]))
+
+
 def growth(traceq, directory, trace, table):
     """How time and memory grow with the size of a file, and with the number of ranks."""
     largest = int(os.environ.get("BENCH_GROWTH_MB", "100"))
@@ -98,11 +143,14 @@ def growth(traceq, directory, trace, table):
         mb *= 10
     most = int(os.environ.get("BENCH_RANKS", "64"))
     ranks = [os.path.join(directory, f"ranks-{i}.json") for i in range(most)]
+    each = int(os.environ.get("BENCH_RANK_MB", "1"))
     for i, path in enumerate(ranks):
-        write_trace(path, MB, rank=i)
+        write_trace(path, each * MB, rank=i)
     for n in (1, 8, 64, 512):
-        if n <= most:
-            table.append(report("bench.traceq_growth", f"traceq sum, {n} ranks of 1 MB", [traceq, "sum", "--verbose", *ranks[:n]], ranks[:n]))
+        if n > most:
+            continue
+        for name, command in (("traceq sum", [traceq, "sum", "--verbose"]), ("cat", ["cat"])):
+            table.append(report("bench.traceq_growth", f"{name}, {n} ranks of {each} MB", [*command, *ranks[:n]], ranks[:n]))
 
 
 def report(kind, name, command, paths):

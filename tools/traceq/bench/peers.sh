@@ -7,6 +7,10 @@
 # BENCH_MB=50           megabytes of the trace that all of them read (slow ones read the smaller of it and 100)
 # BENCH_GROWTH_MB=100   the growth table reads 1, 10, 100 ... megabytes up to this; 10000 takes some minutes
 # BENCH_RANKS=64        and 1, 8, 64, 512 files of one rank each up to this
+# BENCH_RANK_MB=1       megabytes of each of these files, which `cat` reads beside traceq
+#
+# For the targets on many ranks: BENCH_RANKS=512 BENCH_RANK_MB=20. Compressed traces stand beside inflation alone (gzip,
+# Python's zlib, libdeflate-gunzip where it is installed), and rows on one core are those of `taskset -c 0`.
 #
 # TraceLens and Perfetto's trace_processor are not on the package index: they run where `import TraceLens` works in the
 # virtual environment, and where trace_processor_shell is on PATH.

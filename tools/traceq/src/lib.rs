@@ -1,10 +1,9 @@
 //! `traceq`: what is in these traces?
 //!
-//! The crate `trace` reads the formats; `analysis` turns events into numbers; `write` and the records of `common` show
+//! The crate `trace` reads the formats and sums up; `analysis` has what only this tool computes; `write` and the records of `common` show
 //! them; `cmd` has one file per subcommand and ties the rest together.
 
 mod analysis;
-mod check;
 mod cmd;
 mod write;
 
@@ -27,15 +26,15 @@ pub struct Cli {
     #[command(flatten)]
     global: Global<Format>,
     #[command(subcommand)]
-    cmd: Cmd,
+    cmd: TraceqCommand,
 }
 
 #[derive(Subcommand, Debug)]
-enum Cmd {
-    Info(cmd::info::Info),
-    Sum(cmd::sum::Sum),
-    Top(cmd::top::Top),
-    Cat(cmd::cat::Cat),
+enum TraceqCommand {
+    Info(cmd::info::InfoArgs),
+    Sum(cmd::sum::SumArgs),
+    Top(cmd::top::TopArgs),
+    Cat(cmd::cat::CatArgs),
     Check(cmd::check::CheckArgs),
     Rules(cmd::rules::TraceRulesArgs),
 }
@@ -50,12 +49,12 @@ impl Tool for Cli {
     fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
         let format = self.global.format;
         match self.cmd {
-            Cmd::Info(cmd) => cmd.run(out, format),
-            Cmd::Sum(cmd) => cmd.run(out, format),
-            Cmd::Top(cmd) => cmd.run(out, format),
-            Cmd::Cat(cmd) => cmd.run(out, format),
-            Cmd::Check(cmd) => cmd.run(out, format),
-            Cmd::Rules(cmd) => cmd.run(out, format),
+            TraceqCommand::Info(cmd) => cmd.run(out, format),
+            TraceqCommand::Sum(cmd) => cmd.run(out, format),
+            TraceqCommand::Top(cmd) => cmd.run(out, format),
+            TraceqCommand::Cat(cmd) => cmd.run(out, format),
+            TraceqCommand::Check(cmd) => cmd.run(out, format),
+            TraceqCommand::Rules(cmd) => cmd.run(out, format),
         }
     }
 }
@@ -64,10 +63,10 @@ impl Tool for Cli {
 /// ends.
 #[doc(hidden)]
 pub fn fuzz_trace(bytes: &[u8]) {
-    use analysis::rank::{By, Order, Ranking};
-    let options = analysis::collect::CollectOptions::default();
+    use analysis::rank::{ListOrder, ListedKind, Ranking};
+    let options = trace::analysis::collect::CollectOptions::default();
     let mut collected = options.collector();
-    let kinds = [By::Kernel, By::Op, By::Other];
+    let kinds = [ListedKind::Kernel, ListedKind::Op, ListedKind::Other];
     let mut ranking = Ranking::new(&kinds, &options);
     let mut rows = FuzzRows;
     let mut both = (&mut ranking, &mut rows);
@@ -77,15 +76,15 @@ pub fn fuzz_trace(bytes: &[u8]) {
         &mut (&mut collected, &mut both),
     );
     let Ok(outcome) = outcome else { return };
-    let resolved = analysis::resolve::resolve(collected, outcome.meta.dialect, !outcome.complete);
-    let sums = resolved.and_then(|r| analysis::sum::sum_trace(r, false));
+    let resolved = trace::analysis::resolve::resolve(collected, outcome.meta.dialect, !outcome.complete);
+    let sums = resolved.and_then(|r| trace::analysis::sum::sum_trace(r, false));
     let (steps, totals) = sums.map_or_else(|_| (Vec::new(), Vec::new()), |s| (s.steps, s.totals));
     for split in steps.iter().filter_map(|r| r.split).chain(totals.iter().filter_map(|r| r.split)) {
         let parts = [split.compute, split.exposed_communication, split.exposed_memcpy, split.idle()];
         assert_eq!(parts.iter().sum::<i64>(), split.total, "the parts make the whole");
     }
     if let Ok(ranked) = ranking.finish() {
-        kinds.iter().for_each(|by| _ = ranked.top(*by, 0, Order::Total, 10));
+        kinds.iter().for_each(|by| _ = ranked.top(*by, 0, ListOrder::Total, 10));
     }
 }
 

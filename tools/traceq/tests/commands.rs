@@ -66,9 +66,12 @@ fn cat_writes_what_is_asked_for() {
     assert_eq!(names(&cat(&["--category", "kernel,runtime"])), ["cudaLaunchKernel", "k", "k"]);
     assert_eq!(names(&cat(&["--name", "inn"])), ["inner"]);
     // The kernel ran in step 2, and step 1 launched it; the other kernel's launch is not known.
-    let step = cat(&["--step", "1"]);
+    let step = cat(&["--steps", "1"]);
     assert_eq!(names(&step).iter().filter(|n| *n == "k").count(), 1);
     assert_eq!(names(&cat(&["--step", "2"])), ["ProfilerStep#2"]);
+    let steps = names(&cat(&["--steps", "1-2"]));
+    assert_eq!(steps.len(), names(&step).len() + 1);
+    assert!(steps.iter().any(|name| name == "ProfilerStep#2"));
     assert_eq!(names(&cat(&["--from-ns", "9000", "--to-ns", "16000", "--category", "kernel"])), ["k"]);
     let inner = cat(&["--name", "inn", "--no-args"]).of("traceq.event").remove(0);
     let expected = json!({"type": "traceq.event", "v": 1, "category": "cpu_op", "cat": "cpu_op", "ph": "X",
@@ -125,7 +128,7 @@ fn a_format_that_is_not_written_is_a_usage_error() {
     let run = run(["sum", "--format", "csv", path.to_str().unwrap()]);
     let fatal = run.fatal.unwrap();
     assert!(fatal.contains("invalid value 'csv' for '--format <FORMAT>'"), "{fatal}");
-    assert_eq!(support::run(["cat", "--step", "1", "-"]).exit, Exit::Failed);
+    assert_eq!(support::run(["cat", "--steps", "1", "-"]).exit, Exit::Failed);
 }
 
 #[test]

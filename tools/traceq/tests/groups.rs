@@ -177,3 +177,31 @@ fn halves_of_ranges_count() {
         assert_eq!(groups(by, std::slice::from_ref(&path)), groups(by, std::slice::from_ref(&whole)), "{by}");
     }
 }
+
+/// Streams of equal numbers belong to different devices if the file holds several ranks; events at impossible times to none.
+#[test]
+fn merged_ranks_do_not_share_streams() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("merged.json");
+    let rank = |n: i64, dur: i64| {
+        let launch = |i: i64, at: i64| {
+            format!(
+                r#"{{"ph":"X","cat":"cuda_runtime","name":"cudaLaunchKernel","pid":"[TP0{n}] 9","tid":1,"ts":{at},"dur":4,"args":{{"correlation":{i}}}}}"#
+            )
+        };
+        let kernel = |i: i64, at: i64| {
+            format!(
+                r#"{{"ph":"X","cat":"kernel","name":"k","pid":"[TP0{n}] 0","tid":7,"ts":{at},"dur":{dur},"args":{{"device":0,"stream":7,"correlation":{i}}}}}"#
+            )
+        };
+        let since = 1_623_000_000_000_000;
+        [launch(1, since), kernel(1, since + 10), launch(2, since + 50), kernel(2, since + 60)].join(",")
+    };
+    let odd = r#"{"ph":"X","cat":"kernel","name":"k","pid":"[TP00] 0","tid":7,"ts":5,"dur":7,"args":{"device":0,"stream":7,"correlation":1}}"#;
+    let text = format!(r#"{{"schemaVersion":1,"traceEvents":[{},{},{odd}]}}"#, rank(0, 20), rank(1, 30));
+    std::fs::write(&path, text).unwrap();
+    let run = support::run(["--format", "json", "sum", "--by", "stream", path.to_str().unwrap()]);
+    let stream = run.of("traceq.group").remove(0);
+    let found = (&stream["busy_ns"], &stream["total_ns"], &stream["count"], &stream["ranks"]);
+    assert_eq!(found, (&100_000.into(), &100_000.into(), &4.into(), &2.into()), "{stream}");
+}

@@ -544,7 +544,7 @@ fn classes_come_from_the_table_the_user_and_a_file() {
     std::fs::write(&config, "class = ['copy=^all_my', 'ignore=warm']\n").unwrap();
     let config = config.to_str().unwrap();
     assert_eq!(times(&["--config", config]), [10_000, 3000, 4000]);
-    // The command line goes first.
+    // The command line takes precedence.
     assert_eq!(times(&["--config", config, "--class", "compute=^all"]), [14_000, 3000, 0]);
     let bad = bench.run(&trace, &["sum", "--class", "x"]);
     assert!(bad.fatal.unwrap().contains("is not NAME=REGEX"));

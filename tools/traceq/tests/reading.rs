@@ -196,13 +196,12 @@ fn cut_anywhere_it_is_an_error_or_an_open_array() {
 fn broken_input_is_named_and_stops_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let good = write(&dir, "good.json", kineto().to_string());
-    let fifo = dir.path().join("fifo");
-    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
-        .unwrap();
+    let empty = dir.path().join("directory");
+    std::fs::create_dir(&empty).unwrap();
     let bad = [
         dir.path().join("missing"),
-        dir.path().to_owned(),
-        fifo,
+        empty,
+        "/dev/null".into(),
         write(&dir, "empty", ""),
         write(&dir, "space", " \n"),
         write(&dir, "binary", b"\x7fELF\x02\x01\x00"),
@@ -220,6 +219,29 @@ fn broken_input_is_named_and_stops_nothing() {
     let run = run(args);
     assert_eq!((run.exit, run.errors), (Exit::Failed, bad.len() as u64));
     assert_eq!(run.of("traceq.total").iter().filter(|t| t["complete"] == true).count(), 1);
+}
+
+/// As of `traceq sum <(zcat trace.json.gz)` in a shell. The text is shorter than what a FIFO holds.
+#[test]
+fn a_fifo_is_read_as_standard_input_is() {
+    use rustix::fs::{CWD, FileType, Mode, OFlags};
+
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("rank0.pt.trace.json");
+    rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let step = run([Path::new("cat"), Path::new("--steps"), Path::new("5"), &fifo]);
+    assert!(step.fatal.is_some_and(|reason| reason.contains("read only once")));
+    // Of the FIFO in a directory, nothing is read.
+    assert_eq!(json_of("sum", dir.path()).exit, Exit::Failed);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| std::fs::write(&fifo, kineto().to_string()));
+        let run = json_of("sum", &fifo);
+        // If it has not been read, its writer still waits for a reader.
+        let _reader = rustix::fs::open(&fifo, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).unwrap();
+        writer.join().unwrap().unwrap();
+        let totals = run.of("traceq.total");
+        assert_eq!((run.exit, totals.len(), &totals[0]["complete"]), (Exit::Ok, 1, &json!(true)));
+    });
 }
 
 #[test]
@@ -378,6 +400,7 @@ fn damage_is_a_warning_where_nothing_was_lost_and_an_error_where_something_was()
         assert!(total.get("losses").is_none(), "{name}");
         let strict = support::run([Path::new("sum"), Path::new("--strict"), &path]);
         assert_eq!((strict.exit, strict.errors), (Exit::Failed, 1), "{name}");
+        assert_eq!(strict.stdout, "", "{name}: what is refused has no result");
     }
     let broken = text.replacen("\"ts\":", "\"ts\"", 1);
     let run = json_of("sum", &write(&dir, "broken", broken));

@@ -1,11 +1,13 @@
 //! `tracewhy`: traces of a job in, reasons out.
 //!
-//! `part` keeps of each rank what its steps and collectives come to; `job` puts ranks together and judges them; `cmd` has
+//! `part` keeps of each rank what its steps and collectives come to; `job` puts ranks together and compares them; `cmd` has
 //! one file per subcommand; `page` writes the report of a job as one file of HTML.
 
 mod cmd;
 mod critical;
 mod flops;
+#[doc(hidden)]
+pub mod fuzz;
 mod job;
 mod memory;
 mod page;
@@ -22,7 +24,7 @@ use trace::summary as report;
 #[command(name = "tracewhy", version, max_term_width = 100, arg_required_else_help = false)]
 #[command(after_long_help = "Examples:\n  \
     tracewhy ranks rank*.json.gz\n  \
-    profctl gputrace --log-file /data/t.json --wait --hosts-from hosts | tracewhy ranks --files-from -")]
+    profctl gputrace --log-file /data/t.json --wait --hosts @hosts | tracewhy ranks --files-from -")]
 pub struct Cli {
     #[command(flatten)]
     global: Global<cmd::ReportForm>,
@@ -45,6 +47,17 @@ enum TracewhyCommand {
     Part(cmd::part::PartArgs),
 }
 
+impl TracewhyCommand {
+    /// The forms of its result.
+    fn forms(&self) -> &'static [cmd::ReportForm] {
+        match self {
+            Self::Diff(_) => cmd::diff::DIFF_FORMS,
+            Self::Stacks(_) => cmd::stacks::STACK_FORMS,
+            _ => cmd::REPORT_FORMS,
+        }
+    }
+}
+
 impl Tool for Cli {
     const NAME: &'static str = "tracewhy";
 
@@ -54,6 +67,7 @@ impl Tool for Cli {
 
     fn run(self, out: &mut Out) -> anyhow::Result<Exit> {
         let format = self.global.format;
+        cmd::check_form(format, self.command.forms())?;
         match self.command {
             TracewhyCommand::Ranks(command) => command.run(out, format),
             TracewhyCommand::Comm(command) => command.run(out, format),

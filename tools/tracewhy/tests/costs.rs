@@ -73,7 +73,7 @@ fn write_step(dir: &std::path::Path) -> std::path::PathBuf {
         host("python_function", "gc.collect", 180, 30, ""),
         launch(290, 2),
         kernel("gemm", 300, 100, 2),
-        // 400 to 420: launched before. 520 to 700: launched before as well, and nobody knows why it waits.
+        // 400 to 420: launched before. 520 to 700: launched before as well, and the trace does not show why it waits.
         launch(302, 3),
         kernel("ncclDevKernel_AllReduce_Sum", 420, 100, 3),
         launch(304, 4),
@@ -188,9 +188,116 @@ fn what_became_slower_is_told_from_noise() {
     assert_eq!(exit, Exit::Ok, "{text}");
     assert!(text.contains(r#"failures="0""#), "{text}");
     let (exit, text) = compare(Fault::Host(20), &["--format", "junit", "diff", "--fail-on", "idle>100us"]);
-    assert!(exit == Exit::No && text.contains(r#"failures="1""#) && text.contains("step idle"), "{text}");
+    assert!(exit == Exit::No && text.contains(r#"failures="1""#) && text.contains("new: idle: "), "{text}");
     let (_, text) = compare(Fault::Host(20), &["--format", "md", "diff"]);
     assert!(text.starts_with("**a step takes ") && text.lines().count() < 60, "{text}");
+}
+
+/// Steps with two modules and an optimizer, whose backward pass runs on a thread of its own. `linear` is the time of the
+/// slower module's kernels, in microseconds; times differ a little from step to step.
+fn write_modules(path: &std::path::Path, linear: i64, noise: i64) {
+    let mut events = Vec::new();
+    let mut host = |tid: i64, cat: &str, name: &str, ts: i64, dur: i64, args: &str| {
+        events.push(format!(
+            r#"{{"ph":"X","cat":"{cat}","name":"{name}","pid":1,"tid":{tid},"ts":{ts},"dur":{dur},"args":{{{args}}}}}"#
+        ));
+    };
+    let backward = "autograd::engine::evaluate_function: AddmmBackward0";
+    let mut number = 0;
+    for step in 0..6 {
+        let at = step * 10_000;
+        let jitter = (step * 37 + noise) % 7 - 3;
+        host(1, "user_annotation", &format!("ProfilerStep#{step}"), at, 9_000, "");
+        host(1, "user_annotation", "Optimizer.step#SGD.step", at + 5_000, 500, "");
+        host(1, "python_function", "nn.Module: Net_0", at + 10, 900, "");
+        host(1, "python_function", "nn.Module: Linear_0", at + 20, 300, "");
+        host(
+            1,
+            "cpu_op",
+            "aten::addmm",
+            at + 30,
+            100,
+            &format!(r#""Sequence number":{},"Fwd thread id":0"#, step + 1),
+        );
+        host(1, "python_function", "nn.Module: Norm_0", at + 400, 300, "");
+        host(
+            2,
+            "cpu_op",
+            backward,
+            at + 2_000,
+            500,
+            &format!(r#""Sequence number":{},"Fwd thread id":1"#, step + 1),
+        );
+        for (tid, launch, time) in [(1, 40, linear), (1, 410, 200), (2, 2_010, 2 * linear), (1, 5_010, 80)]
+            .map(|(tid, t, time)| (tid, t, time + jitter))
+        {
+            number += 1;
+            host(
+                tid,
+                "cuda_runtime",
+                "cudaLaunchKernel",
+                at + launch,
+                1,
+                &format!("\"correlation\":{number}"),
+            );
+            let args = format!(r#""device":0,"stream":7,"correlation":{number}"#);
+            host(7, "kernel", "gemm", at + launch + 5, time, &args);
+        }
+    }
+    std::fs::write(path, format!("[{}]", events.join(",\n"))).unwrap();
+}
+
+#[test]
+fn modules_annotations_and_phases_are_compared() {
+    use common::exit::Exit;
+    let dir = tempfile::tempdir().unwrap();
+    let [base, same, new] =
+        [("base", 300, 0), ("same", 300, 2), ("new", 390, 4)].map(|(name, linear, noise)| {
+            let path = dir.path().join(name);
+            write_modules(&path, linear, noise);
+            path
+        });
+    let diff = |other: &std::path::Path, more: &[&str]| {
+        let mut args: Vec<std::ffi::OsString> =
+            ["--format", "json", "diff"].iter().chain(more).map(Into::into).collect();
+        args.extend([base.clone().into_os_string(), other.into()]);
+        let (exit, text) = testkit::run_tool::<tracewhy::Cli>(&args);
+        (exit, text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>())
+    };
+    let (exit, records) = diff(&new, &["--fail-on", "module>5%"]);
+    assert_eq!((exit, &records[0]["failed"]), (Exit::No, &json!(["module>5%"])));
+    let changes = of(&records, "tracewhy.change");
+    let find = |kind: &str, name: &str| {
+        let change = changes.iter().find(|c| c["kind"] == kind && c["name"] == name);
+        change.map(|c| {
+            (
+                c["beyond_noise"].as_bool().unwrap(),
+                c["new_ns"].as_i64().unwrap() - c["base_ns"].as_i64().unwrap(),
+            )
+        })
+    };
+    // 90 forward, and twice that backward, which belongs to the module of its forward operator; the noise has a mean of 0.
+    let about = |found: Option<(bool, i64)>, us: i64| {
+        found.is_some_and(|(beyond, ns)| beyond == (us != 0) && (ns - us * 1000).abs() <= 9_000)
+    };
+    assert!(about(find("module", "nn.Module: Linear_0"), 270), "{records:#?}");
+    assert!(about(find("module", "nn.Module: Norm_0"), 0), "{records:#?}");
+    assert!(about(find("phase", "forward"), 90) && about(find("phase", "backward"), 180), "{records:#?}");
+    assert!(about(find("phase", "optimizer"), 0), "{records:#?}");
+    assert!(about(find("annotation", "Optimizer.step#SGD.step"), 0), "{records:#?}");
+    assert!(about(find("annotation", "(none)"), 270), "{records:#?}");
+    assert_eq!(find("module", "(none)").map(|(beyond, _)| beyond), Some(false));
+    // The same modules with other noise, and a limit that is not reached.
+    for condition in ["module>5%", "annotation>5%", "phase>1%"] {
+        assert_eq!(diff(&same, &["--fail-on", condition]).0, Exit::Ok, "{condition}");
+    }
+    assert_eq!(diff(&new, &["--fail-on", "module>80%"]).0, Exit::Ok);
+    assert_eq!(diff(&new, &["--fail-on", "phase>50us"]).0, Exit::No);
+    let args: Vec<std::ffi::OsString> =
+        ["--format", "junit", "diff", "--fail-on", "module>5%"].map(Into::into).into();
+    let args: Vec<_> = args.into_iter().chain([base.into(), new.into()]).collect();
+    let (_, text) = testkit::run_tool::<tracewhy::Cli>(&args);
+    assert!(text.contains(r#"failures="1""#) && text.contains("module nn.Module: Linear_0"), "{text}");
 }
 
 #[test]
@@ -266,6 +373,30 @@ fn device_time_belongs_to_modules_phases_and_annotations() {
         own("annotation"),
         json!({ "forward": us(113, 113, 3), "Optimizer.step#SGD.step": us(20, 20, 1), "-": us(342, 342, 5) })
     );
+}
+
+/// A trace that marks no steps and has no collectives is one step: from its first work to its last.
+#[test]
+fn a_trace_without_steps_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let kernel = |ts: i64, dur: i64| {
+        format!(
+            r#"{{"ph":"X","cat":"kernel","name":"gemm","pid":0,"tid":7,"ts":{ts},"dur":{dur},"args":{{"device":0,"stream":7}}}}"#
+        )
+    };
+    let operator = |ts: i64, dur: i64| {
+        format!(r#"{{"ph":"X","cat":"cpu_op","name":"aten::mm","pid":1,"tid":1,"ts":{ts},"dur":{dur}}}"#)
+    };
+    let path = dir.path().join("t.json");
+    for (events, idle) in
+        [([kernel(100, 50), kernel(900, 100)], 750), ([operator(0, 10), operator(40, 5)], 30)]
+    {
+        std::fs::write(&path, format!("[{}]", events.join(","))).unwrap();
+        let whole = &records("idle", [&path])[0];
+        assert_eq!(whole["idle_ns"], idle * 1000, "{whole}");
+        let (_, text) = testkit::run_tool::<tracewhy::Cli>(&["ranks".as_ref(), path.as_os_str()]);
+        assert!(text.contains("is taken for one step"), "{text}");
+    }
 }
 
 #[test]

@@ -4,7 +4,6 @@
 
 mod support;
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -76,14 +75,7 @@ struct Machine {
 
 impl Machine {
     fn event(&mut self, cat: &str, name: &str, place: &str, start: i64, end: i64, args: &str) {
-        let us = |n: i64| format!("{}.{:03}", n / 1000, n % 1000);
-        writeln!(
-            self.text,
-            r#",{{"ph":"X","cat":"{cat}","name":"{name}",{place},"ts":{},"dur":{},"args":{{{args}}}}}"#,
-            us(start),
-            us(end - start)
-        )
-        .unwrap();
+        support::push_span(&mut self.text, cat, name, place, (start, end), args);
     }
 
     fn host_event(&mut self, cat: &str, name: &str, start: i64, end: i64, args: &str) {
@@ -370,4 +362,32 @@ fn real_traces_have_paths_of_their_steps() {
         }
     }
     assert!(seen >= 5, "{seen}");
+}
+
+/// One limit for the ranks of a job together, and what does not fit is said.
+#[test]
+fn ranks_that_do_not_fit_into_memory_are_left_out_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = Plan {
+        seed: 3,
+        ranks: 12,
+        steps: 80,
+        fault: Fault::None,
+        bad: 0,
+        skewed: false,
+        overlapped: false,
+        numbered: true,
+    };
+    let (paths, _) = write_job(dir.path(), &plan);
+    let run = |limit: &str| {
+        let options = ["--format", "json", "critical", "--max-memory", limit].map(std::ffi::OsString::from);
+        let files = paths.iter().map(|path| path.clone().into_os_string());
+        testkit::run_tool_to_end::<tracewhy::Cli>(options.into_iter().chain(files))
+    };
+    let all = run("1GiB");
+    assert_eq!((all.errors, &all.of("tracewhy.critical")[0]["ranks"]), (0, &json!(12)));
+    let some = run("16MiB");
+    let kept = some.of("tracewhy.critical")[0]["ranks"].as_u64().unwrap();
+    assert!((1..12).contains(&kept), "{kept}");
+    assert_eq!((some.exit, some.errors), (common::exit::Exit::Failed, 1));
 }

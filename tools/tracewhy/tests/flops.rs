@@ -119,6 +119,36 @@ fn run(args: &[&str], path: &Path) -> testkit::ToolRun {
     testkit::run_tool_to_end::<tracewhy::Cli>(args)
 }
 
+/// Which type a kernel computes in, its name does not always say.
+#[test]
+fn no_operator_does_more_than_its_device_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = write_trace(dir.path(), "NVIDIA A100-SXM4-40GB");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let number = |kernel: &str| {
+        // Without the other operators, and so short that 19.5 TFLOPS are not enough.
+        let text = text.replace("ampere_tf32_s1688gemm", kernel).replace("\"dur\":50,", "\"dur\":1,");
+        std::fs::write(&path, text).unwrap();
+        let records = records("flops", [&path]);
+        let mm = (*of(&records, "tracewhy.flops_operator").iter().find(|o| o["name"] == "aten::mm").unwrap())
+            .clone();
+        (mm["number"].as_str().unwrap().to_owned(), mm["peak_share"].as_f64())
+    };
+    let share = MM / 1e-6 / 156e12;
+    for kernel in
+        ["cutlass_80_tensorop_s1688gemm_128x256_16x3_tn_align4", "sm80_xmma_gemm_f32f32_tf32f32_f32_tn_n"]
+    {
+        let (kind, of_peak) = number(kernel);
+        assert!(
+            kind == "tf32" && of_peak.is_some_and(|found| (found - share).abs() < 1e-9),
+            "{kernel}: {of_peak:?}"
+        );
+    }
+    assert_eq!(number("ampere_sgemm_128x64_tn"), ("fp32".to_owned(), None));
+    let text = run(&["flops"], &path).stdout;
+    assert!(text.contains("1 operator does more than the device can at most"), "{text}");
+}
+
 #[test]
 fn users_know_other_devices() {
     let dir = tempfile::tempdir().unwrap();

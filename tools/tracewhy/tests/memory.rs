@@ -123,6 +123,56 @@ fn the_peak_and_its_holders_are_those_of_the_account() {
     assert!(of(&all, "tracewhy.memory_point").len() > 300);
 }
 
+/// A report has what `mem` says: the peak of each device, its timeline, and what held it.
+#[test]
+fn a_report_has_the_memory_of_its_traces() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths: Vec<_> = (0..10).map(|rank| dir.path().join(format!("rank{rank}.json"))).collect();
+    for (seed, path) in (0..).zip(&paths) {
+        make_trace(path, seed);
+    }
+    let output = dir.path().join("report.html");
+    let mut args: Vec<std::ffi::OsString> = ["--quiet", "report", "-o"].map(Into::into).into();
+    args.push(output.clone().into());
+    args.extend(paths.iter().map(Into::into));
+    let (exit, text) = testkit::run_tool::<tracewhy::Cli>(&args);
+    assert_eq!(exit, common::exit::Exit::Ok, "{text}");
+    let page = std::fs::read_to_string(output).unwrap();
+    let (_, data) = page.split_once(r#"<script type="application/json" id="data">"#).unwrap();
+    let data: Value = serde_json::from_str(data.split_once("</script>").unwrap().0).unwrap();
+    let (peaks, shown) = (&data["memory"]["peaks"]["rows"], data["memory"]["shown"].as_array().unwrap());
+    let records = records("mem", &paths);
+    let expected = of(&records, "tracewhy.memory");
+    assert_eq!((peaks.as_array().unwrap().len(), expected.len(), shown.len()), (10, 10, 8));
+    for peak in &expected {
+        let row = peaks.as_array().unwrap().iter().find(|row| row[0] == peak["rank"]).unwrap();
+        let keys =
+            ["rank", "device", "peak_bytes", "reserved_bytes", "before_bytes", "after_bytes", "allocations"];
+        keys.iter().enumerate().for_each(|(i, key)| assert_eq!(row[i], peak[key], "{key}"));
+    }
+    // The highest come first, and have a timeline with their peak.
+    for (device, row) in shown.iter().zip(peaks.as_array().unwrap()) {
+        assert_eq!((&device["rank"], &device["peak"]), (&row[0], &row[2]));
+        let allocated = device["allocated"].as_array().unwrap();
+        assert!((2..=160).contains(&allocated.len()), "{}", allocated.len());
+        assert_eq!(allocated.iter().max_by_key(|bytes| bytes.as_i64()), Some(&device["peak"]));
+        let rows = device["held"]["rows"].as_array().unwrap();
+        let holders: Vec<_> = of(&records, "tracewhy.memory_holder")
+            .into_iter()
+            .filter(|holder| holder["rank"] == device["rank"])
+            .collect();
+        assert_eq!(
+            (&rows[0][3], &rows[0][0]),
+            (&json!("(allocated before the recording)"), &json!(1_000_000))
+        );
+        assert_eq!(rows.len(), 1 + holders.len());
+        for (row, holder) in rows[1..].iter().zip(holders) {
+            assert_eq!((&row[0], &row[2]), (&holder["bytes"], &holder["blocks"]));
+            assert_eq!((&row[3], &row[4]), (&holder["operator"], &holder["part"]));
+        }
+    }
+}
+
 /// A snapshot as PyTorch makes it, as JSON: two blocks from before, of which one is released; three of the history.
 fn snapshot() -> Value {
     let frames = |file: &str, line: i64, name: &str| {

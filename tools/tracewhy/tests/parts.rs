@@ -56,6 +56,18 @@ fn part_files_say_what_the_traces_say() {
         for verb in ["ranks", "comm", "idle", "modules"] {
             assert_eq!(json_of(verb, &mixed), json_of(verb, &traces), "{verb}");
         }
+        // Without findings, a report has the command that makes one with them, which names the inputs.
+        let findings = dir.path().join("findings");
+        std::fs::write(&findings, "").unwrap();
+        let page = |inputs: &[PathBuf]| {
+            let to = dir.path().join("report.html");
+            let head = ["report", "--title", "job", "--findings"].map(OsString::from).into_iter();
+            let files = [findings.clone().into(), "-o".into(), to.clone().into()];
+            let run = run(head.chain(files).chain(inputs.iter().map(OsString::from)));
+            assert_eq!((run.exit, run.fatal), (Exit::Ok, None));
+            std::fs::read_to_string(to).unwrap()
+        };
+        assert!(page(&mixed) == page(&traces), "report");
         let size = |path: &Path| path.metadata().unwrap().len();
         assert!(size(&a) * 20 < traces[..2].iter().map(|t| size(t)).sum::<u64>(), "{}", size(&a));
         // Comparisons need names, which are there too.
@@ -81,6 +93,32 @@ fn part_files_say_what_the_traces_say() {
 }
 
 /// Ranks whose traces do not give their numbers have their places among all inputs.
+/// Hosts send their parts into one directory, and a shell puts node10 before node2.
+#[test]
+fn the_order_of_ranks_and_a_directory_of_parts_change_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (traces, _) = write_job(dir.path(), &PLAN);
+    let parts = dir.path().join("parts");
+    std::fs::create_dir(&parts).unwrap();
+    write_part(&parts.join("node10.part"), &traces[3..]);
+    write_part(&parts.join("node2.part"), &traces[..3]);
+    let shuffled: Vec<PathBuf> = [4, 1, 5, 0, 3, 2].map(|i| traces[i].clone()).to_vec();
+    for verb in ["ranks", "comm"] {
+        let expected = json_of(verb, &traces);
+        assert_eq!(json_of(verb, &shuffled), expected, "{verb}");
+        assert_eq!(json_of(verb, std::slice::from_ref(&parts)), expected, "{verb}");
+    }
+    let diff = |base: &Path| {
+        let args = ["--format", "json", "diff"].map(OsString::from);
+        run(args.into_iter().chain([base, traces[0].as_path()].map(OsString::from))).stdout
+    };
+    let whole = dir.path().join("whole");
+    std::fs::create_dir(&whole).unwrap();
+    traces.iter().for_each(|t| _ = std::fs::copy(t, whole.join(t.file_name().unwrap())).unwrap());
+    let behind_names = |text: String| text.split_once("base_ranks").unwrap().1.to_owned();
+    assert_eq!(behind_names(diff(&parts)), behind_names(diff(&whole)));
+}
+
 #[test]
 fn places_count_where_traces_give_no_rank() {
     let dir = tempfile::tempdir().unwrap();
@@ -131,20 +169,28 @@ fn damaged_and_hostile_parts_are_refused() {
     let call = text.lines().find(|line| line.starts_with(r#"{"call""#)).unwrap();
     let rank = text.lines().find(|line| line.starts_with(r#"{"rank""#)).unwrap();
     let cases = [
-        ("version", text.replacen(r#""v":1"#, r#""v":2"#, 1)),
+        ("version", text.replacen(r#""v":4"#, r#""v":3"#, 1)),
         ("no end", text.replace(last, "")),
         ("ranks that are missing", text.replacen(rank, "", 1).replace("\n\n", "\n")),
         ("more behind the end", format!("{text}{rank}\n")),
         ("end within", text.replacen(call, &format!("{last}\n{call}"), 1)),
-        ("family", text.replacen(call, r#"{"call":[9999,0,0,1,true,0,1,0,0]}"#, 1)),
-        ("times", text.replacen(call, r#"{"call":[0,0,0,1,true,5,1,0,0]}"#, 1)),
+        ("family", text.replacen(call, r#"{"call":[9999,0,0,1,true,0,1,0,0,0]}"#, 1)),
+        ("times", text.replacen(call, r#"{"call":[0,0,0,1,true,5,1,0,0,0]}"#, 1)),
         (
             "overflow",
-            text.replacen(call, r#"{"call":[0,0,0,1,true,-9223372036854775808,9223372036854775807,0,0]}"#, 1),
+            text.replacen(
+                call,
+                r#"{"call":[0,0,0,1,true,-9223372036854775808,9223372036854775807,0,0,0]}"#,
+                1,
+            ),
         ),
-        ("exposed", text.replacen(call, r#"{"call":[0,0,0,1,true,0,1,7,0]}"#, 1)),
-        ("steps", text.replacen(call, r#"{"step":[1,1,-5,0,0,0,[0,0,0,0,0,0,0]]}"#, 1)),
+        ("exposed", text.replacen(call, r#"{"call":[0,0,0,1,true,0,1,7,0,0]}"#, 1)),
+        ("awaited", text.replacen(call, r#"{"call":[0,0,0,1,true,0,9,3,4,0]}"#, 1)),
+        ("steps", text.replacen(call, r#"{"step":[1,1,-5,0,0,0,[0,0,0,0,0,0,0],0]}"#, 1)),
+        ("before", text.replacen(call, r#"{"step":[1,1,5,0,0,0,[0,2,0,1,0,0,0],4]}"#, 1)),
         ("kind", text.replacen(call, r#"{"program":["x","y",1,1,1]}"#, 1)),
+        ("path", text.replacen(call, r#"{"path":[["a"],-1,1]}"#, 1)),
+        ("begin", text.replacen(r#""begin":17"#, r#""begin":57"#, 1)),
         ("unknown", text.replacen(call, r#"{"run":"id"}"#, 1)),
         (
             "long line",

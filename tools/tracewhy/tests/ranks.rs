@@ -19,14 +19,14 @@ const PLAN: Plan = Plan {
 };
 
 /// The records of a made-up job.
-fn judge(plan: &Plan) -> (Vec<Value>, Truth) {
+fn find_verdict(plan: &Plan) -> (Vec<Value>, Truth) {
     let dir = tempfile::tempdir().unwrap();
     let (paths, truth) = write_job(dir.path(), plan);
     (records("ranks", paths), truth)
 }
 
 fn verdict(plan: &Plan) -> Value {
-    judge(plan).0.swap_remove(0)
+    find_verdict(plan).0.swap_remove(0)
 }
 
 /// Variants of a job by seed: sizes, clocks, overlap and numbering differ.
@@ -85,7 +85,7 @@ fn slow_links_are_found() {
     for seed in 0..SEEDS {
         let plan = Plan { steps: 6, ..variant(seed, Fault::Link(3 + seed as i64 % 3)) };
         let plan = Plan { ranks: plan.ranks.max(8), ..plan };
-        let (records, _) = judge(&plan);
+        let (records, _) = find_verdict(&plan);
         let is_found = records[0]["rank"] == plan.bad && records[0]["cause"] == "link";
         found += usize::from(is_found);
         wrong.extend((!is_found).then(|| format!("{plan:?}: {}", records[0])));
@@ -139,7 +139,7 @@ fn numbers_are_those_of_the_generator() {
         let fault = if seed % 2 == 0 { Fault::Compute(20) } else { Fault::None };
         // Times on another clock are rounded to its ticks: so none here.
         let plan = Plan { seed, bad: 3, ranks: 6, numbered: seed < 2, ..PLAN };
-        let (records, truth) = judge(&Plan { fault, ..plan });
+        let (records, truth) = find_verdict(&Plan { fault, ..plan });
         let ranks = of(&records, "tracewhy.rank");
         assert_eq!(ranks.len(), 6);
         for (r, record) in ranks.iter().enumerate() {
@@ -160,8 +160,8 @@ fn numbers_are_those_of_the_generator() {
 #[test]
 fn clocks_are_kept_apart_from_work() {
     let plan = Plan { skewed: true, bad: 2, fault: Fault::Host(20), ..PLAN };
-    let (skewed, _) = judge(&plan);
-    let (straight, _) = judge(&Plan { skewed: false, ..plan });
+    let (skewed, _) = find_verdict(&plan);
+    let (straight, _) = find_verdict(&Plan { skewed: false, ..plan });
     assert_eq!((skewed[0]["rank"].as_i64(), straight[0]["rank"].as_i64()), (Some(2), Some(2)));
     let offset = |records: &[Value]| -> i64 {
         of(records, "tracewhy.rank")
@@ -181,6 +181,64 @@ fn one_rank_is_not_judged() {
     let verdict = records("ranks", &paths[..1]).swap_remove(0);
     assert!(verdict["rank"].is_null() && verdict["confidence"] == 0.0);
     assert!(!verdict["undecided"].as_array().unwrap().is_empty());
+}
+
+/// msprof-analyze's `cluster_step_trace_time.csv` has the rows of each rank's `step_trace_time.csv` (msprof-analyze 26.2.0
+/// `cluster_analyse/analysis/step_trace_time_analysis.py`): what the exporter of Ascend says of the step.
+#[test]
+fn the_parts_of_a_step_are_those_of_msprof_analyze() {
+    for level in ["level0", "level1"] {
+        let Some(dir) = testkit::require_data(&format!("msinsight/test/data/pytorch/text/{level}")) else {
+            continue;
+        };
+        let ranks = [0, 1].map(|rank| dir.join(format!("rank{rank}_ascend_pt/ASCEND_PROFILER_OUTPUT")));
+        let records = records("ranks", ranks.iter().map(|rank| rank.join("trace_view.json")));
+        for (rank, dir) in ranks.iter().enumerate() {
+            let record = of(&records, "tracewhy.rank").into_iter().find(|r| r["rank"] == rank).unwrap();
+            let table = std::fs::read_to_string(dir.join("step_trace_time.csv")).unwrap();
+            let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
+            let [names, values] = &lines[..] else { panic!("{level}: one step") };
+            for (key, column) in
+                [("compute_ns", "Computing"), ("exposed_communication_ns", "Communication(Not Overlapped)")]
+            {
+                let place = names.iter().position(|name| *name == column).unwrap();
+                let expected: f64 = values[place].parse().unwrap();
+                let found = record[key].as_i64().unwrap() as f64 / 1000.0;
+                // The exporter adds up times that are rounded to parts of a microsecond.
+                assert!(
+                    (found - expected).abs() < 0.05,
+                    "{level}: rank {rank}: {column}: {found}, {expected}"
+                );
+            }
+        }
+    }
+}
+
+/// What msprof-analyze 26.2.0 says of the same two ranks: `cluster -m cluster_time_summary` (computation, communication and
+/// memory that nothing overlaps, what a rank waits for the other) and `-m hccl_sum` (the sum over all calls).
+#[test]
+fn databases_have_the_times_of_msprof_analyze() {
+    let Some(dir) = testkit::require_data("msinsight/test/data/pytorch/db/level1") else { return };
+    let paths = [0, 1].map(|rank| dir.join(format!("rank{rank}_ascend_pt")));
+    let ranks = records("ranks", &paths);
+    for (rank, times, others_wait) in
+        [(0, [8_903_431, 98_071_947, 841_618], 5_081), (1, [8_915_634, 94_556_050, 762_215], 3_522_991)]
+    {
+        let record = of(&ranks, "tracewhy.rank").into_iter().find(|r| r["rank"] == rank).unwrap();
+        let keys = ["compute_ns", "exposed_communication_ns", "exposed_copy_ns"];
+        assert_eq!(keys.map(|key| record[key].as_i64().unwrap()), times, "rank {rank}");
+        // Of two ranks, one waits what is lost for the other.
+        assert_eq!(record["lost_ns"], others_wait, "rank {rank}");
+    }
+    let costs = records("comm", &paths);
+    // Each call has a size of its own.
+    let reduces = of(&costs, "tracewhy.collective");
+    let sum = |key: &str| reduces.iter().map(|reduce| reduce[key].as_i64().unwrap()).sum::<i64>();
+    assert!(reduces.iter().all(|reduce| reduce["kind"] == "all_reduce" && reduce["count"] == 1), "{costs:?}");
+    assert_eq!((sum("total_ns"), sum("count")), (200_698_290, 4));
+    // Time in which data move is that of the rank that waits least, in each call.
+    let moving = sum("transfer_ns");
+    assert!((moving - 98_585_109).abs() < 4, "{moving}");
 }
 
 /// Real jobs of four processes with gloo, without devices: one as it is, one whose rank 2 multiplies matrices in vain.

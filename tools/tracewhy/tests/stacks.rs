@@ -214,3 +214,16 @@ fn operators_have_the_times_of_tracelens() {
     }
     assert!(compared > 50, "{compared}");
 }
+
+#[test]
+fn a_form_that_a_command_does_not_write_is_an_error() {
+    let trace = write_trace(&[], &[], false);
+    let path = trace.path().join("t.json");
+    for (form, verb) in [("md", "stacks"), ("junit", "ranks"), ("speedscope", "comm"), ("folded", "diff")] {
+        let args = ["--format".into(), form.into(), verb.into(), path.clone(), path.clone()];
+        let run = testkit::run_tool_to_end::<tracewhy::Cli>(args);
+        assert_eq!((run.exit, run.stdout.as_str()), (Exit::Failed, ""), "{verb}");
+        let reason = run.fatal.unwrap_or_default();
+        assert!(reason.contains(&format!("does not write {form}")), "{reason}");
+    }
+}

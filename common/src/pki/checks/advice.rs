@@ -21,7 +21,7 @@ pub(super) fn suggest_reissue(cert: &Cert, path: &Path, options: &str) -> String
 
 /// The command that renews the leaf of the directory that a file is in.
 pub(super) fn suggest_renewal(path: &Path, options: &str) -> String {
-    // A live peer is no directory.
+    // The path of a live peer is an address without a directory.
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     let dir = dir.map_or_else(|| "DIR".to_owned(), shell_quote);
     format!("`certck mint renew {options}CA_DIR {dir}`; with another CA: have it issued again")

@@ -50,7 +50,10 @@ impl RuleChecker<'_> {
                     .at(path)
                     .found(format!("{} roots: {}", roots.len(), names.join("; ")))
                     .expected("one, because each is fully trusted")
-                    .fix("remove the roots that issue no peer's certificate"),
+                    .fix(
+                        "remove the roots that issue no peer's certificate; during a rollover, `certck mint rollover finish` \
+                         does",
+                    ),
             );
         }
     }
@@ -153,7 +156,7 @@ impl RuleChecker<'_> {
             self.add_finding(
                 rule::EXPIRING
                     .at(path)
-                    .found(format!("{who}expires at {until}, in {left}"))
+                    .found_with_time_left(format!("{who}expires at {until}"), &left)
                     .expected(format!(
                         "more than {}",
                         format_span(self.warning_period(from.unix, until.unix))
@@ -282,7 +285,7 @@ impl RuleChecker<'_> {
                     .found(format!("its key is the key of {}", ca.subject))
                     .expected("a key of its own")
                     .fix(
-                        "make a new authority with `certck mint`: whoever reads this key can sign as the CA",
+                        "make a new authority with `certck mint`: everyone who can read this key can sign as the CA",
                     ),
             );
         }
@@ -324,6 +327,7 @@ fn explain_unmatchable(name: &GeneralName) -> Option<&'static str> {
         GeneralName::Ip(bytes) if !matches!(bytes.len(), 4 | 16) => {
             return Some("not an address of 4 or 16 bytes");
         }
+        GeneralName::Ip(bytes) => return explain_no_host_address(address_of(bytes)?),
         _ => return None,
     };
     // Underscores are not of the preferred syntax, and clients match them all the same.
@@ -338,6 +342,24 @@ fn explain_unmatchable(name: &GeneralName) -> Option<&'static str> {
             Some("a `*` must be the whole first label, with two more labels after it")
         }
         () => Some("not a DNS name"),
+    }
+}
+
+fn address_of(bytes: &[u8]) -> Option<IpAddr> {
+    let four = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    four.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
+}
+
+/// Explains why an address is not that of a host, if so: a daemon binds to it, and clients connect to another one.
+#[must_use]
+pub fn explain_no_host_address(address: IpAddr) -> Option<&'static str> {
+    match address.to_canonical() {
+        address if address.is_unspecified() => {
+            Some("the address that stands for all addresses of a host, but clients connect to one of them")
+        }
+        address if address.is_multicast() => Some("a multicast address"),
+        IpAddr::V4(address) if address.is_broadcast() => Some("the broadcast address"),
+        _ => None,
     }
 }
 

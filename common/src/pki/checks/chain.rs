@@ -10,6 +10,7 @@ use super::advice::{suggest_new_names, suggest_reissue};
 use super::{DirectoryContent, RuleChecker};
 use crate::finding::{Finding, Severity};
 use crate::pki::name::GeneralName;
+use crate::pki::path::revocation::UNKNOWN;
 use crate::pki::path::{self, PathError, ValidationRequest};
 use crate::pki::{Cert, Profile, Role, extension, oid, rule};
 
@@ -185,7 +186,13 @@ impl RuleChecker<'_> {
                     .at(path)
                     .found(e.to_string())
                     .expected("a path that is valid by RFC 5280")
-                    .fix(FIX),
+                    .fix(match e.code {
+                        UNKNOWN => {
+                            "put a CRL of its issuer that covers it into ca.crl: one without a distribution point, or with \
+                             one that the certificate names"
+                        }
+                        _ => FIX,
+                    }),
             );
         } else if self.options.profile == Profile::Strict {
             if let Err(e) = self.validate_leaf(case, leaf, Requirements::CONFORMANCE) {
@@ -250,7 +257,7 @@ impl RuleChecker<'_> {
     }
 }
 
-/// What a path must satisfy besides RFC 5280, section 6.1.
+/// Demands on a path besides RFC 5280, section 6.1.
 #[derive(Clone, Copy)]
 struct Requirements {
     /// No certificate of it is revoked by the CRLs, and they cover all.
@@ -295,13 +302,20 @@ fn stricter_library_finding(case: &DirectoryContent, error: &Error) -> Finding {
 /// Explains an issuer that is there under the same name in another encoding.
 fn explain_name_encoding(case: &DirectoryContent) -> Option<String> {
     let cas = || case.roots.items.iter().chain(case.chain.items.iter().skip(1));
-    let cert = case.chain.items.iter().find(|cert| {
-        cas().any(|ca| ca.subject == cert.issuer) && !cas().any(|ca| ca.subject.raw == cert.issuer.raw)
+    let (cert, ca) = case.chain.items.iter().find_map(|cert| {
+        let ca = cas().find(|ca| ca.subject == cert.issuer)?;
+        (!cas().any(|ca| ca.subject.raw == cert.issuer.raw)).then_some((cert, ca))
     })?;
+    let (issuer, subject) = (cert.issuer.to_string(), ca.subject.to_string());
+    let difference = if issuer == subject {
+        "is encoded with other string types than the subject of its CA".to_owned()
+    } else {
+        format!("differs in capitals or spaces from the subject {subject} of its CA")
+    };
     Some(format!(
-        "it compares names byte by byte, and the issuer {} of {} is encoded with other string types than the subject of \
-         its CA (RFC 5280, section 7.1, takes them as equal)",
-        cert.issuer, cert.subject
+        "it compares names byte by byte, and the issuer {issuer} of {} {difference} (RFC 5280, section 7.1, takes them as \
+         equal)",
+        cert.subject
     ))
 }
 

@@ -5,16 +5,18 @@ mod certificate;
 mod chain;
 mod revocation;
 
+pub use certificate::explain_no_host_address;
+
 use std::path::PathBuf;
 
 use super::{Cert, Crl, LoadOptions, Profile, Role, rule};
 use crate::finding::{Finding, Severity};
 
-/// What one file holds.
+/// The content of one file.
 pub(super) struct Bundle<T> {
     /// The file.
     pub(super) path: PathBuf,
-    /// What could be read, in order.
+    /// The items that could be read, in order.
     pub(super) items: Vec<T>,
     /// Whether something in it could not be read.
     pub(super) broken: bool,
@@ -52,8 +54,9 @@ impl<'a> RuleChecker<'a> {
         Self { options, at: options.at.unix_timestamp(), keeper: None, findings }
     }
 
-    /// The findings; in the strict profile, warnings are errors.
+    /// The findings, a key that others can read first; in the strict profile, warnings are errors.
     pub(super) fn into_findings(mut self) -> Vec<Finding> {
+        self.findings.sort_by_key(|f| f.rule != rule::KEY_READABLE.id);
         if self.options.profile == Profile::Strict {
             let lasting = |f: &&mut Finding| !rule::FORESIGHT.iter().any(|r| r.id == f.rule);
             self.findings.iter_mut().filter(lasting).for_each(|f| f.severity = Severity::Error);

@@ -154,7 +154,7 @@ impl RuleChecker<'_> {
                 self.add_finding(
                     rule::CRL_EXPIRING
                         .at(path)
-                        .found(format!("{who}expires at {next} (nextUpdate), in {left}"))
+                        .found_with_time_left(format!("{who}expires at {next} (nextUpdate)"), &left)
                         .expected(format!(
                             "more than {}",
                             format_span(self.warning_period(crl.this_update.unix, next.unix))

@@ -123,7 +123,7 @@ pub fn validate_path_with<'a>(
     }
 }
 
-/// Which roots have signed which CRLs, by the positions of both in a question: verified once for many questions with the
+/// The CRLs that each root has signed, by the positions of both in a question: verified once for many questions with the
 /// same roots and CRLs.
 #[derive(Clone, Debug, Default)]
 pub struct VerifiedCrls(HashMap<(usize, usize), bool>);

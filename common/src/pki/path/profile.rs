@@ -92,7 +92,7 @@ fn check_ca(cert: &Cert, place: PathPosition) -> PathResult {
     Ok(())
 }
 
-/// What conforming CAs must and must not do, sections 4.1 and 4.2.
+/// Checks the demands on conforming CAs, sections 4.1 and 4.2.
 fn check_conformance(cert: &Cert, place: PathPosition) -> PathResult {
     let ca = cert.is_ca();
     let e = &cert.extensions;

@@ -51,7 +51,7 @@ fn check_status(
 }
 
 /// The code of a certificate whose revocation status is not known.
-const UNKNOWN: &str = "revocation-unknown";
+pub(in crate::pki) const UNKNOWN: &str = "revocation-unknown";
 /// The code of a certificate whose only CRL has expired.
 pub(in crate::pki) const EXPIRED: &str = "crl-expired";
 /// A CRL that its issuer's key has not signed.
@@ -119,6 +119,14 @@ fn check_crl_form(work: &PathSearch<'_, '_>, crl: &Crl) -> PathResult {
     Ok(())
 }
 
+impl Crl {
+    /// Explains why this CRL says nothing about a certificate of its issuer, if its scope does not include it.
+    #[must_use]
+    pub fn explain_out_of_scope(&self, cert: &Cert) -> Option<String> {
+        self.scope.as_ref().and_then(|scope| reasons_in_scope(scope, cert).err()).map(|e| e.text)
+    }
+}
+
 /// Section 6.3.3 (b): which certificates, which reasons.
 fn reasons_in_scope(scope: &CrlScope, cert: &Cert) -> PathResult<u16> {
     if scope.indirect || scope.only_attributes {
@@ -165,24 +173,25 @@ fn check_crl_signature(
     path: &[&Cert],
     root: &Cert,
 ) -> PathResult {
-    let is_signed = match work.verified_crls.is_signed_by(work.question, crl, issuer) {
-        Some(known) => known,
-        None => {
-            work.spend_budget(&work.signatures, super::SIGNATURES, "signatures to verify")?;
-            crl.verify_signature(&issuer.key).is_ok()
-        }
-    };
-    if is_signed {
+    if is_crl_signed_by(work, crl, issuer)? {
         return check_may_sign(issuer);
     }
     for other in work.question.intermediates.iter().filter(|c| c.subject == crl.issuer && c.key != issuer.key)
     {
-        work.spend_budget(&work.signatures, super::SIGNATURES, "signatures to verify")?;
-        if crl.verify_signature(&other.key).is_ok() && is_valid_crl_signer(work, other, path, root)? {
+        if is_crl_signed_by(work, crl, other)? && is_valid_crl_signer(work, other, path, root)? {
             return check_may_sign(other);
         }
     }
     Err(PathError { code: OTHER_SIGNER, ..crl_error("is not signed by its issuer") })
+}
+
+/// Whether the key of a certificate has signed a CRL.
+fn is_crl_signed_by(work: &PathSearch<'_, '_>, crl: &Crl, signer: &Cert) -> PathResult<bool> {
+    if let Some(known) = work.verified_crls.is_signed_by(work.question, crl, signer) {
+        return Ok(known);
+    }
+    work.spend_budget(&work.signatures, super::SIGNATURES, "signatures to verify")?;
+    Ok(crl.verify_signature(&signer.key).is_ok())
 }
 
 /// Whether a certificate for another key of a CA is good: issued from within this path, valid, not revoked.
@@ -195,13 +204,51 @@ fn is_valid_crl_signer(
     let valid = signer.is_valid_at(work.question.at)
         && signer.extensions.broken.is_empty()
         && !signer.extensions.unknown.iter().any(|u| u.critical);
-    let revoked = work.question.crls.iter().any(|c| c.issuer == signer.issuer && c.revokes(&signer.serial));
-    if !valid || revoked {
+    if !valid {
         return Ok(false);
     }
+    match find_issuer_in_path(work, signer, path, root)? {
+        Some(issuer) => Ok(!is_signer_revoked(work, signer, issuer, path, root)?),
+        None => Ok(false),
+    }
+}
+
+/// The certificate of the path that has issued another one.
+fn find_issuer_in_path<'c>(
+    work: &PathSearch<'_, '_>,
+    cert: &Cert,
+    path: &[&'c Cert],
+    root: &'c Cert,
+) -> PathResult<Option<&'c Cert>> {
     for issuer in path.iter().skip(1).copied().chain([root]) {
-        if issuer.subject == signer.issuer && work.is_signed_by(signer, issuer)? {
+        if issuer.subject == cert.issuer && work.is_signed_by(cert, issuer)? {
+            return Ok(Some(issuer));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a CRL of its issuer revokes the certificate of a CRL signer. Another CA may have the same name, and serial
+/// numbers that are the same: its CRLs do not count. One key of the issuer may revoke another that this path vouches for.
+fn is_signer_revoked(
+    work: &PathSearch<'_, '_>,
+    signer: &Cert,
+    issuer: &Cert,
+    path: &[&Cert],
+    root: &Cert,
+) -> PathResult<bool> {
+    let own = |c: &&Crl| c.issuer == signer.issuer && c.revokes(&signer.serial);
+    for crl in work.question.crls.iter().filter(own) {
+        if is_crl_signed_by(work, crl, issuer)? {
             return Ok(true);
+        }
+        for other in
+            work.question.intermediates.iter().filter(|c| c.subject == crl.issuer && c.key != issuer.key)
+        {
+            if is_crl_signed_by(work, crl, other)? && find_issuer_in_path(work, other, path, root)?.is_some()
+            {
+                return Ok(true);
+            }
         }
     }
     Ok(false)

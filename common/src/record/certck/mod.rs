@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Entry, Record, RecordPath, entry, summary};
 
-pub use show::{CertificateRecord, CrlRecord, KeyRecord, RequestRecord, RevokedRecord};
+pub use show::{
+    CertificateRecord, CrlRecord, KeyRecord, MalformedRecord, NamedPart, ParametersRecord, RequestRecord,
+    RevokedRecord,
+};
 pub use verify::{CaseName, CaseProfile, NameKind, PeerKind, VerifyAnswer, VerifyCase, VerifyVerdict};
 
 /// All of them.
@@ -23,6 +26,8 @@ pub const ENTRIES: &[Entry] = &[
     entry::<CrlRecord>(),
     entry::<KeyRecord>(),
     entry::<RequestRecord>(),
+    entry::<MalformedRecord>(),
+    entry::<ParametersRecord>(),
     entry::<WrittenRecord>(),
     entry::<OcspRecord>(),
     entry::<ProbeRecord>(),
@@ -139,7 +144,7 @@ impl Record for IssuedRecord {
 /// `certck.written`: a file or directory that was made or replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WrittenRecord {
-    /// What it is: `crl` or `directory`.
+    /// The kind of the subject: `crl` or `directory`.
     pub what: String,
     /// Where it is.
     #[serde(flatten)]
@@ -283,7 +288,7 @@ pub struct RuleRecord {
     /// Its severity in the strict profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strict: Option<crate::finding::Severity>,
-    /// What it demands.
+    /// Its requirement.
     pub demands: String,
     /// The command that applies it: `check` (and every program that loads a directory), `crl fetch`, `ocsp` or
     /// `probe`.

@@ -103,7 +103,7 @@ pub struct CrlRecord {
     /// The identifier of the key that signed it, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority_key_id: Option<String>,
-    /// What it is limited to (deltaCRLIndicator, issuingDistributionPoint).
+    /// Its limits (deltaCRLIndicator, issuingDistributionPoint).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scope: Vec<String>,
     /// Extensions that are not understood or cannot be read.
@@ -195,4 +195,51 @@ impl Record for RequestRecord {
     const TYPE: &'static str = "certck.request";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"certck.request","v":1,"path":"server.csr","line":1,"subject":"CN=node17","key":"EC on P-256","signature":"ECDSA with SHA-256","signed_by_key":true,"ca":false,"names":["DNS:node17.example.org"],"key_sha256":"ff00"}"#;
+}
+
+/// `certck.malformed`: what can be read of a certificate or CRL that is not valid DER or lacks something; an error says
+/// what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MalformedRecord {
+    /// The file.
+    pub path: String,
+    /// The line of the file that it begins on; 1 for DER.
+    pub line: u64,
+    /// The kind that was expected: `certificate` or `CRL`.
+    pub kind: String,
+    /// The parts that can be read, by the names that the text has for them.
+    pub parts: Vec<NamedPart>,
+}
+
+/// One part of a malformed certificate or CRL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NamedPart {
+    /// Its name, such as `subject`.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl Record for MalformedRecord {
+    const TYPE: &'static str = "certck.malformed";
+    const V: u32 = 1;
+    const SAMPLE: &'static str = r#"{"type":"certck.malformed","v":1,"path":"server.crt","line":1,"kind":"certificate","parts":[{"name":"subject","value":"CN=node17"}]}"#;
+}
+
+/// `certck.parameters`: a block `EC PARAMETERS`, which OpenSSL writes before a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ParametersRecord {
+    /// The file.
+    pub path: String,
+    /// The line of the file that it begins on.
+    pub line: u64,
+    /// The curve, or that it is given by its parameters instead of a name.
+    pub key: String,
+}
+
+impl Record for ParametersRecord {
+    const TYPE: &'static str = "certck.parameters";
+    const V: u32 = 1;
+    const SAMPLE: &'static str =
+        r#"{"type":"certck.parameters","v":1,"path":"server.key","line":1,"key":"EC on P-256"}"#;
 }

@@ -1,4 +1,4 @@
-//! What operators reach of what devices can do.
+//! The share of devices' peak performance that operators reach.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ pub struct RankFlops {
     /// Name of its device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
-    /// What that device can do is known.
+    /// The peak performance of that device is known.
     pub peak_known: bool,
     /// Operations of all steps; without steps, of all operators.
     pub flops: f64,

@@ -1,4 +1,4 @@
-//! What a job takes: time by stack, memory.
+//! The resources that a job takes: time by stack, memory.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -54,7 +54,7 @@ pub struct MemoryPeak {
     pub allocations: u64,
     /// Releases.
     pub releases: u64,
-    /// Those of them whose allocation is not known.
+    /// Releases whose allocation is not known.
     pub unknown_releases: u64,
     /// Blocks that were not followed, for want of memory.
     pub beyond_limit: u64,

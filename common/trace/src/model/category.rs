@@ -1,6 +1,6 @@
 //! The normalized categories, and the rules that a name alone decides.
 
-/// What kind of thing an event is, whatever its producer calls it.
+/// The kind of an event, whatever its producer calls it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub enum Category {
@@ -74,7 +74,7 @@ impl Category {
         }
     }
 
-    /// Tells work on a device.
+    /// Returns whether it is work on a device.
     pub fn is_on_device(self) -> bool {
         matches!(self, Self::Kernel | Self::Memcpy | Self::Memset | Self::Collective)
     }

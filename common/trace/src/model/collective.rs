@@ -1,11 +1,11 @@
-//! Communication told by name: device kernels of every communication library, and look-alikes that compute.
+//! Communication recognized by name: device kernels of every communication library, and look-alikes that compute.
 //!
 //! Names are compared as their libraries' sources write them (the library stands at each block). What merely contains
 //! `reduce`, `gather` or `dispatch` is computation: PyTorch, CUB and attention kernels have such names too.
 
 use std::borrow::Cow;
 
-/// What a device kernel does, as far as its name shows.
+/// The work of a device kernel, as far as its name shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KernelClass {
     /// Moves data between devices, or waits for others that do.
@@ -16,14 +16,14 @@ pub enum KernelClass {
     Computation,
 }
 
-/// Tells what a kernel does by its name, demangled or not.
+/// Classifies a kernel by its name, demangled or not.
 pub fn classify_kernel_name(name: &str) -> KernelClass {
     if is_copy_kernel(name) {
         return KernelClass::Copy;
     }
     let path = symbol_path(name);
     let base = path.rsplit("::").next().unwrap_or(&path);
-    let matches = |row: &&Row| path.contains(row.space) && matches_pattern(base, row.pattern);
+    let matches = |row: &&NamePattern| path.contains(row.space) && matches_pattern(base, row.pattern);
     if let Some(row) = LOOK_ALIKES.iter().chain(COMMUNICATION).find(matches) {
         return row.class;
     }
@@ -33,7 +33,7 @@ pub fn classify_kernel_name(name: &str) -> KernelClass {
     KernelClass::Computation
 }
 
-/// Tells operators and ranges on the host that ask for a collective or a transfer (pytorch/pytorch
+/// Recognizes operators and ranges on the host that ask for a collective or a transfer (pytorch/pytorch
 /// `torch/csrc/distributed/c10d`: `ParamCommsUtils`, `ProcessGroup*.cpp`). They wait or return at once, and never add
 /// to the time on a device.
 pub fn is_collective_call(name: &str) -> bool {
@@ -67,7 +67,7 @@ pub fn is_collective_call(name: &str) -> bool {
         || call.starts_with("recv ") && call.contains("<-")
 }
 
-/// Tells the copies that ROCm runs, and reports, as kernels (ROCm/clr `rocclr/device/rocm/rocblit.cpp`; rocprofiler
+/// Recognizes the copies that ROCm runs, and reports, as kernels (ROCm/clr `rocclr/device/rocm/rocblit.cpp`; rocprofiler
 /// names the engines' copies `MEMORY_COPY_*`, AMD-AGI/TraceLens `gpu_event_analyser.py`).
 fn is_copy_kernel(name: &str) -> bool {
     let name = name.strip_suffix(".kd").unwrap_or(name);
@@ -119,7 +119,7 @@ fn mangled_path(name: &str) -> Option<String> {
 }
 
 /// One pattern.
-struct Row {
+struct NamePattern {
     /// Must occur in the qualified name; empty for anything.
     space: &'static str,
     /// The last part of the name begins like this; `*` is any text, `$` the end.
@@ -127,15 +127,15 @@ struct Row {
     class: KernelClass,
 }
 
-const fn row(space: &'static str, pattern: &'static str, class: KernelClass) -> Row {
-    Row { space, pattern, class }
+const fn row(space: &'static str, pattern: &'static str, class: KernelClass) -> NamePattern {
+    NamePattern { space, pattern, class }
 }
 
-const fn comm(pattern: &'static str) -> Row {
+const fn comm(pattern: &'static str) -> NamePattern {
     row("", pattern, KernelClass::Communication)
 }
 
-const fn local(pattern: &'static str) -> Row {
+const fn local(pattern: &'static str) -> NamePattern {
     row("", pattern, KernelClass::Computation)
 }
 
@@ -157,7 +157,7 @@ fn matches_pattern(base: &str, pattern: &str) -> bool {
 }
 
 /// Computation, or local work, whose names look like communication. Looked at first.
-const LOOK_ALIKES: &[Row] = &[
+const LOOK_ALIKES: &[NamePattern] = &[
     // PyTorch, cuBLAS, CUB: reductions and indexing.
     local("reduce_kernel"),
     local("splitK*reduce"),
@@ -235,7 +235,7 @@ const LOOK_ALIKES: &[Row] = &[
     local("ReduceScatter*LocalReduce"),
 ];
 
-const COMMUNICATION: &[Row] = &[
+const COMMUNICATION: &[NamePattern] = &[
     // NVIDIA/nccl `src/device/generate.py`, ROCm/rccl: of every version.
     comm("ncclDevKernel"),
     comm("ncclSymkDevKernel_"),
@@ -406,7 +406,7 @@ const COMMUNICATION: &[Row] = &[
     comm("p2p_set_signal"),
 ];
 
-/// Tells a collective of XLA by its operation, `all-reduce-start.3` (openxla/xla `hlo_opcode.h`). Of a pair, the
+/// Recognizes a collective of XLA by its operation, `all-reduce-start.3` (openxla/xla `hlo_opcode.h`). Of a pair, the
 /// `-done` half waits, which is communication as well.
 fn is_xla_collective(base: &str) -> bool {
     const OPS: [&str; 9] = [
@@ -432,7 +432,7 @@ fn is_xla_collective(base: &str) -> bool {
     OPS.contains(&op)
 }
 
-/// Tells a kernel of a communication library of this or a later version: `nccl`, `rccl` or `cross_device_reduce`
+/// Recognizes a kernel of a communication library of this or a later version: `nccl`, `rccl` or `cross_device_reduce`
 /// anywhere, in any case (AMD-AGI/TraceLens `gpu_event_analyser.py`).
 fn names_collective_library(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();

@@ -1,10 +1,10 @@
-//! What can be wrong in a file that is read all the same: a closed list, each with what it costs.
+//! Faults of a file that is read all the same: a closed list, each with its cost.
 
 use std::collections::BTreeMap;
 
-/// What a defect costs.
+/// The cost of a defect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
+pub enum DefectCost {
     /// Usual, or allowed by the format: worth a count, not a word.
     Allowed,
     /// Read all the same: a warning.
@@ -16,7 +16,7 @@ pub enum Severity {
 }
 
 macro_rules! defects {
-    ($($(#[$doc:meta])* $variant:ident $name:literal $severity:ident $words:literal,)*) => {
+    ($($(#[$doc:meta])* $variant:ident $name:literal $cost:ident $words:literal,)*) => {
         /// Something wrong in a file that was read all the same.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Defect {
@@ -32,12 +32,12 @@ macro_rules! defects {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// What it costs.
-            pub fn severity(self) -> Severity {
-                match self { $(Self::$variant => Severity::$severity,)* }
+            /// Returns its cost.
+            pub fn cost(self) -> DefectCost {
+                match self { $(Self::$variant => DefectCost::$cost,)* }
             }
 
-            /// What happened, for people; a count stands before it.
+            /// Describes it for people; a count stands before the text.
             pub fn describe(self) -> &'static str {
                 match self { $(Self::$variant => $words,)* }
             }
@@ -55,12 +55,14 @@ defects! {
     NoDuration "no_dur" Allowed "complete event without a duration",
     /// An event does not give its time.
     NoTime "no_ts" Allowed "event without a time",
-    /// A duration below zero counts as zero.
-    NegativeDuration "negative_dur" Allowed "negative duration, counted as zero",
     /// An object among the events has no `ph`.
     NoPhase "no_phase" Repaired "object without a phase among the events, skipped",
     /// A value in the list of events is not an object.
     NotAnEvent "not_an_event" Repaired "value in the list that is not an event, skipped",
+    /// A duration below zero counts as zero.
+    NegativeDuration "negative_dur" Repaired "negative duration, counted as zero",
+    /// A member that an event has twice: the last counts.
+    RepeatedMember "repeated_member" Repaired "event with a member that comes twice, of which the last counts",
     /// A time that is not a number.
     BadTime "bad_ts" Repaired "time that is not a number, left out",
     /// A duration that is not a number.
@@ -83,6 +85,8 @@ defects! {
     MissingEndBracket "missing_end_bracket" Repaired "list of events that is not closed",
     /// Events where a list of them, or its opening bracket, is missed.
     MissingStartBracket "missing_start_bracket" Repaired "list of events that is not opened",
+    /// The name of the list of events has a wrong byte.
+    DamagedListName "damaged_list_name" Repaired "list of events whose name is damaged",
     /// A bracket too many between events.
     StrayBracket "stray_bracket" Repaired "extra bracket between events",
     /// A second list or document behind the first, as some Ascend exporters append.
@@ -95,14 +99,16 @@ defects! {
     InvalidEscape "invalid_escape" Repaired "text with a raw backslash, kept as it stands",
     /// A quotation mark inside a text.
     RawQuote "raw_quote" Repaired "text with a raw quotation mark, kept as it stands",
-    /// A value that is none, such as `1.#INF`.
+    /// An invalid value, such as `1.#INF`.
     BadValue "bad_value" Repaired "unreadable value, left out",
     /// Bytes of zero between values.
     NulBytes "nul_bytes" Repaired "bytes of zero inside an event, skipped",
     /// Zeros behind the end, as a file system leaves them that lost its power.
     PaddingBehindEnd "padding_behind_end" Repaired "padding with zeros",
-    /// Something between events that is none: a line of a log.
+    /// Text between events, such as a line of a log.
     TextBetweenEvents "text_between_events" Repaired "text between events, skipped",
+    /// Text behind the end of the document that holds no event: a line of a log, padding.
+    TextBehindEnd "text_behind_end" Repaired "text behind the end of the trace, skipped",
     /// Text that is not UTF-8; what cannot be decoded is shown as U+FFFD.
     InvalidUtf8 "invalid_utf8" Repaired "event with text that is not UTF-8",
     /// The file is in UTF-16.
@@ -113,6 +119,10 @@ defects! {
     UnknownClock "unknown_clock" Repaired "time on a clock that nothing ties to the others, taken as it stands",
     /// A packet that needs earlier definitions of its sequence, some of which were lost.
     PacketWithoutState "packet_without_state" EventLost "packet that needs names that were lost",
+    /// A name that a database gives by a number, and does not have.
+    MissingName "missing_name" EventLost "name that the database does not have, shown as `unknown`",
+    /// A table of a database that is a view or a virtual table: what it shows is not read.
+    NotATable "not_a_table" MoreLost "table that is a view or a virtual table, which is not read",
     /// The writer says that it lost data.
     DataLost "data_lost" MoreLost "place where the writer lost data",
     /// An event that could not be read.
@@ -125,8 +135,6 @@ defects! {
     MissingPhase "missing_phase" EventLost "event without a phase",
     /// Something that the file says about itself could not be read.
     UnreadableMetadata "unreadable_metadata" EventLost "unreadable value outside the events",
-    /// Something that is no trace, behind the end of the document.
-    TextBehindEnd "text_behind_end" MoreLost "text behind the end of the trace",
 }
 
 /// How often a defect was met, and where first.
@@ -166,16 +174,16 @@ impl DefectCounts {
 
     /// Counts by name of what could be read all the same.
     pub fn repairs(&self) -> BTreeMap<String, u64> {
-        self.counts(|severity| severity <= Severity::Repaired)
+        self.counts(|cost| cost <= DefectCost::Repaired)
     }
 
     /// Counts by name of what was lost.
     pub fn losses(&self) -> BTreeMap<String, u64> {
-        self.counts(|severity| severity > Severity::Repaired)
+        self.counts(|cost| cost > DefectCost::Repaired)
     }
 
-    fn counts(&self, of: impl Fn(Severity) -> bool) -> BTreeMap<String, u64> {
-        let wanted = self.iter().filter(|(defect, _)| of(defect.severity()));
+    fn counts(&self, of: impl Fn(DefectCost) -> bool) -> BTreeMap<String, u64> {
+        let wanted = self.iter().filter(|(defect, _)| of(defect.cost()));
         wanted.map(|(defect, count)| (defect.name().to_owned(), count.count)).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! A hash for the tables that every event looks into.
 //!
-//! Names and numbers come from files that anybody may have made, so the hash has a random seed: whoever wrote the
+//! Names and numbers come from files of unknown origin, so the hash has a random seed: the author of a
 //! file cannot know which of its names collide. It folds the 128 bits of a product, as wyhash does (wangyi-fudan/wyhash,
 //! `wyhash.h`, `_wymix`), which is several times faster than the standard library's SipHash on such short keys.
 

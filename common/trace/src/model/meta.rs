@@ -1,8 +1,8 @@
-//! What a trace says about itself.
+//! The metadata of a trace.
 
 use std::collections::BTreeMap;
 
-/// Whose trace it is.
+/// The producer of the trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
     /// PyTorch's libkineto, or a program that writes like it.
@@ -40,10 +40,10 @@ impl Dialect {
     }
 }
 
-/// What a trace says about itself.
+/// The metadata of a trace.
 #[derive(Clone, Debug, Default)]
 pub struct TraceMeta {
-    /// Whose trace it is.
+    /// The producer of the trace.
     pub dialect: Dialect,
     /// Hints at the producer's version and vintage, for people.
     pub hints: Vec<String>,
@@ -77,10 +77,15 @@ pub struct RootMember {
 }
 
 impl TraceMeta {
-    /// What to add to a time of the file to come to the Unix epoch. Times that are absolute already are told
+    /// The time to add to a time of the file to come to the Unix epoch. Times that are absolute already are recognized
     /// by their size: later than the year 2001.
     pub fn epoch_offset(&self, start: i64) -> Option<i64> {
-        const IN_2001: i64 = 1_000_000_000_000_000_000;
-        self.base_ns.or((start >= IN_2001).then_some(0))
+        self.base_ns.or(is_epoch_time(start).then_some(0))
     }
+}
+
+/// Whether a time counts from the Unix epoch, by its size: it is later than the year 2001. No machine runs that long.
+pub fn is_epoch_time(start: i64) -> bool {
+    const IN_2001: i64 = 1_000_000_000_000_000_000;
+    start >= IN_2001
 }

@@ -14,12 +14,15 @@ mod text;
 
 pub use category::Category;
 pub use collective::{KernelClass, classify_kernel_name, is_collective_call};
-pub use defect::{Defect, DefectCount, DefectCounts, Severity};
+pub use defect::{Defect, DefectCost, DefectCount, DefectCounts};
 pub use hash::{FastMap, FastState};
-pub use meta::{Dialect, RootMember, TraceMeta};
+pub use meta::{Dialect, RootMember, TraceMeta, is_epoch_time};
 pub use names::NameTable;
-pub(crate) use processes::is_compute_task;
-pub use processes::{NameHint, ProcessRole, ProcessTable, RowMeaning, RowTraits, TaskKind, rank_in_text};
+pub use processes::{
+    DevicePlane, NameHint, ProcessRole, ProcessTable, RowMeaning, RowTraits, TaskKind, decides_rows,
+    is_lane_name, rank_in_text, split_merge_label, thread_decides_rows,
+};
+pub(crate) use processes::{is_ascend_process, is_compute_task};
 pub use text::RawText;
 
 /// A process, thread, flow or async id. A text of plain digits is the number: writers differ in the spelling.
@@ -64,7 +67,7 @@ pub struct Event<'a> {
     pub category: Category,
     /// The category as the file spells it.
     pub cat: RawText<'a>,
-    /// What happened: an operator, a kernel, a range.
+    /// The name: of an operator, a kernel, a range.
     pub name: RawText<'a>,
     /// Process id; some producers use it for devices.
     pub pid: EventId<'a>,
@@ -86,9 +89,9 @@ pub struct Event<'a> {
     pub id: EventId<'a>,
     /// The id holds within the process only (`id2.local`).
     pub local_id: bool,
-    /// What the id holds within (`scope`).
+    /// The scope of the id (`scope`).
     pub scope: RawText<'a>,
-    /// What a metadata event says: its `name` or `labels`.
+    /// The value of a metadata event: its `name` or `labels`.
     pub label: RawText<'a>,
     /// Kind of an Ascend device task (`Task Type`).
     pub task_type: RawText<'a>,
@@ -102,6 +105,12 @@ pub struct Event<'a> {
     pub text: &'a [u8],
     /// The text is not quite JSON in UTF-8: a repair was needed to read it.
     pub repaired: bool,
+    /// Its category, device and stream follow from the name of its process or thread, and stand nowhere in the event.
+    pub of_process: bool,
+    /// The text stands in no file: it was made of the columns of a data set.
+    pub made: bool,
+    /// Its time or its duration cannot be used as it stands in the file: it was left out, or counts as zero.
+    pub untimed: bool,
     /// Everything that the text says is in the other fields, as it stands there: they can be written in its place.
     pub plain: bool,
 }
@@ -126,7 +135,7 @@ impl Event<'_> {
     }
 }
 
-/// Tells times that can have been from others, whose differences may not fit.
+/// Returns whether a time is plausible: differences of plausible times fit into 64 bits.
 pub fn is_plausible_time(at: i64) -> bool {
     const FURTHEST: i64 = 4_000_000_000_000_000_000;
     (-FURTHEST..=FURTHEST).contains(&at)
@@ -141,7 +150,7 @@ pub trait EventSink {
     /// The sink cannot go on (a closed pipe); reading stops and the error is passed through.
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()>;
 
-    /// Someone who does part of this sink's work on another thread, if there is such a part. What is prepared comes in the
+    /// A worker that does part of this sink's work on another thread, if there is such a part. What it prepared comes in the
     /// file's order, in the place of its events.
     fn make_worker(&self) -> Option<Box<dyn EventWorker>> {
         None
@@ -164,7 +173,7 @@ pub trait EventWorker: Send {
     fn prepare(&mut self, event: &Event<'_>, prepared: &mut PreparedEvents) -> bool;
 }
 
-/// What a worker makes of events that stand together.
+/// The output of a worker for events that stand together.
 #[derive(Debug, Default)]
 pub struct PreparedEvents {
     /// Text to write.

@@ -1,4 +1,4 @@
-//! What the processes and threads of a trace are for, and what that makes of rows that carry no category.
+//! The roles of processes and threads of a trace, and the meaning of rows that carry no category.
 //!
 //! Ascend, JAX, TensorFlow and the first profiler of PyTorch mark device work by the process and thread that it stands
 //! in. Their names may come behind the rows, so rows are classified when the whole trace has been read: until then a
@@ -6,7 +6,7 @@
 
 use super::{Category, Event, EventId, FastMap, KernelClass};
 
-/// What a process is for, where the process decides and not the event.
+/// The role of a process, where the process decides and not the event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProcessRole {
     /// Nothing known.
@@ -26,7 +26,7 @@ pub enum ProcessRole {
     Host,
 }
 
-/// What a thread of a [`ProcessRole::Device`] holds (openxla/xla `xla/tsl/profiler/utils/xplane_schema.cc`, openxla/xprof
+/// The content of a thread of a [`ProcessRole::Device`] (openxla/xla `xla/tsl/profiler/utils/xplane_schema.cc`, openxla/xprof
 /// `docs/trace_viewer.md`: only streams of a GPU and `XLA Ops` of a TPU are measured).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum ThreadRole {
@@ -57,7 +57,7 @@ pub enum TaskKind {
     Other,
 }
 
-/// What the name of a row without category means.
+/// The meaning of the name of a row without category.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum NameHint {
     /// Nothing in particular.
@@ -77,12 +77,12 @@ pub enum NameHint {
     Python,
 }
 
-/// What must be known of a row without category, besides its thread.
+/// The traits of a row without category that decide its meaning, besides its thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RowTraits {
     /// The kind of Ascend task.
     pub task: TaskKind,
-    /// What the name means.
+    /// The meaning of its name.
     pub hint: NameHint,
 }
 
@@ -167,12 +167,12 @@ fn starts_with_ignoring_case(name: &[u8], prefix: &[u8]) -> bool {
     name.get(..prefix.len()).is_some_and(|n| n.eq_ignore_ascii_case(prefix))
 }
 
-/// What a row turned out to be.
+/// The meaning of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RowMeaning {
     /// The normalized category.
     pub category: Category,
-    /// What its process is for.
+    /// The role of its process.
     pub role: ProcessRole,
     /// The device, for rows of one.
     pub device: Option<i64>,
@@ -180,6 +180,8 @@ pub struct RowMeaning {
     pub stream: Option<i64>,
     /// Rows of this thread nest: what is not within a smaller one counts for the larger.
     pub nests: bool,
+    /// The process or thread decided, not the event.
+    pub of_process: bool,
 }
 
 impl RowMeaning {
@@ -190,6 +192,7 @@ impl RowMeaning {
             category: self.category,
             device: self.device.or(event.device),
             stream: self.stream.or(event.stream),
+            of_process: self.of_process,
             ..*event
         }
     }
@@ -227,6 +230,18 @@ struct Process {
     tpu: bool,
     /// The rank that its name or label gives.
     named_rank: Option<i64>,
+    /// The trace that it came from, by what `tracecv merge` put before its name.
+    merged: Option<String>,
+    /// Its name, if that says what it is for.
+    name: Option<Box<str>>,
+}
+
+/// Device work that stands in one process.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DevicePlane {
+    /// The device.
+    pub device: i64,
+    name: Box<str>,
 }
 
 #[derive(Debug)]
@@ -294,8 +309,7 @@ impl ProcessTable {
         // torch.autograd.profiler before Kineto (pytorch 1.7 `torch/autograd/profiler.py`, `export_chrome_trace`)
         // numbers devices by the thread of this process.
         let role = match &key {
-            IdKey::Text(t) if &**t == b"CUDA functions" => ProcessRole::Device,
-            IdKey::Text(t) if &**t == b"CPU functions" => ProcessRole::Host,
+            IdKey::Text(t) => role_of_text_id(split_merge_label(&String::from_utf8_lossy(t)).1),
             _ => ProcessRole::None,
         };
         self.processes.push(Process {
@@ -307,9 +321,16 @@ impl ProcessTable {
             has_measured_threads: false,
             tpu: false,
             named_rank: None,
+            merged: None,
+            name: None,
         });
         self.by_pid.insert(key, next);
         next
+    }
+
+    /// The number of a process that has been seen.
+    pub fn number_of(&self, pid: EventId<'_>) -> Option<u32> {
+        self.by_pid.get(&IdKey::from(pid)).copied()
     }
 
     /// Learns from a metadata event; others are ignored.
@@ -335,17 +356,14 @@ impl ProcessTable {
         let number = self.find_process(pid);
         let process = &mut self.processes[number as usize];
         process.named_rank = rank_in_text(name).or(process.named_rank);
-        let role = match name {
-            "Ascend Hardware" => ProcessRole::Hardware,
-            "Communication" | "HCCL" => ProcessRole::Communication,
-            "Overlap Analysis" => ProcessRole::Overlap,
-            "CANN" => ProcessRole::Cann,
-            _ => role_of_xla_name(name),
-        };
+        let (label, own_name) = split_merge_label(name);
+        process.merged = label.map(str::to_owned).or(process.merged.take());
+        let role = role_of_name(own_name);
         if role == ProcessRole::None {
             return;
         }
         process.role = role;
+        process.name = Some(name.into());
         if role == ProcessRole::Device {
             process.device = device_in_name(name);
             process.tpu = name.contains("TPU:");
@@ -375,6 +393,12 @@ impl ProcessTable {
         self.processes.len()
     }
 
+    /// Returns whether there is a process of an exporter of Ascend.
+    pub(crate) fn has_ascend(&self) -> bool {
+        let roles = [ProcessRole::Hardware, ProcessRole::Overlap, ProcessRole::Cann];
+        self.processes.iter().any(|process| roles.contains(&process.role))
+    }
+
     /// The process that a thread belongs to.
     pub fn process_of(&self, thread: u32) -> u32 {
         self.threads.get(thread as usize).map_or(0, |t| t.process)
@@ -396,17 +420,37 @@ impl ProcessTable {
         self.processes.get(process as usize)?.named_rank
     }
 
+    /// The trace that a process came from, `rank 3` or `trace 1`, if `tracecv merge` put it before its name.
+    pub fn merged_trace(&self, process: u32) -> Option<&str> {
+        self.processes.get(process as usize)?.merged.as_deref()
+    }
+
+    /// The host that stands before the plane in the name of a process of XLA, such as `host1 /device:GPU:0`.
+    pub fn named_host(&self, process: u32) -> Option<&str> {
+        let name = self.processes.get(process as usize)?.name.as_deref()?;
+        let (host, _) = ["/device:", "/host:"].iter().find_map(|plane| name.split_once(plane))?;
+        let host = host.trim_end_matches([' ', ':']);
+        (!host.is_empty() && !host.contains('/')).then_some(host)
+    }
+
+    /// The device work that a process holds, if profilers write one process of that name for each device.
+    pub fn device_plane(&self, process: u32) -> Option<DevicePlane> {
+        let process = self.processes.get(process as usize)?;
+        let one = matches!(process.role, ProcessRole::Hardware | ProcessRole::Device);
+        Some(DevicePlane { device: process.device.filter(|_| one)?, name: process.name.clone()? })
+    }
+
     /// The stream of a thread, or its id.
     pub fn stream_name(&self, thread: u32) -> String {
         let Some(thread) = self.threads.get(thread as usize) else { return String::new() };
         thread.stream.map_or_else(|| id_text(&thread.id), |s| s.to_string())
     }
 
-    /// What a row without a telling category is. Right only once the whole trace has been read.
+    /// Classifies a row without a clear category. Right only once the whole trace has been read.
     pub fn classify_row(&self, thread: u32, traits: RowTraits) -> RowMeaning {
         let Some(thread) = self.threads.get(thread as usize) else { return RowMeaning::default() };
         let process = &self.processes[thread.process as usize];
-        let mut row = RowMeaning { role: process.role, ..RowMeaning::default() };
+        let mut row = RowMeaning { role: process.role, of_process: true, ..RowMeaning::default() };
         row.category = match process.role {
             ProcessRole::Hardware => match traits.task {
                 TaskKind::Compute => Category::Kernel,
@@ -462,6 +506,58 @@ impl ProcessTable {
     fn has_all_streams(&self, device: Option<i64>) -> bool {
         self.processes.iter().any(|p| p.all_streams && p.device == device)
     }
+}
+
+/// The trace that a process came from and its name there, of a name that `tracecv merge` has written: `rank 3: python`.
+pub fn split_merge_label(name: &str) -> (Option<&str>, &str) {
+    let is_label = |label: &str| {
+        let digits = label.strip_prefix("rank ").or_else(|| label.strip_prefix("trace "));
+        digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+    };
+    match name.split_once(": ") {
+        Some((label, rest)) if is_label(label) => (Some(label), rest),
+        _ => (None, name),
+    }
+}
+
+/// What a process is for by its name.
+fn role_of_name(name: &str) -> ProcessRole {
+    match name {
+        "Ascend Hardware" => ProcessRole::Hardware,
+        "Communication" | "HCCL" => ProcessRole::Communication,
+        "Overlap Analysis" => ProcessRole::Overlap,
+        "CANN" => ProcessRole::Cann,
+        _ => role_of_xla_name(name),
+    }
+}
+
+/// The role of a process whose id is a text.
+fn role_of_text_id(id: &str) -> ProcessRole {
+    match id {
+        "CUDA functions" => ProcessRole::Device,
+        "CPU functions" => ProcessRole::Host,
+        _ => ProcessRole::None,
+    }
+}
+
+/// Returns whether the name, or the text that is the id, of a process decides what its rows are.
+pub fn decides_rows(process: &str) -> bool {
+    role_of_name(process) != ProcessRole::None || role_of_text_id(process) != ProcessRole::None
+}
+
+/// Returns whether a name is that of a lane of an Ascend timeline's overlap analysis.
+pub fn is_lane_name(name: &str) -> bool {
+    matches!(name, "Computing" | "Communication" | "Communication(Not Overlapped)" | "Free")
+}
+
+/// Returns whether the name of a thread decides what its rows are.
+pub fn thread_decides_rows(thread_name: &str) -> bool {
+    thread_role(thread_name).0 != ThreadRole::None
+}
+
+/// Returns whether only an exporter of Ascend names a process like this.
+pub(crate) fn is_ascend_process(name: &str) -> bool {
+    matches!(split_merge_label(name).1, "Ascend Hardware" | "Overlap Analysis" | "CANN")
 }
 
 fn id_text(id: &IdKey) -> String {
@@ -552,113 +648,4 @@ pub fn rank_in_text(text: &str) -> Option<i64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn metadata(pid: i64, tid: i64, what: &'static str, label: &'static str) -> Event<'static> {
-        Event {
-            phase: b'M',
-            name: what.into(),
-            label: label.into(),
-            pid: EventId::Number(pid),
-            tid: EventId::Number(tid),
-            ..Event::default()
-        }
-    }
-
-    fn row(pid: i64, tid: i64, name: &'static str, task: &'static str) -> Event<'static> {
-        Event {
-            phase: b'X',
-            name: name.into(),
-            task_type: task.into(),
-            pid: EventId::Number(pid),
-            tid: EventId::Number(tid),
-            ..Event::default()
-        }
-    }
-
-    /// Threads are numbered before their processes are named, as in a file with its metadata at the end.
-    fn classify(metadata: &[Event<'_>], row: &Event<'_>) -> (Category, Option<i64>, Option<i64>) {
-        let mut table = ProcessTable::default();
-        let thread = table.thread_of(row);
-        metadata.iter().for_each(|m| table.learn(m));
-        let class = super::super::classify_kernel_name(&row.name.decode());
-        let traits = RowTraits::from_byte(RowTraits::of_event(row, class).to_byte());
-        let meaning = table.classify_row(thread, traits);
-        (meaning.category, meaning.device, meaning.stream)
-    }
-
-    #[test]
-    fn ascend_rows_are_told_by_process_and_task() {
-        let hardware =
-            [metadata(9, 0, "process_name", "Ascend Hardware"), metadata(9, 0, "process_labels", "NPU 3")];
-        let of = |name, task| classify(&hardware, &row(9, 2, name, task));
-        assert_eq!(of("MatMul", "KERNEL_AICORE"), (Category::Kernel, Some(3), Some(2)));
-        assert_eq!(of("MEMCPY_ASYNC", "PCIE_DMA_SQE").0, Category::Memcpy);
-        assert_eq!(of("MEMCPY_ASYNC", "SDMA_SQE").0, Category::Memcpy);
-        assert_eq!(of("x", "MEMCPY_ASYNC").0, Category::Memcpy);
-        assert_eq!(of("SDMA", "SDMA").0, Category::Other);
-        assert_eq!(of("x", "EVENT_WAIT_SQE").0, Category::Other);
-        let hccl = [metadata(9, 0, "process_name", "HCCL")];
-        assert_eq!(
-            classify(&hccl, &row(9, 2, "hcom_allReduce__1_2_3", "")),
-            (Category::Collective, None, None)
-        );
-        assert_eq!(classify(&hccl, &row(9, 2, "Notify_Wait", "Notify_Wait")).0, Category::Other);
-        assert_eq!((npu_of_label("NPU 3"), npu_of_label("NPU"), npu_of_label("CPU")), (Some(3), None, None));
-    }
-
-    #[test]
-    fn xla_streams_are_work_and_derived_rows_are_not() {
-        let gpu =
-            |thread| [metadata(1, 0, "process_name", "/device:GPU:2"), metadata(1, 7, "thread_name", thread)];
-        let of = |thread, name| classify(&gpu(thread), &row(1, 7, name, ""));
-        assert_eq!(of("Stream #13(Compute)", "fusion_3"), (Category::Kernel, Some(2), Some(13)));
-        assert_eq!(of("Stream #13(MemcpyH2D)", "MemcpyH2D").0, Category::Memcpy);
-        assert_eq!(of("Stream #13(Compute)", "ncclDevKernel_AllReduce_Sum").0, Category::Collective);
-        assert_eq!(of("Stream #13(MemoryAlloc)", "MemoryAlloc").0, Category::Marker);
-        assert_eq!(of("Steps", "4").0, Category::Step);
-        for derived in ["XLA Ops", "XLA Modules", "TensorFlow Name Scope"] {
-            assert_eq!(of(derived, "x").0, Category::Marker, "{derived}");
-        }
-        let tpu =
-            [metadata(1, 0, "process_name", "host1 /device:TPU:0"), metadata(1, 7, "thread_name", "XLA Ops")];
-        assert_eq!(classify(&tpu, &row(1, 7, "all-reduce.3", "")).0, Category::Collective);
-        assert_eq!(classify(&tpu, &row(1, 7, "fusion.3", "")).0, Category::Kernel);
-    }
-
-    #[test]
-    fn tensorflow_one_repeats_its_streams() {
-        let all = metadata(1, 0, "process_name", "/job:w/replica:0/task:0/device:GPU:0/stream:all Compute");
-        let one = metadata(2, 0, "process_name", "/job:w/replica:0/task:0/device:GPU:0/stream:22 Compute");
-        let host = metadata(3, 0, "process_name", "/job:w/replica:0/task:0/device:GPU:0 Compute");
-        assert_eq!(classify(&[all, one], &row(1, 0, "MatMul", "")).0, Category::Kernel);
-        assert_eq!(classify(&[all, one], &row(2, 0, "MatMul", "")).0, Category::Marker);
-        assert_eq!(classify(&[one], &row(2, 0, "MatMul", "")), (Category::Kernel, Some(0), Some(0)));
-        assert_eq!(classify(&[host], &row(3, 0, "MatMul", "")).0, Category::Other);
-    }
-
-    #[test]
-    fn the_first_profiler_of_pytorch_names_its_processes() {
-        let mut table = ProcessTable::default();
-        let mut event = row(0, 3, "gemm", "");
-        event.pid = EventId::Text("CUDA functions".into());
-        let thread = table.thread_of(&event);
-        let meaning = table.classify_row(thread, RowTraits::default());
-        assert_eq!((meaning.category, meaning.device), (Category::Kernel, Some(3)));
-    }
-
-    #[test]
-    fn ranks_stand_in_names_and_labels() {
-        let ranks = [
-            "rank 3",
-            "python (Rank: 12)",
-            "trainer rank_0 pid 5",
-            "DP rank=7",
-            "frank",
-            "rank",
-            "ranks 2 of 8",
-        ];
-        assert_eq!(ranks.map(rank_in_text), [Some(3), Some(12), Some(0), Some(7), None, None, None]);
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Text as it stands in the file, decoded only when somebody wants it.
+//! Text as it stands in the file, decoded only where it is needed.
 
 use std::borrow::Cow;
 
@@ -22,12 +22,12 @@ impl<'a> RawText<'a> {
         if self.escaped { Cow::Owned(unescape(self.raw).into_bytes()) } else { Cow::Borrowed(self.raw) }
     }
 
-    /// Tells whether a character of ASCII is spelled with an escape that it does not need: `\u0061` is `a`.
+    /// Returns whether a character of ASCII is spelled with an escape that it does not need: `\u0061` is `a`.
     pub(crate) fn has_needless_escape(self) -> bool {
         self.escaped && memchr::memmem::find(self.raw, br"\u00").is_some()
     }
 
-    /// Tells whether there is no text.
+    /// Returns whether there is no text.
     pub fn is_empty(self) -> bool {
         self.raw.is_empty()
     }
@@ -88,7 +88,7 @@ fn decode_unicode_escape(text: &[u8]) -> (char, usize) {
     (char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER), 6)
 }
 
-/// The four hexadecimal digits of a `\uXXXX`; 0 if this is none.
+/// The four hexadecimal digits of a `\uXXXX`; 0 if they are invalid.
 fn parse_hex_unit(text: &[u8]) -> u32 {
     match text {
         [b'\\', b'u', digits @ ..] if digits.len() >= 4 => {

@@ -15,13 +15,13 @@ pub struct PathTime {
 
 /// The path without a range.
 pub(super) const OUTSIDE: u32 = 0;
-/// So many paths of a rank are told apart; work of others belongs to the longest part of its path that is.
+/// Maximum number of paths of a rank; work of further ones belongs to the longest known part of its path.
 const MOST_PATHS: usize = 50_000;
-/// So many ranges of a path count.
+/// Maximum number of ranges of a path; those within them are left out.
 const MOST_DEPTH: u32 = 64;
 
 #[derive(Clone, Copy, Debug)]
-struct PathNode {
+struct RangeNode {
     around: u32,
     name: u32,
     depth: u32,
@@ -31,7 +31,7 @@ struct PathNode {
 #[derive(Debug, Default)]
 pub(super) struct PathTable {
     /// Without [`OUTSIDE`].
-    nodes: Vec<PathNode>,
+    nodes: Vec<RangeNode>,
     numbers: FastMap<(u32, u32), u32>,
 }
 
@@ -45,13 +45,13 @@ impl PathTable {
         if self.nodes.len() >= MOST_PATHS || depth > MOST_DEPTH {
             return around;
         }
-        self.nodes.push(PathNode { around, name, depth });
+        self.nodes.push(RangeNode { around, name, depth });
         let path = u32::try_from(self.nodes.len()).unwrap_or(OUTSIDE);
         self.numbers.insert((around, name), path);
         path
     }
 
-    fn node(&self, path: u32) -> Option<&PathNode> {
+    fn node(&self, path: u32) -> Option<&RangeNode> {
         self.nodes.get((path as usize).checked_sub(1)?)
     }
 

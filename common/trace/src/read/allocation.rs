@@ -10,18 +10,31 @@ use crate::model::{Event, EventId};
 pub(super) struct Allocation<'a> {
     /// When, in nanoseconds.
     pub(super) at: i64,
-    /// Who asked for it.
+    /// The operator that asked for it.
     pub(super) operator: &'a [u8],
     /// How much; a release is below zero.
     pub(super) bytes: i64,
-    /// What the allocator has given out then, in bytes.
+    /// The bytes that the allocator has given out then.
     pub(super) allocated: Option<i64>,
-    /// What it holds then, in bytes.
+    /// The bytes that it holds then.
     pub(super) reserved: Option<i64>,
-    /// What is in use then, in bytes.
+    /// The bytes that are in use then.
     pub(super) active: Option<i64>,
     /// The device; none for memory of the host.
     pub(super) device: Option<i64>,
+    /// Which allocator has it, of several of one device; empty if that is not known.
+    pub(super) allocator: &'a [u8],
+}
+
+/// What the rows of Ascend's graph engine, which has an allocator of its own, begin with (torch_npu 2.14
+/// `profiler/analysis/prof_view/_memory_prepare_parser.py`).
+const GRAPH_ENGINE_ROW: &[u8] = b"cann::";
+/// The component that these rows belong to.
+pub(super) const GRAPH_ENGINE: &[u8] = b"GE";
+
+/// The allocator of a row, from its name if that has one.
+pub(super) fn allocator_of_name(name: &[u8]) -> &'static [u8] {
+    if name.starts_with(GRAPH_ENGINE_ROW) { GRAPH_ENGINE } else { b"" }
 }
 
 impl Allocation<'_> {
@@ -35,6 +48,9 @@ impl Allocation<'_> {
         args.integer("Device Type", kind).integer("Device Id", self.device.unwrap_or(-1));
         args.some_integer("Total Allocated", self.allocated).some_integer("Total Reserved", self.reserved);
         args.some_integer("Total Active", self.active);
+        if !self.allocator.is_empty() {
+            args.text(b"Allocator", self.allocator);
+        }
         emit.send(Event {
             phase: b'i',
             name: "[memory]".into(),

@@ -1,8 +1,10 @@
-//! What is particular to Ascend timelines: rows are told by their process, whose number means nothing, and the
+//! Particulars of Ascend timelines: rows are identified by their process, whose number means nothing, and the
 //! rank stands in a file beside the trace.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use super::slices;
 use crate::model::Category;
 
 /// The groups of rows that stand in processes of their own in a timeline, with the number that makes the process id
@@ -38,10 +40,7 @@ pub fn find_timeline(dir: &Path) -> Option<PathBuf> {
     if let Some(path) = named.iter().map(|name| dir.join(name)).find(|path| path.is_file()) {
         return Some(path);
     }
-    let profiles =
-        list_names(dir).into_iter().filter(|name| name.starts_with("PROF_")).map(|name| dir.join(name));
-    let mut outputs: Vec<PathBuf> = [dir.to_owned()].into_iter().chain(profiles).collect();
-    outputs.extend(outputs.clone().iter().map(|dir| dir.join(MSPROF_OUTPUT)));
+    let outputs = outputs_of_msprof(dir);
     let mut timelines = outputs.iter().flat_map(|dir| msprof_timelines(dir));
     // One of several would not be the whole.
     match (timelines.next(), timelines.next()) {
@@ -51,12 +50,32 @@ pub fn find_timeline(dir: &Path) -> Option<PathBuf> {
     }
 }
 
+/// Where the timeline of msprof may lie, in a directory of it or above.
+fn outputs_of_msprof(dir: &Path) -> Vec<PathBuf> {
+    let profiles =
+        list_names(dir).into_iter().filter(|name| starts_with(name, "PROF_")).map(|name| dir.join(name));
+    let mut outputs: Vec<PathBuf> = [dir.to_owned()].into_iter().chain(profiles).collect();
+    outputs.extend(outputs.clone().iter().map(|dir| dir.join(MSPROF_OUTPUT)));
+    outputs
+}
+
+/// The slices of the one timeline of msprof that a directory stands for, in order; none if it has another timeline, or
+/// those of several.
+pub fn find_slices(dir: &Path) -> Vec<PathBuf> {
+    if find_timeline(dir).is_some() {
+        return Vec::new();
+    }
+    let timelines = outputs_of_msprof(dir).iter().flat_map(|dir| msprof_timelines(dir)).collect::<Vec<_>>();
+    let in_one_place = timelines.windows(2).all(|pair| pair[0].parent() == pair[1].parent());
+    if in_one_place { slices::order_slices(timelines).unwrap_or_default() } else { Vec::new() }
+}
+
 /// The one database with events, of a profile that has no timeline: `ascend_pytorch_profiler*.db`,
 /// `ascend_mindspore_profiler*.db`, `msprof_*.db`.
 fn find_database(dir: &Path, outputs: &[PathBuf]) -> Option<PathBuf> {
-    let is_database = |name: &String| {
+    let is_database = |name: &OsString| {
         let known = ["ascend_pytorch_profiler", "ascend_mindspore_profiler", "msprof_"];
-        name.ends_with(".db") && known.iter().any(|start| name.starts_with(start))
+        ends_with(name, ".db") && known.iter().any(|start| starts_with(name, start))
     };
     let named = [dir.join("ASCEND_PROFILER_OUTPUT")];
     let places = named.iter().chain(outputs);
@@ -71,7 +90,7 @@ fn find_table(dir: &Path, outputs: &[PathBuf]) -> Option<PathBuf> {
     if let Some(path) = named.iter().map(|name| dir.join(name)).find(|path| path.is_file()) {
         return Some(path);
     }
-    let is_table = |name: &String| name.starts_with("op_summary_") && name.ends_with(".csv");
+    let is_table = |name: &OsString| starts_with(name, "op_summary_") && ends_with(name, ".csv");
     let mut found = outputs
         .iter()
         .flat_map(|dir| list_names(dir).into_iter().filter(is_table).map(|name| dir.join(name)));
@@ -82,7 +101,8 @@ const MSPROF_OUTPUT: &str = "mindstudio_profiler_output";
 
 /// The timelines of an output directory of msprof, `msprof_<time>.json` and `msprof_slice_<n>_<time>.json`.
 fn msprof_timelines(output: &Path) -> Vec<PathBuf> {
-    let is_timeline = |name: &String| {
+    let is_timeline = |name: &OsString| {
+        let name = name.to_str().unwrap_or_default();
         let digits = name.strip_prefix("msprof_").and_then(|rest| rest.strip_suffix(".json"));
         digits
             .is_some_and(|d| d.trim_start_matches("slice_").bytes().all(|b| b.is_ascii_digit() || b == b'_'))
@@ -90,21 +110,40 @@ fn msprof_timelines(output: &Path) -> Vec<PathBuf> {
     list_names(output).into_iter().filter(is_timeline).map(|name| output.join(name)).collect()
 }
 
-/// The names in a directory, sorted; none if it cannot be read.
-pub(super) fn list_names(dir: &Path) -> Vec<String> {
+/// The names in a directory, sorted by their bytes, which need not be UTF-8; none if it cannot be read.
+pub(super) fn list_names(dir: &Path) -> Vec<OsString> {
     let entries = std::fs::read_dir(dir).into_iter().flatten();
-    let mut names: Vec<String> = entries.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect();
+    let mut names: Vec<OsString> = entries.filter_map(|e| Some(e.ok()?.file_name())).collect();
     names.sort();
     names
 }
 
+/// Whether a file name begins so.
+pub(super) fn starts_with(name: &OsStr, start: &str) -> bool {
+    name.as_encoded_bytes().starts_with(start.as_bytes())
+}
+
+/// Whether a file name ends so.
+pub(super) fn ends_with(name: &OsStr, ending: &str) -> bool {
+    name.as_encoded_bytes().ends_with(ending.as_bytes())
+}
+
 /// Why a directory has no timeline, as far as its files show, and what can be done.
 pub fn describe_missing_timeline(dir: &Path) -> (&'static str, &'static str) {
+    describe_profile(dir).unwrap_or((
+        "is a directory without traces",
+        "name a trace file, or the *_ascend_pt directory of one process",
+    ))
+}
+
+/// Why the directory of a profile of Ascend has no timeline, and what can be done. `None` if it is none of those.
+pub(super) fn describe_profile(dir: &Path) -> Option<(&'static str, &'static str)> {
     let has = |test: &dyn Fn(&str) -> bool| {
-        let places = [dir.to_owned(), dir.join("ASCEND_PROFILER_OUTPUT"), dir.join(MSPROF_OUTPUT)];
-        places.iter().flat_map(|p| list_names(p)).any(|name| test(&name))
+        let mut places = outputs_of_msprof(dir);
+        places.push(dir.join("ASCEND_PROFILER_OUTPUT"));
+        places.iter().flat_map(|p| list_names(p)).any(|name| test(&name.to_string_lossy()))
     };
-    if has(&|name| name.starts_with("msprof_") && name.ends_with(".json")) {
+    Some(if has(&|name| name.starts_with("msprof_") && name.ends_with(".json")) {
         ("holds several timelines of msprof", "name the files: DIR/mindstudio_profiler_output/msprof_*.json")
     } else if has(&|name| name.ends_with("_ascend_pt") || name.ends_with("_ascend_ms")) {
         ("is a directory of profiles", "name the profiles in it: DIR/*_ascend_pt")
@@ -121,8 +160,8 @@ pub fn describe_missing_timeline(dir: &Path) -> (&'static str, &'static str) {
             "run the profiler's offline analysis on it, with text export",
         )
     } else {
-        ("is a directory without traces", "name a trace file, or the *_ascend_pt directory of one process")
-    }
+        return None;
+    })
 }
 
 /// The rank of a timeline, by the name of the `profiler_info_{rank}.json` of its tree.
@@ -156,8 +195,16 @@ mod tests {
             assert_eq!(find_timeline(dir), Some(timeline.clone()));
         }
         std::fs::write(output.join("msprof_slice_1_20250101120001.json"), "[]").unwrap();
-        assert_eq!(find_timeline(&profile), None);
-        assert!(describe_missing_timeline(&profile).0.contains("several timelines"));
+        assert_eq!((find_timeline(&profile), find_slices(&profile)), (None, vec![]));
+        for dir in [&profile, dir.path()] {
+            assert!(describe_missing_timeline(dir).0.contains("several timelines"));
+        }
+        // Slices alone are one timeline.
+        std::fs::remove_file(&timeline).unwrap();
+        std::fs::write(output.join("msprof_slice_0_20250101120001.json"), "[]").unwrap();
+        for dir in [dir.path(), &profile, &output] {
+            assert_eq!((find_timeline(dir), find_slices(dir).len()), (None, 2));
+        }
     }
 
     #[test]

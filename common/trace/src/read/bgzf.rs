@@ -19,7 +19,7 @@ const BLOCK_TEXT: u64 = 64 * 1024;
 
 /// The text of a gzip file, whose blocks are inflated by several threads where it says how long they are.
 pub(super) struct GzipBlocks<R: BufRead> {
-    input: Input<R>,
+    input: BlockInput<R>,
     threads: usize,
     /// Inflated blocks in their order, the last of which may have failed.
     blocks: VecDeque<InflatedBlock>,
@@ -29,11 +29,11 @@ pub(super) struct GzipBlocks<R: BufRead> {
 
 struct InflatedBlock {
     text: Vec<u8>,
-    /// What stopped it behind this text.
+    /// The error that stopped it behind this text.
     error: Option<io::Error>,
 }
 
-enum Input<R: BufRead> {
+enum BlockInput<R: BufRead> {
     Blocks(R),
     Members(GzipMembers<Chain<Cursor<Vec<u8>>, R>>),
     Ended,
@@ -41,7 +41,7 @@ enum Input<R: BufRead> {
 
 impl<R: BufRead> GzipBlocks<R> {
     pub(super) fn new(input: R, threads: usize) -> Self {
-        Self { input: Input::Blocks(input), threads: threads.max(1), blocks: VecDeque::new(), used: 0 }
+        Self { input: BlockInput::Blocks(input), threads: threads.max(1), blocks: VecDeque::new(), used: 0 }
     }
 
     /// Inflates the next blocks. What follows them is no block if it does not begin like one: then it is left to the
@@ -64,12 +64,12 @@ impl<R: BufRead> GzipBlocks<R> {
         }
         self.blocks = inflate_blocks(&blocks, self.threads);
         self.input = match rest {
-            None => Input::Blocks(input),
-            Some(Ok(bytes)) if bytes.is_empty() => Input::Ended,
-            Some(Ok(bytes)) => Input::Members(GzipMembers::new(Cursor::new(bytes).chain(input))),
+            None => BlockInput::Blocks(input),
+            Some(Ok(bytes)) if bytes.is_empty() => BlockInput::Ended,
+            Some(Ok(bytes)) => BlockInput::Members(GzipMembers::new(Cursor::new(bytes).chain(input))),
             Some(Err(e)) => {
                 self.blocks.push_back(InflatedBlock { text: Vec::new(), error: Some(e) });
-                Input::Ended
+                BlockInput::Ended
             }
         };
     }
@@ -146,19 +146,19 @@ impl<R: BufRead> Read for GzipBlocks<R> {
                 }
                 self.used = 0;
                 if let Some(error) = self.blocks.pop_front().and_then(|b| b.error) {
-                    self.input = Input::Ended;
+                    self.input = BlockInput::Ended;
                     return Err(error);
                 }
                 continue;
             }
-            match std::mem::replace(&mut self.input, Input::Ended) {
-                Input::Blocks(input) => self.inflate_more(input),
-                Input::Members(mut members) => {
+            match std::mem::replace(&mut self.input, BlockInput::Ended) {
+                BlockInput::Blocks(input) => self.inflate_more(input),
+                BlockInput::Members(mut members) => {
                     let read = members.read(buf);
-                    self.input = Input::Members(members);
+                    self.input = BlockInput::Members(members);
                     return read;
                 }
-                Input::Ended => return Ok(0),
+                BlockInput::Ended => return Ok(0),
             }
         }
     }
@@ -234,9 +234,9 @@ mod tests {
         assert_eq!(inflate(&[&first[..], &tiny].concat(), 2), (b"firstsecond".to_vec(), None));
     }
 
-    /// A block that inflates to gigabytes is refused before it does.
+    /// A block that inflates to gigabytes is rejected before it does.
     #[test]
-    fn a_block_that_holds_more_than_one_may_is_refused() {
+    fn a_block_that_holds_more_than_one_may_is_rejected() {
         let bomb = block(&vec![0; 5_000_000]);
         assert_eq!(inflate(&bomb, 2), (vec![0; 65536], Some(io::ErrorKind::InvalidData)));
     }

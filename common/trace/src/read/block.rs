@@ -15,7 +15,7 @@ use super::span::TextSpan;
 use super::words::{has_control, has_control_or_beyond_ascii, word_at};
 use crate::model::Defect;
 
-/// What stands before a text.
+/// The state before a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ListState {
     /// The opening bracket.
@@ -28,7 +28,7 @@ pub(super) enum ListState {
     Damage,
 }
 
-/// What comes behind a text.
+/// The state behind a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Supply {
     /// More.
@@ -59,7 +59,7 @@ pub(super) enum BlockEnd {
     Truncated,
 }
 
-/// What a text holds.
+/// The events of a text.
 pub(super) struct Batch {
     pub(super) rows: Vec<Row>,
     /// Defects with how often, and where in the text.
@@ -70,7 +70,7 @@ pub(super) struct Batch {
     pub(super) end: BlockEnd,
 }
 
-/// What makes reading faster, and changes nothing: how events look, and memory to put rows in.
+/// Caches that make reading faster, and change nothing: how events look, and memory to put rows in.
 #[derive(Default)]
 pub(super) struct BlockScratch {
     shapes: EventShapes,
@@ -124,7 +124,7 @@ struct ByteCheck {
 impl ByteCheck {
     #[inline]
     fn pass_to(&mut self, end: usize, text: &[u8]) {
-        /// So many bytes are still in the processor's nearest cache when they are decoded.
+        /// Few enough bytes to be still in the L1 cache when they are decoded.
         const AHEAD: usize = 4096;
         if end > self.until {
             let part = &text[self.until..text.len().min(end + AHEAD)];
@@ -144,7 +144,7 @@ struct BlockDecoder<'a> {
     supply: Supply,
     bytes: ByteCheck,
     shapes: &'a mut EventShapes,
-    /// What decoding the last event remarked.
+    /// The defects of the last event.
     faults: Vec<Defect>,
     /// A comma and the white space behind it, as they were the last time: up to seven bytes, and which they are.
     separator: (u64, u64),
@@ -268,7 +268,7 @@ impl BlockDecoder<'_> {
         self.lose_event(start, fault)
     }
 
-    /// Tells whether what stands behind an object that was repaired is what stands behind events.
+    /// Returns whether what stands behind an object that was repaired is what stands behind events.
     fn may_end_at(&self, end: usize) -> bool {
         matches!(self.first_behind(end), None | Some(b',' | b']' | b'{'))
     }

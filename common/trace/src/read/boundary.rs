@@ -48,7 +48,7 @@ pub(super) fn find_cut(text: &[u8]) -> Option<(usize, bool)> {
     })
 }
 
-/// Tells whether a key follows an opening brace. `None` if the text ends before that is known.
+/// Returns whether a key follows an opening brace. `None` if the text ends before that is known.
 fn begins_with_key(text: &[u8]) -> Option<bool> {
     const LONGEST: usize = 256;
     let (quote, key) = text[1..].trim_ascii_start().split_first()?;
@@ -62,7 +62,7 @@ fn begins_with_key(text: &[u8]) -> Option<bool> {
     }
 }
 
-/// What was found behind a damage.
+/// The kind of text behind a damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Landmark {
     /// An event begins here.
@@ -119,7 +119,7 @@ impl From<bool> for Proof {
     }
 }
 
-/// Tells whether an event begins at this brace.
+/// Returns whether an event begins at this brace.
 fn prove_event(text: &[u8], brace: usize, whole: bool) -> Proof {
     /// Brackets that stand so close together are one heap, and each of its braces would lead down into it.
     const HEAP: usize = 4096;
@@ -145,7 +145,7 @@ fn prove_event(text: &[u8], brace: usize, whole: bool) -> Proof {
     }
 }
 
-/// Tells whether this bracket ends the list of events: behind it comes the end of the root object, one of its
+/// Returns whether this bracket ends the list of events: behind it comes the end of the root object, one of its
 /// members, or nothing.
 fn prove_list_end(text: &[u8], bracket: usize, whole: bool) -> Proof {
     let end = if whole { Proof::Given } else { Proof::Unclear };
@@ -161,7 +161,7 @@ fn prove_list_end(text: &[u8], bracket: usize, whole: bool) -> Proof {
     }
 }
 
-/// Tells whether a text begins with a key that root objects of traces have.
+/// Returns whether a text begins with a key that root objects of traces have.
 pub(super) fn begins_with_root_key(text: &[u8]) -> Option<bool> {
     const LONGEST: usize = 64;
     let Some((b'"', rest)) = text.split_first() else { return text.first().map(|_| false) };

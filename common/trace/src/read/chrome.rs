@@ -34,6 +34,7 @@ pub(super) fn read_document(
         delivery: Delivery::new(sink, options, out),
         documents: 0,
         lists: 0,
+        member_lists: 0,
         nested_ends: 0,
         other_keys: Vec::new(),
         told_by_metadata: false,
@@ -53,6 +54,8 @@ struct ChromeReader<'s> {
     documents: u64,
     /// How many lists of events.
     lists: u64,
+    /// How many members `traceEvents` the root object has.
+    member_lists: u64,
     /// How many lists that held another have ended.
     nested_ends: u64,
     other_keys: Vec<String>,
@@ -113,13 +116,14 @@ impl ChromeReader<'_> {
         Ok(())
     }
 
-    /// Tells whether a list that held another has not ended yet: the end of the inner one was taken for its own.
+    /// Returns whether a list that held another has not ended yet: the end of the inner one was taken for its own.
     fn has_nested_list(&self) -> bool {
         self.delivery.out.defects.count_of(Defect::NestedList) > self.nested_ends
     }
 
     /// Counts the beginning of a document, and a repair if it is not the first.
     fn begin_document(&mut self) -> Result<()> {
+        self.member_lists = 0;
         self.documents += 1;
         if self.documents > 1 { self.count_here(Defect::SecondDocument) } else { Ok(()) }
     }
@@ -145,7 +149,7 @@ impl ChromeReader<'_> {
         Ok(next)
     }
 
-    /// Tells whether no comma or bracket follows the event that is next, which was found behind other text: then
+    /// Returns whether no comma or bracket follows the event that is next, which was found behind other text: then
     /// there was no list around it either.
     fn is_event_alone(&self) -> bool {
         let mut scan = StrictScanner::new(self.window.rest(), 0);
@@ -213,12 +217,22 @@ impl ChromeReader<'_> {
             return Err(self.truncated("an object"));
         }
         if key == "traceEvents" && self.window.peek_byte() == Some(b'[') {
+            if self.member_lists > 0 {
+                self.count_here(Defect::SecondDocument)?;
+            }
+            self.member_lists += 1;
             self.window.consume(1);
             self.read_member_list()?;
             return Ok(true);
         }
         if key == "traceEvents" && self.window.peek_byte() == Some(b'{') {
             return Ok(false);
+        }
+        if self.lists == 0 && self.window.peek_byte() == Some(b'[') && is_nearly(&key, "traceEvents") {
+            self.count_here(Defect::DamagedListName)?;
+            self.window.consume(1);
+            self.read_member_list()?;
+            return Ok(true);
         }
         if self.keep_members && key != "traceEvents" {
             self.keep_value(&key);
@@ -414,7 +428,7 @@ impl ChromeReader<'_> {
         self.delivery.count(defect, 1, || passed.position_behind(b""))
     }
 
-    /// Refuses what has no events and was never meant to have any.
+    /// Rejects what has no events and was never meant to have any.
     fn check_for_events(&self) -> Result<()> {
         let out = &self.delivery.out;
         if out.events > 0 {
@@ -455,7 +469,7 @@ impl ChromeReader<'_> {
         ReadError::new(self.window.passed().position_behind(self.window.rest()), fault).into()
     }
 
-    /// What is known only at the end, however that came.
+    /// Adds the facts that are known only at the end, however that came.
     fn finish(&mut self) {
         let dialect = self.delivery.decide_dialect(self.told_by_metadata);
         let bytes = self.window.passed().bytes + self.window.rest().len() as u64;
@@ -485,6 +499,17 @@ fn describe_keys(keys: &[String]) -> String {
     let list = list_members(keys);
     let has = if keys.is_empty() { String::new() } else { format!(" (it has {list})") };
     format!("is not a trace: its object has no list `traceEvents`{has}")
+}
+
+/// Whether hardly more than one byte makes the difference: another one, one more, or one less. A backslash takes the next
+/// one with it.
+fn is_nearly(key: &str, name: &str) -> bool {
+    const MOST: usize = 3;
+    let (key, name): (Vec<char>, Vec<char>) = (key.chars().collect(), name.chars().collect());
+    let (longer, shorter) = (key.len().max(name.len()), key.len().min(name.len()));
+    let before = key.iter().zip(&name).take_while(|(a, b)| a == b).count();
+    let behind = key.iter().rev().zip(name.iter().rev()).take_while(|(a, b)| a == b).count();
+    longer < shorter + MOST && longer < before + behind + MOST
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Only base tables are read: names of views, triggers and virtual tables mean nothing here. Columns come and go with the
 //! versions of a profiler, so queries are put together from those that there are ([`Database::columns`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -14,6 +14,7 @@ use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Row};
 
+use super::decimal::is_in_range;
 use super::error::{InputPosition, ReadError, ReadFault, ReadStop};
 use super::window::{BLOCK, InputWindow};
 
@@ -34,6 +35,8 @@ pub(super) struct Database {
     connection: Connection,
     /// Base tables and their columns, both in lower case.
     tables: BTreeMap<String, Vec<String>>,
+    /// Names of what looks like a table and is none, in lower case.
+    others: BTreeSet<String>,
 }
 
 impl Database {
@@ -54,12 +57,23 @@ impl Database {
         connection.pragma_update(None, "cell_size_check", true)?;
         bound_steps(&connection, path.metadata().map_or(0, |meta| meta.len()))?;
         let tables = list_tables(&connection)?;
-        Ok(Self { connection, tables })
+        let others = list_names(
+            &connection,
+            "SELECT name FROM sqlite_schema WHERE type = 'view' OR sql LIKE 'CREATE VIRTUAL%' ORDER BY name",
+        )?;
+        let others = others.iter().map(|name| name.to_ascii_lowercase()).collect();
+        Ok(Self { connection, tables, others })
     }
 
-    /// Tells whether there is a table.
+    /// Returns whether there is a table.
     pub(super) fn has(&self, table: &str) -> bool {
         self.tables.contains_key(&table.to_ascii_lowercase())
+    }
+
+    /// How many of these tables are views or virtual tables here, which are not used.
+    pub(super) fn count_unused(&self, tables: &[&str]) -> u64 {
+        let is_other = |table: &&&str| self.others.contains(&table.to_ascii_lowercase());
+        tables.iter().filter(is_other).count() as u64
     }
 
     /// The names of the tables, in lower case.
@@ -67,7 +81,7 @@ impl Database {
         self.tables.keys().map(String::as_str)
     }
 
-    /// Tells whether a table has a column.
+    /// Returns whether a table has a column.
     pub(super) fn has_column(&self, table: &str, column: &str) -> bool {
         let column = column.to_ascii_lowercase();
         self.tables.get(&table.to_ascii_lowercase()).is_some_and(|columns| columns.contains(&column))
@@ -126,7 +140,7 @@ fn bound_steps(connection: &Connection, file_bytes: u64) -> rusqlite::Result<()>
     )
 }
 
-/// What went wrong, as the end of reading.
+/// Ends reading with an error of the database.
 pub(super) fn damaged(e: rusqlite::Error) -> ReadStop {
     ReadError::new(InputPosition::default(), ReadFault::Damaged(describe(&e))).into()
 }
@@ -143,19 +157,11 @@ pub(super) fn describe(e: &rusqlite::Error) -> String {
 
 /// The base tables with their columns.
 fn list_tables(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Vec<String>>> {
-    let mut names = Vec::new();
-    let mut list = connection.prepare(
+    let names = list_names(
+        connection,
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
          AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name",
     )?;
-    let mut rows = list.query(())?;
-    while let Some(row) = rows.next()? {
-        let name: String = row.get(0)?;
-        // A quotation mark in a name is nothing that a profiler writes.
-        if names.len() < MOST_TABLES && !name.contains('"') {
-            names.push(name);
-        }
-    }
     let mut tables = BTreeMap::new();
     for name in names {
         let mut columns = Vec::new();
@@ -168,9 +174,43 @@ fn list_tables(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Vec
     Ok(tables)
 }
 
+/// The names that a query of the schema gives.
+fn list_names(connection: &Connection, query: &str) -> rusqlite::Result<Vec<String>> {
+    let mut names = Vec::new();
+    let mut list = connection.prepare(query)?;
+    let mut rows = list.query(())?;
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(0)?;
+        // A quotation mark in a name is nothing that a profiler writes.
+        if names.len() < MOST_TABLES && !name.contains('"') {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// A timestamp in a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TimeCell {
+    /// There is none.
+    Missing,
+    /// Not a number.
+    Unreadable,
+    /// A number beyond the timestamps of the year 2116.
+    OutOfRange,
+    /// In nanoseconds.
+    At(i64),
+}
+
 /// One row of a result.
 #[derive(Clone, Copy)]
 pub(super) struct Cells<'r>(&'r Row<'r>);
+
+impl TimeCell {
+    fn of_nanos(nanos: i64) -> Self {
+        if is_in_range(nanos) { Self::At(nanos) } else { Self::OutOfRange }
+    }
+}
 
 impl<'r> Cells<'r> {
     /// A whole number, also one that is kept as text.
@@ -183,7 +223,26 @@ impl<'r> Cells<'r> {
         }
     }
 
-    /// A text; empty if it is none.
+    /// A timestamp in nanoseconds; fractions are rounded.
+    pub(super) fn time(self, column: usize) -> TimeCell {
+        let number = match self.0.get_ref(column) {
+            Ok(ValueRef::Null) | Err(_) => return TimeCell::Missing,
+            Ok(ValueRef::Integer(n)) => return TimeCell::of_nanos(n),
+            Ok(ValueRef::Real(x)) => Some(x),
+            Ok(ValueRef::Text(text)) => match self.integer(column) {
+                Some(n) => return TimeCell::of_nanos(n),
+                None => std::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok()),
+            },
+            Ok(ValueRef::Blob(_)) => None,
+        };
+        match number {
+            Some(x) if x.is_finite() && x.abs() < 9e18 => TimeCell::of_nanos(x.round() as i64),
+            Some(x) if !x.is_nan() => TimeCell::OutOfRange,
+            _ => TimeCell::Unreadable,
+        }
+    }
+
+    /// A text; empty if the cell holds something else.
     pub(super) fn text(self, column: usize) -> &'r [u8] {
         match self.0.get_ref(column) {
             Ok(ValueRef::Text(text)) => text,
@@ -214,7 +273,7 @@ fn uri_of(path: &Path) -> PathBuf {
     std::ffi::OsString::from_vec(uri).into()
 }
 
-/// A log of changes beside a database, which reading it as it lies leaves out: somebody may still write.
+/// A log of changes beside a database, which is not read: its program may still be writing.
 pub(super) fn find_log(path: &Path) -> Option<PathBuf> {
     let with = |suffix: &str| {
         let mut name = path.as_os_str().to_owned();
@@ -249,7 +308,7 @@ pub(super) fn spool(mut window: InputWindow) -> Result<tempfile::NamedTempFile, 
     }
 }
 
-/// Why a database is none of the formats.
+/// Says which tables a database of an unknown format has.
 pub(super) fn describe_unknown(database: &Database) -> String {
     let names: Vec<&str> = database.tables().take(5).collect();
     let tables =

@@ -9,6 +9,11 @@ use super::words::parse_digits;
 const LATEST: i64 = i64::MAX / 2;
 const EARLIEST: i64 = -(i64::MAX / 4);
 
+/// Returns whether a time in nanoseconds is one that is read.
+pub(super) fn is_in_range(nanos: i64) -> bool {
+    (EARLIEST..=LATEST).contains(&nanos)
+}
+
 /// Decimal microseconds as nanoseconds, rounded half away from zero. `None` for anything but a decimal number
 /// (white space around it is allowed: some writers end the text with a tab), or one out of range.
 #[inline]
@@ -21,7 +26,7 @@ pub(crate) fn nanos_from_micros(text: &[u8]) -> Option<i64> {
     let magnitude = parse_plain(digits).or_else(|| parse_scientific(digits))?;
     let nanos = i64::try_from(magnitude).ok()?;
     let nanos = if negative { -nanos } else { nanos };
-    (EARLIEST..=LATEST).contains(&nanos).then_some(nanos)
+    is_in_range(nanos).then_some(nanos)
 }
 
 /// [`nanos_from_micros`] of what nearly all times are: at most 16 digits, and three or none behind a point, from
@@ -90,7 +95,7 @@ fn parse_scientific(digits: &[u8]) -> Option<u128> {
     }
 }
 
-/// Tells whether a text is a number of JSON, however large.
+/// Returns whether a text is a number of JSON, however large.
 pub(crate) fn is_number(text: &[u8]) -> bool {
     let text = text.trim_ascii();
     number_length(&[text, b" "].concat()) == Ok(text.len())

@@ -3,17 +3,18 @@
 //! Nothing here depends on other events, so that blocks of a file are decoded in any order, on any thread.
 
 use super::decimal::{is_number, nanos_from_micros, parse_integer, usual_nanos_from_micros};
-use super::event::{Argument, EventFields, Member};
+use super::event::EventFields;
 use super::row::{Row, RowId};
+use super::slots::{Argument, Member};
 use super::span::{JsonScalar, JsonValue, TextSpan};
 use super::words::parse_digits;
 use super::{ascend, kineto};
 use crate::model::{Category, Defect, RawText};
 
 /// A longer event is an error of the producer's clock.
-const LONGEST_NS: i64 = 7 * 24 * 3600 * 1_000_000_000;
+pub(super) const LONGEST_NS: i64 = 7 * 24 * 3600 * 1_000_000_000;
 
-/// What the events show of their producer.
+/// The marks of their producer that events show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct DialectSigns {
     pub(super) kineto: bool,
@@ -27,7 +28,7 @@ impl DialectSigns {
     }
 }
 
-/// What decoding an event yields besides the event.
+/// The results of decoding an event besides the event.
 pub(super) struct Remarks<'a> {
     pub(super) signs: &'a mut DialectSigns,
     pub(super) defects: &'a mut Vec<Defect>,
@@ -67,6 +68,7 @@ impl EventFields {
             category: Category::Other,
             local_id: false,
             repaired: false,
+            untimed: false,
             plain: false,
             respelled: false,
             text: place,
@@ -97,11 +99,12 @@ impl EventFields {
             exact && self.has_usual_members() && row.dur.is_none_or(|dur| (0..=LONGEST_NS).contains(&dur));
         row.respelled = row.is_respelled(text);
         self.check_times(&mut row, remarks);
-        classify(text, &mut row, remarks.signs);
+        let placed = self.argument(Argument::Device) != JsonValue::MISSING;
+        classify(text, &mut row, placed, remarks.signs);
         row
     }
 
-    /// Tells whether there are only members that a row has fields for, of the kinds that it has them for.
+    /// Returns whether there are only members that a row has fields for, of the kinds that it has them for.
     #[inline]
     fn has_usual_members(&self) -> bool {
         let is_text =
@@ -122,6 +125,14 @@ impl EventFields {
 
     #[inline]
     fn check_times(&self, row: &mut Row, remarks: &mut Remarks<'_>) {
+        let without =
+            |member, value: Option<i64>| value.is_none() && self.member(member) != JsonValue::MISSING;
+        row.untimed = without(Member::Ts, row.start)
+            || without(Member::Dur, row.dur)
+            || row.dur.is_some_and(|dur| !(0..=LONGEST_NS).contains(&dur));
+        if self.repeated {
+            remarks.defects.push(Defect::RepeatedMember);
+        }
         if !self.has_time() && row.phase != b'M' {
             remarks.defects.push(Defect::NoTime);
         }
@@ -143,7 +154,7 @@ impl EventFields {
 }
 
 impl Row {
-    /// Tells whether a text that others compare is spelled with escapes. Names are, often and for good reasons; those
+    /// Returns whether a text that others compare is spelled with escapes. Names are, often and for good reasons; those
     /// without a needless one are unlike all that they are compared with.
     #[inline]
     fn is_respelled(&self, text: &[u8]) -> bool {
@@ -157,9 +168,9 @@ impl Row {
     }
 }
 
-/// Tells the category by phase, `cat` and name.
+/// Determines the category by phase, `cat` and name. `placed` work says on which device it ran, or that nobody knows: `null`.
 #[inline]
-fn classify(text: &[u8], row: &mut Row, signs: &mut DialectSigns) {
+fn classify(text: &[u8], row: &mut Row, placed: bool, signs: &mut DialectSigns) {
     let name = &*row.name.text_in(text).unescape();
     match row.phase {
         b'X' | b'B' | b'E' | b'b' | b'e' => {}
@@ -178,7 +189,7 @@ fn classify(text: &[u8], row: &mut Row, signs: &mut DialectSigns) {
         signs.kineto = true;
         row.category = category;
         if category.is_on_device() {
-            row.device = row.device.or(row.pid.as_number());
+            row.device = row.device.or(row.pid.as_number().filter(|_| !placed));
             row.stream = row.stream.or(row.tid.as_number());
         }
         return;
@@ -270,7 +281,7 @@ fn id_of_value(text: &[u8], value: JsonValue) -> (RowId, bool) {
     }
 }
 
-/// Tells whether a number of JSON is what an integer prints as.
+/// Returns whether a number of JSON is what an integer prints as.
 #[inline]
 fn is_plain_integer(text: RawText<'_>) -> bool {
     text.raw != b"-0" && text.raw.iter().all(|b| matches!(b, b'0'..=b'9' | b'-'))

@@ -5,7 +5,9 @@ use super::decode::DialectSigns;
 use super::row::{Row, SpelledTexts};
 use super::window::Passed;
 use super::{ReadOptions, ReadOutcome, ReadStop};
-use crate::model::{Defect, Dialect, Event, EventSink, EventWorker, PreparedEvents, Severity};
+use crate::model::{
+    Defect, DefectCost, Dialect, Event, EventSink, EventWorker, PreparedEvents, is_ascend_process,
+};
 use crate::read::error::{InputPosition, ReadError, ReadFault};
 
 /// The way to the sink.
@@ -21,7 +23,7 @@ impl<'s> Delivery<'s> {
         Self { sink, out, strict: options.strict, signs: DialectSigns::default() }
     }
 
-    /// Someone who does part of the sink's work on another thread.
+    /// A worker that does part of the sink's work on another thread.
     pub(super) fn make_worker(&self) -> Option<Box<dyn EventWorker>> {
         self.sink.make_worker()
     }
@@ -74,8 +76,7 @@ impl<'s> Delivery<'s> {
 
     /// Only an exporter of Ascend names processes like this.
     fn learn_dialect(&mut self, event: &Event<'_>) {
-        let ascend = || matches!(&*event.label.decode(), "Ascend Hardware" | "Overlap Analysis" | "CANN");
-        self.signs.ascend |= event.name.raw == b"process_name" && ascend();
+        self.signs.ascend |= event.name.raw == b"process_name" && is_ascend_process(&event.label.decode());
     }
 
     /// Counts a defect; strict reading stops at the first that is not allowed.
@@ -92,14 +93,14 @@ impl<'s> Delivery<'s> {
             (at.line, at.offset)
         });
         match found {
-            Some(at) if self.strict && defect.severity() > Severity::Allowed => {
-                Err(ReadStop::Read(ReadError::new(at, ReadFault::Refused(defect))))
+            Some(at) if self.strict && defect.cost() > DefectCost::Allowed => {
+                Err(ReadStop::Read(ReadError::new(at, ReadFault::Rejected(defect))))
             }
             _ => Ok(()),
         }
     }
 
-    /// Whose trace it is, by what was read so far.
+    /// The producer of the trace, by what was read so far.
     pub(super) fn decide_dialect(&self, told_by_metadata: bool) -> Dialect {
         match self.signs {
             DialectSigns { ascend: true, .. } => Dialect::Ascend,
@@ -121,7 +122,7 @@ fn with_event<T>(row: &Row, text: &[u8], index: u64, take: impl FnOnce(&Event<'_
     take(&event)
 }
 
-/// What a worker makes of the events of a text. `None` if the sink has to take one of them itself; metadata it always has
+/// The output of a worker for the events of a text. `None` if the sink has to take one of them itself; metadata it always has
 /// to.
 pub(super) fn prepare_events(
     text: &[u8],

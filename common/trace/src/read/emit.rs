@@ -1,8 +1,10 @@
 //! Events of formats that are not JSON: put together field by field, delivered like those of a JSON file.
 
+use super::database::{Cells, TimeCell};
+use super::decode::LONGEST_NS;
 use super::error::{InputPosition, ReadError, ReadFault, ReadStop};
 use super::{ReadOptions, ReadOutcome, ascend, kineto, write_text};
-use crate::model::{Category, Defect, Event, EventId, EventSink, RawText, Severity};
+use crate::model::{Category, Defect, DefectCost, Event, EventId, EventSink, RawText};
 
 /// A text that stands for itself.
 pub(super) fn plain(text: &[u8]) -> RawText<'_> {
@@ -18,6 +20,11 @@ impl Arguments {
         self.0.push(if self.0.is_empty() { b'{' } else { b',' });
         write_text(plain(key), &mut self.0);
         self.0.push(b':');
+    }
+
+    /// How long they are, in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// The object by itself.
@@ -38,7 +45,7 @@ impl Arguments {
         self.json(key.as_bytes(), &value.into().to_string())
     }
 
-    /// Adds a number; what is none becomes null.
+    /// Adds a number; NaN and infinities become null.
     pub(super) fn real(&mut self, key: &[u8], value: f64) -> &mut Self {
         if value.is_finite() { self.json(key, &value.to_string()) } else { self.json(key, "null") }
     }
@@ -62,6 +69,17 @@ impl Arguments {
             None => self,
         }
     }
+}
+
+/// When a row of a database was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct RowTimes {
+    /// Its start, in nanoseconds.
+    pub(super) start: Option<i64>,
+    /// Its duration, in nanoseconds.
+    pub(super) dur: Option<i64>,
+    /// One of them is there and cannot be used, see [`Event::untimed`].
+    pub(super) untimed: bool,
 }
 
 /// The way of such events to the sink.
@@ -88,7 +106,7 @@ impl<'s> Emitter<'s> {
         }
     }
 
-    /// Delivers an event with the arguments that were put together for it. Its category is told as that of an event
+    /// Delivers an event with the arguments that were put together for it. Its category is determined as that of an event
     /// in JSON, unless it is known.
     pub(super) fn send(&mut self, event: Event<'_>) -> Result<(), ReadStop> {
         let mut event = event;
@@ -99,7 +117,7 @@ impl<'s> Emitter<'s> {
         event.index = self.out.events;
         event.plain = true;
         if event.category == Category::Other {
-            event.category = category_of(&event);
+            event.category = category_in_json(&event);
         }
         self.out.events += 1;
         let result = self.sink.event(&event);
@@ -109,20 +127,21 @@ impl<'s> Emitter<'s> {
 
     /// Names a process.
     pub(super) fn name_process(&mut self, pid: i64, name: &[u8]) -> Result<(), ReadStop> {
-        self.tell("process_name", "name", EventId::Number(pid), EventId::None, name)
+        self.emit_metadata("process_name", "name", EventId::Number(pid), EventId::None, name)
     }
 
     /// Says what a process runs on, such as `NPU 3`.
     pub(super) fn label_process(&mut self, pid: i64, label: &[u8]) -> Result<(), ReadStop> {
-        self.tell("process_labels", "labels", EventId::Number(pid), EventId::None, label)
+        self.emit_metadata("process_labels", "labels", EventId::Number(pid), EventId::None, label)
     }
 
     /// Names a thread.
     pub(super) fn name_thread(&mut self, pid: i64, tid: i64, name: &[u8]) -> Result<(), ReadStop> {
-        self.tell("thread_name", "name", EventId::Number(pid), EventId::Number(tid), name)
+        self.emit_metadata("thread_name", "name", EventId::Number(pid), EventId::Number(tid), name)
     }
 
-    fn tell(
+    /// Sends a metadata event about a process or thread: `what` with the argument `key`.
+    pub(super) fn emit_metadata(
         &mut self,
         what: &str,
         key: &str,
@@ -132,6 +151,68 @@ impl<'s> Emitter<'s> {
     ) -> Result<(), ReadStop> {
         self.args.text(key.as_bytes(), label);
         self.send(Event { phase: b'M', name: what.into(), pid, tid, label: plain(label), ..Event::default() })
+    }
+
+    /// The timestamp in a column of a row. An unusable one is counted, as in JSON.
+    pub(super) fn read_start(&mut self, row: Cells<'_>, column: usize) -> Result<RowTimes, ReadStop> {
+        let (start, defect) = match row.time(column) {
+            TimeCell::At(start) => (Some(start), None),
+            TimeCell::Missing => (None, Some(Defect::NoTime)),
+            TimeCell::Unreadable => (None, Some(Defect::BadTime)),
+            TimeCell::OutOfRange => (None, Some(Defect::TimeOutOfRange)),
+        };
+        if let Some(defect) = defect {
+            self.count(defect, 0)?;
+        }
+        Ok(RowTimes { start, dur: None, untimed: defect.is_some() })
+    }
+
+    /// Start and duration of a row, from the columns of its start and its end.
+    pub(super) fn read_span(
+        &mut self,
+        row: Cells<'_>,
+        start: usize,
+        end: usize,
+    ) -> Result<RowTimes, ReadStop> {
+        let mut times = self.read_start(row, start)?;
+        let defect = match (row.time(end), times.start) {
+            (TimeCell::Missing, _) => Defect::NoDuration,
+            (TimeCell::Unreadable, _) => Defect::BadDuration,
+            (TimeCell::OutOfRange, _) => Defect::DurationOutOfRange,
+            (TimeCell::At(_), None) => return Ok(times),
+            (TimeCell::At(end), Some(start)) => match end - start {
+                ..0 => {
+                    times.dur = Some(0);
+                    Defect::NegativeDuration
+                }
+                0..=LONGEST_NS => {
+                    times.dur = Some(end - start);
+                    return Ok(times);
+                }
+                _ => Defect::LongerThan7Days,
+            },
+        };
+        times.untimed = true;
+        self.count(defect, 0)?;
+        Ok(times)
+    }
+
+    /// Counts names that the file gives by a number, and does not have.
+    pub(super) fn count_missing_names(&mut self, count: u64) -> Result<(), ReadStop> {
+        if let Some(more) = count.checked_sub(1) {
+            self.count(Defect::MissingName, 0)?;
+            self.out.defects.add(Defect::MissingName, more, || (0, 0));
+        }
+        Ok(())
+    }
+
+    /// Counts tables of a database that are none.
+    pub(super) fn count_unused_tables(&mut self, count: u64) -> Result<(), ReadStop> {
+        if let Some(more) = count.checked_sub(1) {
+            self.count(Defect::NotATable, 0)?;
+            self.out.defects.add(Defect::NotATable, more, || (0, 0));
+        }
+        Ok(())
     }
 
     /// Counts a defect at a byte of the file, 0 if that says nothing; strict reading stops at the first that is not
@@ -144,20 +225,20 @@ impl<'s> Emitter<'s> {
     pub(super) fn count_line(&mut self, defect: Defect, line: u64, offset: u64) -> Result<(), ReadStop> {
         let first = self.out.defects.count_of(defect) == 0;
         self.out.defects.add(defect, 1, || (line, offset));
-        if first && self.strict && defect.severity() > Severity::Allowed {
+        if first && self.strict && defect.cost() > DefectCost::Allowed {
             let at = InputPosition { line, column: line.min(1), offset };
-            return Err(ReadError::new(at, ReadFault::Refused(defect)).into());
+            return Err(ReadError::new(at, ReadFault::Rejected(defect)).into());
         }
         Ok(())
     }
 }
 
-/// The category that an event in JSON would have.
-fn category_of(event: &Event<'_>) -> Category {
+/// The category that an event would have in JSON, by its phase, `cat` and name.
+pub fn category_in_json(event: &Event<'_>) -> Category {
     match event.phase {
-        b'X' | b'B' | b'E' | b'b' | b'e' => kineto::classify_category(event.cat.raw, event.name.raw)
-            .or_else(|| ascend::classify_framework_event(event.cat.raw))
-            .unwrap_or_default(),
+        b'X' | b'B' | b'E' | b'b' | b'e' => {
+            category_of_cat(event.cat.raw, event.name.raw).unwrap_or_default()
+        }
         b'C' => Category::Counter,
         b's' | b't' | b'f' => Category::Flow,
         b'i' | b'I' | b'n' if event.name.raw == b"[memory]" => Category::Memory,
@@ -166,12 +247,24 @@ fn category_of(event: &Event<'_>) -> Category {
     }
 }
 
+/// The category of an event with a duration by its `cat`; `None` if its process decides.
+fn category_of_cat(cat: &[u8], name: &[u8]) -> Option<Category> {
+    kineto::classify_category(cat, name).or_else(|| ascend::classify_framework_event(cat))
+}
+
+/// Returns whether columns that every event has hold these arguments of an event: `correlation`, `External id`, `device`,
+/// `stream`. They do where its `cat` gives the category; the numbers of other events follow from their process, or from
+/// the other event of a pair.
+pub fn columns_hold_numbers(phase: u8, cat: &[u8], name: &[u8]) -> bool {
+    phase == b'X' && category_of_cat(cat, name).is_some()
+}
+
 /// A reading that stops here, for a damaged file.
 pub(super) fn damaged_at(offset: u64, what: impl Into<String>) -> ReadStop {
     ReadError::new(InputPosition { line: 0, column: 0, offset }, ReadFault::Damaged(what.into())).into()
 }
 
 /// A file that is no trace, or one that cannot be read as one.
-pub(super) fn refused(what: impl Into<String>) -> ReadStop {
+pub(super) fn rejected(what: impl Into<String>) -> ReadStop {
     ReadError::new(InputPosition::default(), ReadFault::NotATrace(what.into())).into()
 }

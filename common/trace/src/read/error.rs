@@ -1,4 +1,4 @@
-//! What can go wrong while reading, and where.
+//! Errors of reading, and where they are.
 
 use std::fmt;
 use std::io;
@@ -22,7 +22,7 @@ pub struct InputPosition {
 #[derive(Debug)]
 pub struct ReadError(Box<LocatedFault>);
 
-/// What a [`ReadError`] holds.
+/// The content of a [`ReadError`].
 #[derive(Debug)]
 pub struct LocatedFault {
     pub at: InputPosition,
@@ -40,12 +40,12 @@ impl std::ops::Deref for ReadError {
 /// Why reading stopped.
 #[derive(Debug)]
 pub enum ReadFault {
-    /// Whatever this is, it is not a trace.
+    /// The input is not a trace.
     NotATrace(String),
     /// The text ends inside something.
     Truncated(&'static str),
     /// Reading is strict, and this had to be repaired.
-    Refused(Defect),
+    Rejected(Defect),
     /// The compressed stream ends too early.
     TruncatedGzip,
     /// The compressed stream is damaged.
@@ -61,7 +61,7 @@ impl fmt::Display for ReadFault {
         match self {
             Self::NotATrace(what) | Self::Damaged(what) => f.write_str(what),
             Self::Truncated(inside) => write!(f, "the file ends inside {inside}"),
-            Self::Refused(defect) => write!(f, "refused by --strict: {}", defect.describe()),
+            Self::Rejected(defect) => write!(f, "rejected by --strict: {}", defect.describe()),
             Self::TruncatedGzip => f.write_str("the compressed data ends early"),
             Self::BadGzip(what) => write!(f, "the compressed data is damaged: {what}"),
             Self::Io(e) => write!(f, "{e}"),
@@ -70,7 +70,7 @@ impl fmt::Display for ReadFault {
 }
 
 impl From<io::Error> for ReadFault {
-    /// Tells what the decompressor says from what the system says.
+    /// Separates faults that the decompressor found from I/O errors.
     fn from(e: io::Error) -> Self {
         match e.kind() {
             io::ErrorKind::UnexpectedEof => Self::TruncatedGzip,
@@ -86,7 +86,7 @@ impl ReadError {
         Self(Box::new(LocatedFault { at, fault }))
     }
 
-    /// What went wrong, with the line and the column where they say something.
+    /// The message, with the line and the column where they say something.
     pub fn with_place(&self) -> String {
         match self.at.line {
             0 => self.to_string(),

@@ -2,105 +2,9 @@
 
 use super::repair::{LenientScanner, QuoteGuess};
 use super::scan::{JsonScan, ScanFault, StrictScanner};
+use super::slots::{Argument, Member, Slot, VALUES};
 use super::span::{JsonValue, TextSpan};
 use super::words::has_control;
-
-/// The members of an event that anybody looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Member {
-    Phase,
-    Cat,
-    Name,
-    Pid,
-    Tid,
-    Ts,
-    Dur,
-    Id,
-    Scope,
-    Args,
-    Id2,
-}
-
-/// The place of a value in [`EventFields`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Slot(u8);
-
-impl Slot {
-    /// For members that are not needed.
-    pub(super) const NONE: Self = Self((Member::COUNT + Argument::COUNT) as u8);
-}
-
-impl Member {
-    const COUNT: usize = 11;
-
-    /// The place of its value.
-    #[inline(always)]
-    pub(super) fn slot(self) -> Slot {
-        Slot(self as u8)
-    }
-
-    #[inline(always)]
-    pub(super) fn of_key(key: &[u8]) -> Option<Self> {
-        Some(match key {
-            b"ph" => Self::Phase,
-            b"cat" => Self::Cat,
-            b"name" => Self::Name,
-            b"pid" => Self::Pid,
-            b"tid" => Self::Tid,
-            b"ts" => Self::Ts,
-            b"dur" => Self::Dur,
-            b"id" => Self::Id,
-            b"scope" => Self::Scope,
-            b"args" => Self::Args,
-            b"id2" => Self::Id2,
-            _ => return None,
-        })
-    }
-}
-
-/// The arguments that anybody looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Argument {
-    Correlation,
-    CorrelationId,
-    External,
-    Stream,
-    Device,
-    Sequence,
-    StepNumber,
-    TaskType,
-    /// `name` or `labels` of a metadata event.
-    Label,
-}
-
-impl Argument {
-    const COUNT: usize = 9;
-
-    /// The place of its value.
-    #[inline(always)]
-    pub(super) fn slot(self) -> Slot {
-        Slot(Member::COUNT as u8 + self as u8)
-    }
-
-    #[inline(always)]
-    pub(super) fn of_key(key: &[u8]) -> Option<Self> {
-        Some(match key {
-            b"correlation" => Self::Correlation,
-            b"correlation_id" => Self::CorrelationId,
-            b"External id" | b"external id" => Self::External,
-            b"stream" | b"stream_id" => Self::Stream,
-            b"device" => Self::Device,
-            b"Ev Idx" => Self::Sequence,
-            b"step_num" => Self::StepNumber,
-            b"Task Type" => Self::TaskType,
-            b"name" | b"labels" => Self::Label,
-            _ => return None,
-        })
-    }
-}
-
-/// As many as there are slots.
-const VALUES: usize = Member::COUNT + Argument::COUNT + 1;
 
 /// Members and arguments as they stand in the file.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -114,10 +18,12 @@ pub(super) struct EventFields {
     pub(super) empty: bool,
     /// It has members that are not needed.
     pub(super) others: bool,
+    /// It has a member twice.
+    pub(super) repeated: bool,
 }
 
 impl EventFields {
-    /// Reads the object that is next. Of a member that comes twice, the last counts; `lenient` reading refuses two
+    /// Reads the object that is next. Of a member that comes twice, the last counts; `lenient` reading rejects two
     /// phases, because two events may have run into each other.
     #[inline]
     pub(super) fn read<S: JsonScan>(scan: &mut S, lenient: bool) -> Result<Self, ScanFault> {
@@ -130,12 +36,16 @@ impl EventFields {
                     fields.others = true;
                     scan.scan_value()?;
                 }
-                Some(Member::Args) if scan.peek_byte()? == b'{' => fields.read_arguments(scan)?,
+                Some(Member::Args) if scan.peek_byte()? == b'{' => {
+                    fields.repeated |= fields.args != TextSpan::default();
+                    fields.read_arguments(scan)?;
+                }
                 Some(Member::Id2) if scan.peek_byte()? == b'{' => fields.read_id2(scan)?,
                 Some(member) => {
                     if lenient && member == Member::Phase && fields.member(member) != JsonValue::MISSING {
                         return Err(ScanFault::TwoInOne);
                     }
+                    fields.repeated |= fields.member(member) != JsonValue::MISSING;
                     let value = scan.scan_value()?;
                     fields.set(member.slot(), value);
                 }
@@ -179,12 +89,12 @@ impl EventFields {
 
     #[inline(always)]
     pub(super) fn set(&mut self, slot: Slot, value: JsonValue) {
-        self.values[usize::from(slot.0)] = value;
+        self.values[slot.index()] = value;
     }
 
     #[inline(always)]
     pub(super) fn get(&self, slot: Slot) -> JsonValue {
-        self.values[usize::from(slot.0)]
+        self.values[slot.index()]
     }
 
     #[inline(always)]
@@ -197,13 +107,13 @@ impl EventFields {
         self.get(argument.slot())
     }
 
-    /// Tells whether it has a time.
+    /// Returns whether it has a time.
     pub(super) fn has_time(&self) -> bool {
         self.member(Member::Ts) != JsonValue::MISSING
     }
 }
 
-/// What the strict scanner takes of a text, the one that repairs takes alike. For fuzzing.
+/// Asserts that the repairing scanner takes alike what the strict one takes of a text. For fuzzing.
 pub(super) fn assert_scanners_agree(text: &[u8]) {
     let starts = memchr::memchr_iter(b'{', text).take(64);
     for start in starts {

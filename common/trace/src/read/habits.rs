@@ -1,4 +1,4 @@
-//! Which values of events are always the same where they stand, or one of a few.
+//! Values of events that are always the same where they stand, or one of a few.
 //!
 //! A place is known by the texts and the fixed values before it, so that the process of an operator and that of a kernel
 //! are two places. A place whose value has been another one too often varies from then on.
@@ -11,7 +11,7 @@ const MOST_PLACES: usize = 8192;
 const MOST_VALUES: usize = 16;
 const LONGEST_VALUE: usize = 256;
 
-/// What is known of a value.
+/// The habit of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Habit {
     /// It is what it was before.
@@ -70,7 +70,7 @@ impl Habits {
 }
 
 impl ValuePlace {
-    /// What is known of a value, and its number among those of this place.
+    /// Notes a value: its habit, and its number among those of this place.
     fn note_value(&mut self, placed: &PlacedValue<'_>) -> (Habit, u32) {
         const ANY: u32 = MOST_VALUES as u32;
         if self.varies {

@@ -59,7 +59,7 @@ fn classify_mtia(name: &[u8]) -> Category {
     }
 }
 
-/// Takes one member of the root object. `false` if it is none of libkineto's.
+/// Takes one member of the root object. `false` if libkineto does not write it.
 pub(super) fn read_metadata(meta: &mut TraceMeta, key: &str, value: &Value) -> bool {
     match key {
         "schemaVersion" => add_hint(meta, "schema", value),

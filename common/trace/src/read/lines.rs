@@ -16,7 +16,7 @@ pub(super) struct TextLine<'a> {
 /// Calls `each` for every line that is not empty.
 ///
 /// # Errors
-/// What `each` says.
+/// The error of `each`.
 pub(super) fn each_line(
     window: &mut InputWindow,
     mut each: impl FnMut(TextLine<'_>) -> Result<(), ReadStop>,

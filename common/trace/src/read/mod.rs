@@ -14,7 +14,7 @@
 //! | `span`, `words` | values in one word each; bytes looked for eight at a time |
 //! | `event`, `shape`, `habits`, `decode`, `row` | one event: its members, how events look alike, what they mean |
 //! | `kineto`, `ascend` | what is particular to a producer |
-//! | `packed` | zstd and zip taken off |
+//! | `packed` | zstd and zip decompressed |
 //! | `database` | SQLite files as hostile input |
 //! | `emit` | events of formats that are not JSON |
 //! | `ascend_db` | the databases of Ascend and msMonitor |
@@ -22,7 +22,7 @@
 //! | `wire`, `perfetto`, `xplane` | messages of protobuf; Perfetto's traces, XLA's profiles |
 //! | `nsys`, `rocpd`, `string_table` | databases of Nsight Systems and rocprofv3 |
 //! | `parquet_rows` | the table of events of a data set |
-//! | `tree` | directories of traces |
+//! | `tree`, `slices` | directories of traces; a timeline in several files |
 //! | `rocprof`, `msmonitor`, `profd`, `stacks` | JSON and text of other kinds |
 //! | `table_rows`, `lines` | tables in CSV; text of a record in each line |
 //! | `value`, `decimal`, `transcribe` | small values built whole; exact numbers; JSON written as it stands |
@@ -47,6 +47,7 @@ mod gzip;
 mod habits;
 pub mod kineto;
 mod lines;
+mod members;
 mod msmonitor;
 mod nsys;
 mod packed;
@@ -62,6 +63,8 @@ mod row;
 mod scan;
 mod shape;
 mod skip;
+mod slices;
+mod slots;
 mod source;
 mod span;
 mod stacks;
@@ -87,10 +90,13 @@ use error::ReadStop;
 use window::InputWindow;
 
 pub use chrome::list_members;
+pub use emit::category_in_json;
+pub use emit::columns_hold_numbers;
 pub use error::{InputPosition, ReadError, ReadFault};
+pub use slices::open_slices;
 pub use source::open_trace_file;
 pub use transcribe::{for_each_member, write_compact, write_text};
-pub use tree::{expand_pattern, find_traces};
+pub use tree::{count_other_json, expand_pattern, find_traces};
 pub use value::{RawValue, find_argument, parse_arguments};
 
 /// A format that can be read, or that is known by name.
@@ -100,16 +106,16 @@ pub struct TraceFormat {
     reader: FormatReader,
 }
 
-/// How a format is told from others, and read.
+/// How a format is recognized, and read.
 enum FormatReader {
-    /// Read from the beginning to the end, and told by the first bytes.
+    /// Read from the beginning to the end, and recognized by the first bytes.
     Stream(fn(&[u8]) -> bool, ReadDocument),
-    /// An SQLite file, told by its tables.
+    /// An SQLite file, recognized by its tables.
     Tables(fn(&Database) -> bool, ReadDatabase),
     /// Known by the first bytes, but not read: it holds no events. The function says why.
     Sums(fn(&[u8]) -> Option<String>),
     /// Known by the first bytes, but not read.
-    Refused(&'static [u8]),
+    Rejected(&'static [u8]),
 }
 
 type ReadDocument =
@@ -126,16 +132,17 @@ const fn tables(name: &'static str, is: fn(&Database) -> bool, read: ReadDatabas
 }
 
 const fn other(name: &'static str, magic: &'static [u8]) -> TraceFormat {
-    TraceFormat { name, reader: FormatReader::Refused(magic) }
+    TraceFormat { name, reader: FormatReader::Rejected(magic) }
 }
 
 /// Every format, the surest signs first.
 pub const FORMATS: &[TraceFormat] = &[
     tables("Ascend database", ascend_db::recognize, ascend_db::read),
-    tables("database of Ascend's analysis", ascend_db::recognize_sums, ascend_db::refuse_sums),
+    tables("database of Ascend's analysis", ascend_db::recognize_sums, ascend_db::reject_sums),
     tables("Nsight Systems export (SQLite)", nsys::recognize, nsys::read),
-    tables("nvprof's database", nsys::recognize_nvprof, nsys::refuse_nvprof),
+    tables("nvprof's database", nsys::recognize_nvprof, nsys::reject_nvprof),
     tables("rocpd database", rocpd::recognize, rocpd::read),
+    TraceFormat { name: "records of this suite", reader: FormatReader::Sums(describe_own_records) },
     stream("rocprofv3 (JSON)", rocprof::recognize, rocprof::read),
     stream("msMonitor (JSON lines)", msmonitor::recognize, msmonitor::read),
     stream(
@@ -154,8 +161,9 @@ pub const FORMATS: &[TraceFormat] = &[
     stream("Perfetto trace (.pftrace)", perfetto::recognize, perfetto::read),
     stream("Chrome trace (JSON)", looks_like_chrome, chrome::read_document),
     stream("folded stacks", stacks::recognize_folded, stacks::read_folded),
-    other("compressed with xz", b"\xfd7zXZ\0"),
-    other("compressed with bzip2", b"BZh"),
+    other("compressed with xz (unpack it: `xz -d`)", b"\xfd7zXZ\0"),
+    other("compressed with bzip2 (unpack it: `bzip2 -d`)", b"BZh"),
+    other("compressed with lz4 (unpack it: `lz4 -d`)", b"\x04\x22\x4d\x18"),
     other("a program", b"\x7fELF"),
     other("a recording of Nsight Systems (export it: `nsys export --type sqlite`)", b"\x7fQDS"),
     other("a trace of Fuchsia, as magic-trace writes it", b"\x10\0\x04FxT\x16\0"),
@@ -173,7 +181,7 @@ fn looks_like_chrome(head: &[u8]) -> bool {
         || word(b"\"ph\"")
 }
 
-/// What to read: bytes, and the file that holds them, for formats that are not read from the beginning to the end.
+/// The source of a trace: bytes, and the file that holds them, for formats that are not read from the beginning to the end.
 pub struct TraceSource {
     bytes: Box<dyn Read + Send>,
     path: Option<PathBuf>,
@@ -221,12 +229,12 @@ impl ReadOptions {
     }
 }
 
-/// What came of reading one input, besides the events.
+/// The outcome of reading one input, besides the events.
 #[derive(Debug, Default)]
 pub struct ReadOutcome {
-    /// What the trace says about itself.
+    /// The metadata of the trace.
     pub meta: TraceMeta,
-    /// What had to be repaired, and what was lost.
+    /// The number of repairs and losses, by defect.
     pub defects: DefectCounts,
     /// Members of a Chrome trace beside the events that the model has no place for and that were not kept, at most a few.
     pub unread_members: Vec<String>,
@@ -234,12 +242,22 @@ pub struct ReadOutcome {
     pub events: u64,
     /// Bytes read, after decompression.
     pub bytes: u64,
-    /// What had to be taken off: `gzip`, `zstd`, `zip`; absent if nothing.
+    /// The compression of the file: `gzip`, `zstd` or `zip`; absent if it has none.
     pub compression: Option<&'static str>,
     /// The document was read to its end.
     pub complete: bool,
     /// Why it was not.
     pub error: Option<ReadError>,
+}
+
+impl ReadOutcome {
+    /// Returns whether there is no result: the input is not a trace, or reading is strict and rejected it.
+    pub fn has_no_result(&self) -> bool {
+        matches!(
+            self.error.as_ref().map(|e| &e.fault),
+            Some(ReadFault::NotATrace(_) | ReadFault::Rejected(_))
+        )
+    }
 }
 
 /// Reads everything that `source` has to give, compressed or not, into `sink`.
@@ -265,7 +283,7 @@ pub fn read_trace(
         out.defects.add(Defect::Utf16, 1, || (1, 0));
         if options.strict {
             let at = InputPosition { line: 1, column: 1, offset: 0 };
-            out.error = Some(ReadError::new(at, ReadFault::Refused(Defect::Utf16)));
+            out.error = Some(ReadError::new(at, ReadFault::Rejected(Defect::Utf16)));
             return Ok(out);
         }
     }
@@ -355,13 +373,27 @@ fn read_database(
     });
     match found {
         Some(read) => read(&database, options, sink, out),
-        None => Err(emit::refused(database::describe_unknown(&database))),
+        None => Err(emit::rejected(database::describe_unknown(&database))),
     }
+}
+
+/// Why the records of these tools cannot be read as a trace: their events have other members than those of a trace.
+fn describe_own_records(head: &[u8]) -> Option<String> {
+    const TOOLS: [&str; 4] = ["traceq", "tracecv", "tracewhy", "profctl"];
+    let line = head.split(|b| *b == b'\n').next()?.trim_ascii();
+    let line = line.strip_prefix(b"{")?.trim_ascii_start().strip_prefix(b"\"type\"")?;
+    let value = line.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let kind = std::str::from_utf8(value.split(|b| *b == b'"').next()?).ok()?;
+    let (tool, _) = kind.split_once('.').filter(|(tool, _)| TOOLS.contains(tool))?;
+    let kind = common::text::safe(kind);
+    Some(format!(
+        "is not a trace: it holds records of {tool} (`{kind}`): name the trace that they were made from"
+    ))
 }
 
 fn describe_unrecognized(head: &[u8]) -> String {
     let known = FORMATS.iter().find(|format| match format.reader {
-        FormatReader::Refused(magic) => head.starts_with(magic),
+        FormatReader::Rejected(magic) => head.starts_with(magic),
         _ => false,
     });
     if let Some(format) = known {
@@ -401,4 +433,39 @@ pub fn fuzz_agreement(bytes: &[u8]) {
         (events, out.events, out.complete, out.defects.repairs(), out.defects.losses())
     };
     assert_eq!(read(1, None), read(3, Some(256)), "threads and blocks change nothing");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Fuzzing begins with an input of every format that is read.
+    #[test]
+    fn every_format_has_a_seed() {
+        let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds");
+        let mut seen = BTreeSet::new();
+        for target in ["trace_formats", "trace_reader"] {
+            for entry in std::fs::read_dir(seeds.join(target)).unwrap() {
+                let path = entry.unwrap().path();
+                let head = std::fs::read(&path).unwrap();
+                let database = head.starts_with(database::MAGIC).then(|| Database::open(&path).unwrap());
+                let format = FORMATS.iter().find(|format| match format.reader {
+                    FormatReader::Stream(is, _) => database.is_none() && is(&head),
+                    FormatReader::Tables(is, _) => database.as_ref().is_some_and(is),
+                    FormatReader::Sums(describe) => database.is_none() && describe(&head).is_some(),
+                    FormatReader::Rejected(_) => false,
+                });
+                seen.extend(format.map(|format| format.name));
+            }
+        }
+        let is_read = |format: &&TraceFormat| {
+            matches!(format.reader, FormatReader::Stream(..) | FormatReader::Tables(..))
+        };
+        let names = FORMATS.iter().filter(is_read).map(|format| format.name);
+        let missing: Vec<&str> = names.filter(|name| !seen.contains(name)).collect();
+        // These have no events, and are rejected.
+        assert_eq!(missing, ["database of Ascend's analysis", "nvprof's database"]);
+    }
 }

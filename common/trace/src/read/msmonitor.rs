@@ -13,11 +13,11 @@ use crate::model::{Category, Defect, Dialect, Event, EventId, EventSink};
 /// Processes of devices have numbers that no process has.
 const FIRST_DEVICE_PROCESS: i64 = 1 << 41;
 
-/// Tells the format by its first line: a `kind` that it knows.
+/// Recognizes the format by its first line: a `kind` that it knows.
 pub(super) fn recognize(head: &[u8]) -> bool {
     let line = head.split(|b| *b == b'\n').next().unwrap_or_default();
     // A long first line is cut off by the head.
-    match serde_json::from_slice::<Record>(line) {
+    match serde_json::from_slice::<MonitorRecord>(line) {
         Ok(record) => record.is_known(),
         Err(_) => false,
     }
@@ -25,7 +25,7 @@ pub(super) fn recognize(head: &[u8]) -> bool {
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Record {
+struct MonitorRecord {
     kind: String,
     name: String,
     start_ns: Option<i64>,
@@ -46,7 +46,7 @@ struct Record {
     rank: Option<i64>,
 }
 
-impl Record {
+impl MonitorRecord {
     fn is_known(&self) -> bool {
         match self.kind.as_str() {
             "API" | "AclAPI" | "NodeAPI" | "RuntimeAPI" | "Kernel" | "Communication" | "Marker" => {
@@ -57,7 +57,7 @@ impl Record {
         }
     }
 
-    /// What a timeline writes before the name of a call.
+    /// The prefix that a timeline writes before the name of a call.
     fn layer(&self) -> &'static str {
         match self.kind.as_str() {
             "AclAPI" => "AscendCL@",
@@ -98,13 +98,13 @@ struct MonitorReader<'s> {
 
 impl MonitorReader<'_> {
     fn read_lines(&mut self, window: &mut InputWindow) -> Result<(), ReadStop> {
-        each_line(window, |line| match serde_json::from_slice::<Record>(line.text) {
+        each_line(window, |line| match serde_json::from_slice::<MonitorRecord>(line.text) {
             Ok(record) => self.send_record(&record),
             Err(_) => self.emit.count_line(Defect::UnreadableEvent, line.number, line.offset),
         })
     }
 
-    fn send_record(&mut self, record: &Record) -> Result<(), ReadStop> {
+    fn send_record(&mut self, record: &MonitorRecord) -> Result<(), ReadStop> {
         if record.kind == "rank_device_map" {
             self.emit.out.meta.rank = record.rank.filter(|rank| *rank >= 0);
         }

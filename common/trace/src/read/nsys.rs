@@ -1,8 +1,8 @@
 //! SQLite exports of Nsight Systems (NVIDIA Nsight Systems Analysis Guide, "SQLite Schema Reference"). Tables and columns
 //! are there only if there is something in them.
 
-use super::database::Database;
-use super::emit::{Emitter, plain, refused};
+use super::database::{Database, TimeCell};
+use super::emit::{Emitter, plain, rejected};
 use super::error::ReadStop;
 use super::string_table::StringTable;
 use super::{ReadOptions, ReadOutcome};
@@ -11,26 +11,26 @@ use crate::model::{Category, Dialect, Event, EventId, EventSink, FastMap};
 /// Rows of devices stand in processes of their own, with numbers that no process has.
 const FIRST_DEVICE_PROCESS: i64 = 1 << 41;
 
-/// Tells an export by its table of names.
+/// Recognizes an export by its table of names.
 pub(super) fn recognize(database: &Database) -> bool {
     let tables =
         ["META_DATA_EXPORT", "TARGET_INFO_SESSION_START_TIME", "NVTX_EVENTS", "CUPTI_ACTIVITY_KIND_RUNTIME"];
     database.has("StringIds") && tables.iter().any(|table| database.has(table))
 }
 
-/// Tells a profile of nvprof, whose tables have similar names.
+/// Recognizes a profile of nvprof, whose tables have similar names.
 pub(super) fn recognize_nvprof(database: &Database) -> bool {
     database.has("StringTable") && database.tables().any(|name| name.starts_with("cupti_activity_kind_"))
 }
 
-/// Refuses a profile of nvprof.
-pub(super) fn refuse_nvprof(
+/// Rejects a profile of nvprof.
+pub(super) fn reject_nvprof(
     _: &Database,
     _: &ReadOptions,
     _: &mut dyn EventSink,
     _: &mut ReadOutcome,
 ) -> Result<(), ReadStop> {
-    Err(refused("is not a trace that is read: it is a database of nvprof (record it with Nsight Systems)"))
+    Err(rejected("is not a trace that is read: it is a database of nvprof (record it with Nsight Systems)"))
 }
 
 /// Reads an export.
@@ -42,7 +42,9 @@ pub(super) fn read(
 ) -> Result<(), ReadStop> {
     out.meta.dialect = Dialect::Nsight;
     let strings = StringTable::load(database, "StringIds", "value")?;
-    let emit = Emitter::new(sink, options, out);
+    let mut emit = Emitter::new(sink, options, out);
+    let tables = WORK.map(|work| work.table);
+    emit.count_unused_tables(database.count_unused(&tables) + database.count_unused(&HOST_TABLES))?;
     let mut reader = NsightReader {
         database,
         strings,
@@ -57,6 +59,7 @@ pub(super) fn read(
     reader.read_calls()?;
     reader.read_ranges()?;
     reader.read_work()?;
+    reader.emit.count_missing_names(reader.strings.unknown())?;
     reader.emit.out.complete = true;
     Ok(())
 }
@@ -80,12 +83,15 @@ fn split_id(global: i64) -> (i64, i64) {
     ((global >> 24) & 0xff_ffff, global & 0xff_ffff)
 }
 
+/// Tables of calls, ranges and names.
+const HOST_TABLES: [&str; 3] = ["CUPTI_ACTIVITY_KIND_RUNTIME", "NVTX_EVENTS", "StringIds"];
+
 /// A kind of work on a device.
 struct WorkTable {
     table: &'static str,
     /// As libkineto spells it.
     cat: &'static str,
-    /// What names it: a column of names, or nothing.
+    /// The columns that name it: none, or a column of names.
     names: &'static [&'static str],
     numbers: &'static [(&'static str, &'static str)],
 }
@@ -151,7 +157,7 @@ const COPIES: [&str; 14] = [
     "Memcpy Unified DtoD",
 ];
 
-/// What is waited for (`ENUM_CUPTI_SYNC_TYPE`).
+/// The kinds of waits (`ENUM_CUPTI_SYNC_TYPE`).
 const WAITS: [&str; 5] = ["Sync", "Event Sync", "Stream Wait Event", "Stream Sync", "Context Sync"];
 
 impl NsightReader<'_> {
@@ -256,7 +262,7 @@ impl NsightReader<'_> {
             let wanted = ["start", "end", "globalTid", name, "eventClass", "correlationId", "size"];
             let query = format!("SELECT {} FROM \"{table}\" r", self.database.columns(table, "r", &wanted));
             self.database.each_row(&query, |row| {
-                let Some(start) = row.integer(0) else { return Ok(()) };
+                let times = self.emit.read_span(row, 0, 1)?;
                 let (pid, tid) = split_id(row.integer(2).unwrap_or(0));
                 let number = row.integer(5).filter(|_| cat == "cuda_runtime");
                 let correlation = self.correlation(pid, number);
@@ -269,8 +275,9 @@ impl NsightReader<'_> {
                     name: plain(without_version(self.strings.get(row.integer(3).unwrap_or(-1)))),
                     pid: EventId::Number(pid),
                     tid: EventId::Number(tid),
-                    start: Some(start),
-                    dur: duration(start, row.integer(1)),
+                    start: times.start,
+                    dur: times.dur,
+                    untimed: times.untimed,
                     correlation,
                     ..Event::default()
                 })
@@ -301,13 +308,16 @@ impl NsightReader<'_> {
         }
         let query = format!("SELECT {columns} FROM NVTX_EVENTS n WHERE n.eventType IN (34, 59, 60)");
         database.each_row(&query, |row| {
-            let Some(start) = row.integer(0) else { return Ok(()) };
             let (pid, tid) = split_id(row.integer(3).unwrap_or(0));
-            let phase = match (row.integer(2), row.integer(1)) {
+            let phase = match (row.integer(2), row.time(1)) {
                 (Some(34), _) => b'i',
-                (_, Some(_)) => b'X',
                 // Still open when recording ended.
-                (_, None) => b'B',
+                (_, TimeCell::Missing) => b'B',
+                _ => b'X',
+            };
+            let times = match phase {
+                b'X' => self.emit.read_span(row, 0, 1)?,
+                _ => self.emit.read_start(row, 0)?,
             };
             if let Some(domain) = row.integer(4).and_then(|id| self.domains.get(&(pid, id))) {
                 self.emit.args.some_text("domain", domain);
@@ -318,8 +328,9 @@ impl NsightReader<'_> {
                 name: plain(range_text(row.text(6), &self.strings, row.integer(5))),
                 pid: EventId::Number(pid),
                 tid: EventId::Number(tid),
-                start: Some(start),
-                dur: if phase == b'X' { duration(start, row.integer(1)) } else { None },
+                start: times.start,
+                dur: times.dur,
+                untimed: times.untimed,
                 ..Event::default()
             })
         })
@@ -369,7 +380,7 @@ impl NsightReader<'_> {
         let query =
             format!("SELECT {} FROM \"{}\" k", self.database.columns(work.table, "k", &wanted), work.table);
         self.database.each_row(&query, |row| {
-            let Some(start) = row.integer(0) else { return Ok(()) };
+            let times = self.emit.read_span(row, 0, 1)?;
             let (process, _) = split_id(row.integer(5).unwrap_or(0));
             let own = row.integer(2).unwrap_or(0);
             let device = self.gpus.get(&(process, own)).copied().unwrap_or(own);
@@ -404,8 +415,9 @@ impl NsightReader<'_> {
                 name: plain(name),
                 pid: EventId::Number(pid),
                 tid: EventId::Number(row.integer(3).unwrap_or(0)),
-                start: Some(start),
-                dur: duration(start, row.integer(1)),
+                start: times.start,
+                dur: times.dur,
+                untimed: times.untimed,
                 device: Some(device),
                 stream: row.integer(3),
                 correlation,
@@ -425,10 +437,6 @@ impl NsightReader<'_> {
         }
         Ok(pid)
     }
-}
-
-fn duration(start: i64, end: Option<i64>) -> Option<i64> {
-    end.map(|end| end.saturating_sub(start).max(0))
 }
 
 /// A range has its text by itself or by number.

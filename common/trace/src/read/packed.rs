@@ -16,7 +16,7 @@ fn unsupported(what: impl Into<String>) -> io::Error {
 }
 
 /// The text of all frames of a zstd file (RFC 8878, section 3), which are decoded one block at a time. Frames that want
-/// more than 128 MiB to look back are refused by the decoder.
+/// more than 128 MiB to look back are rejected by the decoder.
 pub(super) struct ZstdFrames<R: BufRead> {
     input: R,
     decoder: FrameDecoder,
@@ -55,7 +55,7 @@ impl<R: BufRead> ZstdFrames<R> {
         Ok(true)
     }
 
-    /// What the decoder says, unless the input has ended.
+    /// The error of the decoder, unless the input has ended.
     fn fault(&mut self, what: &str) -> io::Error {
         match has_more(&mut self.input) {
             Ok(false) => io::ErrorKind::UnexpectedEof.into(),
@@ -119,7 +119,7 @@ fn discard(input: &mut impl BufRead, length: u64) -> io::Result<()> {
 }
 
 /// The one file of a zip archive (PKWARE `APPNOTE.TXT`, sections 4.3.7 and 4.4), read from its beginning: what the
-/// directory at the archive's end says is not looked at. An archive with more files is refused where the next one begins.
+/// directory at the archive's end says is not looked at. An archive with more files is rejected where the next one begins.
 pub(super) struct ZipEntry<R: BufRead> {
     state: ZipState<R>,
     crc: Crc,

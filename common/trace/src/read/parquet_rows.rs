@@ -20,12 +20,12 @@ use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
 use parquet::schema::types::SchemaDescriptor;
 
-use super::emit::{plain, refused};
+use super::emit::{columns_hold_numbers, plain, rejected};
 use super::error::{ReadFault, ReadStop};
 use super::window::InputWindow;
-use super::{ReadOptions, ReadOutcome, chrome, write_text};
-use crate::argument_columns::ARGUMENT_COLUMNS;
-use crate::model::{Event, EventSink};
+use super::{ReadOptions, ReadOutcome, chrome, find_argument, write_text};
+use crate::argument_columns::{ARGUMENT_COLUMNS, spellings_of_number};
+use crate::model::{Event, EventSink, EventWorker, PreparedEvents};
 
 /// The first bytes of every Parquet file (apache/parquet-format `README.md`).
 pub(super) const MAGIC: &[u8] = b"PAR1";
@@ -53,12 +53,12 @@ pub(super) fn read(
         .schema_descr()
         .columns()
         .iter()
-        .map(|c| c.name().to_owned())
+        .map(|c| c.path().string())
         .collect();
     let missing = NEEDED.iter().find(|needed| !columns.iter().any(|column| column == *needed));
     if let Some(missing) = missing {
         let table = columns.iter().take(4).cloned().collect::<Vec<_>>().join(", ");
-        return Err(refused(format!(
+        return Err(rejected(format!(
             "is not a trace: it is a Parquet file without the column {missing} of a data set's table `events` ({table}, …)"
         )));
     }
@@ -76,15 +76,32 @@ pub(super) fn read(
         ended: false,
     };
     let window = InputWindow::new(Box::new(rows), options.block.unwrap_or(super::window::BLOCK).max(64));
-    let result = chrome::read_document(window, options, sink, out);
+    let result = chrome::read_document(window, options, &mut MadeEvents(sink), out);
     out.bytes = bytes;
     result.map_err(|stop| match stop {
-        ReadStop::Read(e) if !matches!(e.fault, ReadFault::Refused(_)) => match &e.fault {
+        ReadStop::Read(e) if !matches!(e.fault, ReadFault::Rejected(_)) => match &e.fault {
             ReadFault::Io(e) => damaged(e),
             _ => ReadStop::Read(e),
         },
         stop => stop,
     })
+}
+
+/// Hands events on as what they are: their texts were made here.
+struct MadeEvents<'a>(&'a mut dyn EventSink);
+
+impl EventSink for MadeEvents<'_> {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        self.0.event(&Event { made: true, ..*event })
+    }
+
+    fn make_worker(&self) -> Option<Box<dyn EventWorker>> {
+        self.0.make_worker()
+    }
+
+    fn take_prepared(&mut self, prepared: PreparedEvents) -> anyhow::Result<()> {
+        self.0.take_prepared(prepared)
+    }
 }
 
 /// Calls the library, which takes what a file says for true: where the file contradicts itself, it may panic. That is an
@@ -106,19 +123,20 @@ fn guard<T>(call: impl FnOnce() -> parquet::errors::Result<T>) -> parquet::error
     result.unwrap_or_else(|_| Err(ParquetError::General("it contradicts itself".to_owned())))
 }
 
-/// Refuses columns of other types than those of a data set: what they hold would be missing.
+/// Rejects columns of other types than those of a data set: what they hold would be missing.
 fn check_types(schema: &SchemaDescriptor) -> Result<(), ReadStop> {
     for column in schema.columns() {
-        let wanted = match column.name() {
+        // The whole path: a column inside of another is none of ours, whatever it is called.
+        let name = column.path().string();
+        let wanted = match name.as_str() {
             "start_ns" | "dur_ns" | "index" | "rank" | "correlation" | "external_id" | "device"
             | "stream" => Type::INT64,
             "ph" | "cat" | "name" | "pid" | "tid" | "id" | "category" | "args" | "other" => Type::BYTE_ARRAY,
             _ => continue,
         };
         if column.physical_type() != wanted || column.max_rep_level() > 0 || column.max_def_level() > 1 {
-            return Err(refused(format!(
-                "is a Parquet file whose column {} is of another type than in a data set's table `events`",
-                column.name()
+            return Err(rejected(format!(
+                "is a Parquet file whose column {name} is of another type than in a data set's table `events`"
             )));
         }
     }
@@ -128,7 +146,7 @@ fn check_types(schema: &SchemaDescriptor) -> Result<(), ReadStop> {
 fn damaged(e: &dyn std::fmt::Display) -> ReadStop {
     let text = e.to_string();
     if text.contains("Disabled feature") {
-        return refused(
+        return rejected(
             "is a Parquet file that is compressed with something else than snappy, which is not read",
         );
     }
@@ -136,18 +154,18 @@ fn damaged(e: &dyn std::fmt::Display) -> ReadStop {
     super::emit::damaged_at(0, format!("the Parquet file is damaged: {reason}"))
 }
 
-/// Refuses what would take too much memory, and what holds the traces of several ranks.
+/// Rejects what would take too much memory, and what holds the traces of several ranks.
 fn check_groups(groups: &[RowGroupMetaData], columns: &[String]) -> Result<(), ReadStop> {
     let rank = columns.iter().position(|column| column == "rank");
     let mut ranks: Option<(i64, i64)> = None;
     for group in groups {
         if group.num_rows() > MOST_ROWS || group.total_byte_size() > MOST_BYTES {
-            return Err(refused("is a Parquet file with row groups of more than 4 Mi rows or 2 GiB"));
+            return Err(rejected("is a Parquet file with row groups of more than 4 Mi rows or 2 GiB"));
         }
         let column = rank.and_then(|i| group.columns().get(i));
         let statistics = column.and_then(|column| column.statistics());
         if column.is_some() && statistics.is_none() && group.num_rows() > 0 {
-            return Err(refused(
+            return Err(rejected(
                 "is a Parquet file whose column rank has no statistics: it may hold several traces",
             ));
         }
@@ -165,7 +183,7 @@ fn check_groups(groups: &[RowGroupMetaData], columns: &[String]) -> Result<(), R
 }
 
 fn several_traces() -> ReadStop {
-    refused(
+    rejected(
         "holds the events of several traces: read it with DuckDB or pyarrow, or write a part for each trace \
          (tracecv convert --to parquet --shard I/N)",
     )
@@ -195,6 +213,12 @@ fn read_ranks(path: &Path) -> Result<String, ReadStop> {
             "host" => _ = members.insert("host_name".to_owned(), value),
             "trace_id" => _ = members.insert("trace_id".to_owned(), value),
             "trace_name" => _ = members.insert("traceName".to_owned(), value),
+            "devices" => {
+                let names = value.as_str().and_then(|names| serde_json::from_str(names).ok());
+                let names: std::collections::BTreeMap<i64, String> = names.unwrap_or_default();
+                let devices = names.iter().map(|(id, name)| serde_json::json!({"id": id, "name": name}));
+                members.insert("deviceProperties".to_owned(), devices.collect());
+            }
             _ => {}
         }
     }
@@ -311,7 +335,6 @@ impl EventRows {
                 .map(load)
                 .into_iter()
                 .collect::<Result<_, _>>()?,
-            category: load("category")?,
             times: [load("start_ns")?, load("dur_ns")?],
             numbers: ["correlation", "external_id", "device", "stream"]
                 .map(load)
@@ -331,7 +354,6 @@ impl EventRows {
 struct EventColumns {
     /// `ph`, `cat`, `name`, `pid`, `tid`, `id`, as the members of an event.
     texts: Vec<GroupColumn>,
-    category: GroupColumn,
     times: [GroupColumn; 2],
     numbers: Vec<GroupColumn>,
     arguments: Vec<GroupColumn>,
@@ -343,14 +365,14 @@ impl EventColumns {
     fn write_event(&self, row: usize, to: &mut Vec<u8>) {
         let mut members = Members { to, first: true };
         members.open(None, b'{');
+        let other = self.rest[1].text(row).unwrap_or_default();
         for (key, column) in ["ph", "cat", "name", "pid", "tid", "id"].iter().zip(&self.texts) {
             match column.text(row) {
-                None if *key == "cat" => {
-                    if let Some(cat) = self.cat_of_category(row) {
-                        members.text("cat", cat.as_bytes());
-                    }
-                }
                 None => {}
+                // An end has no name, as a rule.
+                Some(b"") if *key == "name" => {}
+                // The id is that of another member, which says within what it holds.
+                Some(_) if *key == "id" && find_argument(other, "id2").is_some() => {}
                 Some(digits) if matches!(*key, "pid" | "tid" | "id") && is_whole_number(digits) => {
                     members.json(key, digits);
                 }
@@ -365,15 +387,8 @@ impl EventColumns {
         }
         self.write_arguments(row, &mut members);
         // A time that is finer than nanoseconds stands there once more, on another clock.
-        let other = self.rest[1].text(row).unwrap_or_default();
         members.copy(other, |key| !matches!(key, b"ts" | b"dur"));
         members.to.push(b'}');
-    }
-
-    /// Collectives of other names than Ascend's are told by their category only.
-    fn cat_of_category(&self, row: usize) -> Option<&'static str> {
-        let named = self.texts[2].text(row).is_some_and(|name| name.starts_with(b"hcom_"));
-        (self.category.text(row) == Some(b"collective") && !named).then_some("collective_comm")
     }
 
     fn write_arguments(&self, row: usize, members: &mut Members<'_>) {
@@ -395,10 +410,11 @@ impl EventColumns {
                 _ => {}
             }
         }
-        // Where the category is none of the file's, its process tells the device.
-        let told = self.texts[1].text(row).is_some();
+        let text = |i: usize| self.texts[i].text(row).unwrap_or_default();
+        let held = columns_hold_numbers(text(0).first().copied().unwrap_or(0), text(1), text(2));
         for (key, column) in ["correlation", "External id", "device", "stream"].iter().zip(&self.numbers) {
-            if let Some(n) = column.int(row).filter(|_| told) {
+            let told = || spellings_of_number(key).iter().any(|key| find_argument(rest, key).is_some());
+            if let Some(n) = column.int(row).filter(|_| held && !told()) {
                 members.json(key, n.to_string().as_bytes());
             }
         }
@@ -456,7 +472,7 @@ impl Members<'_> {
         write_text(plain(value), self.to);
     }
 
-    /// Copies the members of another object that are wanted. What is none is left out.
+    /// Copies the members of another object that are wanted. Anything but an object is left out.
     fn copy(&mut self, object: &[u8], wanted: impl Fn(&[u8]) -> bool) {
         if object.is_empty() || !is_json(object) {
             return;

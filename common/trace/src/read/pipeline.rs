@@ -21,7 +21,7 @@ use super::row::Row;
 use super::window::{Block, InputWindow, Passed, TEXT_LIMIT};
 use crate::model::{Event, EventSink, EventWorker, FastState, PreparedEvents};
 
-/// Which part of a block is decoded at a time without other threads: little enough to stay in the processor's cache.
+/// The number of parts of a block, one of which is decoded at a time without other threads: little enough to stay in the processor's cache.
 const PIECES: usize = 8;
 
 /// How a list ended.
@@ -35,7 +35,7 @@ pub(super) enum ListEnd {
     Truncated,
 }
 
-/// What all lists of a document are read with.
+/// The tools that all lists of a document are read with.
 pub(super) struct ListTools {
     pub(super) threads: usize,
     pub(super) scratch: BlockScratch,
@@ -114,13 +114,13 @@ struct Decoded {
     last: bool,
 }
 
-/// What came of a block that probably begins where it seems to.
+/// The result of a block that probably begins where it seems to.
 struct Guess {
-    /// What it was decoded with.
+    /// The state that it was decoded with.
     state: ListState,
     batch: Batch,
     passed: Passed,
-    /// What the sink's worker made of its events.
+    /// The output of the sink's worker for its events.
     prepared: Option<PreparedEvents>,
 }
 
@@ -173,7 +173,7 @@ fn decode_jobs(queue: &Mutex<Receiver<DecodeJob>>, mut worker: Option<Box<dyn Ev
             let prepared = worker.as_mut().and_then(|worker| prepare_events(&text, &batch, &mut **worker));
             Guess { state, batch, passed, prepared }
         });
-        // Nobody waits for it any more where reading has stopped.
+        // If reading has stopped, the receiver is gone.
         let _ = reply.send(Decoded { text, guess, last });
     }
 }
@@ -184,7 +184,7 @@ struct ParallelList<'a, 's> {
     form: ListForm,
     state: ListState,
     delivery: &'a mut Delivery<'s>,
-    /// What could not be read without what follows.
+    /// The bytes that could not be read without those that follow.
     carried: Vec<u8>,
     /// How much text it takes to read on.
     wanted: usize,

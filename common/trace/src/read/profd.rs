@@ -17,7 +17,7 @@ use crate::model::{Defect, Dialect, Event, EventId, EventSink};
 /// Columns that a table of metrics must have.
 pub(super) const COLUMNS: &[&str] = &["kind", "device_id", "dur_ns", "timestamp_ns"];
 
-/// Tells the format by its first line.
+/// Recognizes the format by its first line.
 pub(super) fn recognize(head: &[u8]) -> bool {
     let start = head.trim_ascii_start();
     start.starts_with(b"{\"type\":\"profd.metric\"") || start.starts_with(b"{\"type\": \"profd.metric\"")
@@ -25,7 +25,7 @@ pub(super) fn recognize(head: &[u8]) -> bool {
 
 /// A line of a metric file: other records may stand between.
 #[derive(Deserialize)]
-struct Line<'a> {
+struct MetricLine<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
 }
@@ -40,7 +40,7 @@ pub(super) fn read(
     out.meta.dialect = Dialect::Ascend;
     let mut reader = MetricReader { emit: Emitter::new(sink, options, out), named: Vec::new() };
     let result = each_line(&mut window, |line| {
-        let record = serde_json::from_slice::<Line<'_>>(line.text);
+        let record = serde_json::from_slice::<MetricLine<'_>>(line.text);
         if record.as_ref().is_ok_and(|record| record.kind != "profd.metric") {
             return Ok(());
         }
@@ -84,6 +84,7 @@ pub(super) fn read_table(rows: &mut TableRows, emit: &mut Emitter<'_>) -> Result
             uid: None,
             pid: rows.integer(pid).and_then(|pid| i32::try_from(pid).ok()),
             job_id: rows.integer(job),
+            ..Metric::default()
         })?;
     }
     Ok(())

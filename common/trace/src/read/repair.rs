@@ -2,12 +2,13 @@
 //!
 //! It reads what [`super::scan::StrictScanner`] reads, with the same result, and beyond it what profilers and those who
 //! pass their files on are known to write: raw backslashes and quotes in names, commas too many or too few, words for
-//! missing numbers, bytes of zero. Every repair is counted. It refuses what may be two events run into each other:
+//! missing numbers, bytes of zero. Every repair is counted. It rejects what may be two events run into each other:
 //! a lost event is better than one that never was.
 
 use memchr::memchr;
 
 use super::scan::{JsonScan, ScanFault, escape_length, number_length};
+use super::slots::Member;
 use super::span::{JsonValue, TextSpan};
 use super::words::{find_quote, has_control};
 use crate::model::Defect;
@@ -19,16 +20,16 @@ const LONGEST_WORD: usize = 32;
 pub(super) struct LenientScanner<'a> {
     text: &'a [u8],
     pos: usize,
-    /// What was repaired.
+    /// The defects that were repaired.
     pub(super) defects: Vec<Defect>,
-    /// Which brackets the elements that are scanned stand in decides what may follow a string.
+    /// The brackets around the elements that are scanned; they decide what may follow a string.
     place: Place,
     guess: QuoteGuess,
     /// Nothing comes behind the text.
     whole: bool,
 }
 
-/// What a quote behind a backslash is taken for.
+/// The meaning that a quote behind a backslash gets.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum QuoteGuess {
     /// A quote of the text, as JSON has it.
@@ -124,7 +125,7 @@ impl<'a> LenientScanner<'a> {
         Ok(TextSpan::new(start, end, escaped && !raw_backslash))
     }
 
-    /// Refuses text that may have been two strings.
+    /// Rejects text that may have been two strings.
     fn check_text(&self, start: usize, end: usize, raw_quote: bool) -> Result<()> {
         let text = &self.text[start..end];
         if memchr(0, text).is_some() {
@@ -133,14 +134,15 @@ impl<'a> LenientScanner<'a> {
         let quotes = memchr::memchr_iter(b'"', text).map(|i| start + i + 1);
         if raw_quote
             && (memchr(b'\n', text).is_some()
-                || quotes.clone().any(|behind| matches!(self.look_behind(behind), Ok((_, b':')))))
+                || quotes.clone().any(|behind| matches!(self.look_behind(behind), Ok((_, b':'))))
+                || quotes.clone().any(|behind| names_member(&self.text[behind..])))
         {
             return Err(ScanFault::UnclearQuote);
         }
         Ok(())
     }
 
-    /// Tells whether a quote, by what stands behind it, ends its string.
+    /// Returns whether a quote, by what stands behind it, ends its string.
     fn ends_string(&self, behind: usize, place: Place) -> Result<bool> {
         match place {
             Place::Key => Ok(self.look_behind(behind)?.1 == b':'),
@@ -149,7 +151,7 @@ impl<'a> LenientScanner<'a> {
         }
     }
 
-    /// Tells whether the value of a member may have ended before a place: what follows is the end of the object, or
+    /// Returns whether the value of a member may have ended before a place: what follows is the end of the object, or
     /// the next key.
     fn ends_member(&self, behind: usize) -> Result<bool> {
         let (mut at, mut byte) = self.look_behind(behind)?;
@@ -163,7 +165,7 @@ impl<'a> LenientScanner<'a> {
         }
     }
 
-    /// Tells whether the quote at a place begins a key.
+    /// Returns whether the quote at a place begins a key.
     fn is_key(&self, quote: usize) -> Result<bool> {
         let mut at = quote + 1;
         loop {
@@ -202,7 +204,28 @@ impl<'a> LenientScanner<'a> {
     }
 }
 
-/// Tells the words that profilers write where a number is missing.
+/// Returns whether a member of an event begins here that is not spelled as JSON has it, such as `, name: ` or `; "cat"= `:
+/// then the quote before it ends a string.
+fn names_member(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
+    let Some((b',' | b';', rest)) = text.split_first() else { return false };
+    let rest = rest.trim_ascii_start();
+    let (quote, rest) = match rest.split_first() {
+        Some((quote @ (b'"' | b'\''), rest)) => (Some(*quote), rest),
+        _ => (None, rest),
+    };
+    let length = rest.iter().take_while(|b| b.is_ascii_alphanumeric()).count();
+    let (word, mut rest) = rest.split_at(length);
+    if let (Some(quote), Some((next, behind))) = (quote, rest.split_first()) {
+        if *next != quote {
+            return false;
+        }
+        rest = behind;
+    }
+    Member::of_key(word).is_some() && matches!(rest.trim_ascii_start().first(), Some(b':' | b'='))
+}
+
+/// Recognizes the words that profilers write where a number is missing.
 fn is_missing_number(word: &[u8]) -> bool {
     const WORDS: [&[u8]; 5] = [b"nan", b"inf", b"infinity", b"n/a", b"none"];
     let word = word.strip_prefix(b"-").unwrap_or(word);

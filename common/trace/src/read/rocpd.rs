@@ -13,12 +13,12 @@ use crate::model::{Category, Dialect, Event, EventId, EventSink, FastMap};
 /// Rows of devices stand in processes of their own, with numbers that no process has.
 const FIRST_DEVICE_PROCESS: i64 = 1 << 41;
 
-/// Tells a database by its table of metadata, or of strings.
+/// Recognizes a database by its table of metadata, or of strings.
 pub(super) fn recognize(database: &Database) -> bool {
     !sessions(database).is_empty()
 }
 
-/// What the tables of each session end with.
+/// The suffix of the tables of each session.
 fn sessions(database: &Database) -> Vec<String> {
     const MOST: usize = 256;
     database
@@ -52,6 +52,8 @@ pub(super) fn read(
         reader.read_numbers()?;
         reader.read_regions()?;
         reader.read_work()?;
+        let unknown = reader.strings.unknown();
+        emit.count_missing_names(unknown)?;
     }
     emit.out.complete = true;
     Ok(())
@@ -172,7 +174,7 @@ impl RocpdReader<'_, '_> {
         let (event, join) = self.event_columns(&table);
         let own = database.columns(&table, "r", &["start", "end", "pid", "tid", "name_id"]);
         database.each_row(&format!("SELECT {own}, {event} FROM \"{table}\" r{join}"), |row| {
-            let Some(start) = row.integer(0) else { return Ok(()) };
+            let times = self.emit.read_span(row, 0, 1)?;
             let (pid, tid) = self.place(row.integer(2), row.integer(3));
             let domain = self.strings.some(row.integer(7));
             let marker = domain.starts_with(b"MARKER");
@@ -188,8 +190,9 @@ impl RocpdReader<'_, '_> {
                 name: plain(self.strings.get(row.integer(4).unwrap_or(-1))),
                 pid,
                 tid,
-                start: Some(start),
-                dur: row.integer(1).map(|end| end.saturating_sub(start).max(0)),
+                start: times.start,
+                dur: times.dur,
+                untimed: times.untimed,
                 correlation: correlation.filter(|_| !marker),
                 ..Event::default()
             })
@@ -219,7 +222,7 @@ impl RocpdReader<'_, '_> {
             let own = database.columns(&table, "r", &wanted);
             let query = format!("SELECT {own}, {event}, {text} FROM \"{table}\" r{join}{symbol}");
             database.each_row(&query, |row| {
-                let Some(start) = row.integer(0) else { return Ok(()) };
+                let times = self.emit.read_span(row, 0, 1)?;
                 let gpu = |column| row.integer(column).and_then(|id| self.agents.get(&id).copied().flatten());
                 // A copy to the host belongs to the device that it comes from.
                 let device = gpu(2).or_else(|| gpu(5));
@@ -237,8 +240,9 @@ impl RocpdReader<'_, '_> {
                     name: plain(name),
                     pid: EventId::Number(FIRST_DEVICE_PROCESS + device.unwrap_or(-1)),
                     tid: row.integer(3).map_or(EventId::None, EventId::Number),
-                    start: Some(start),
-                    dur: row.integer(1).map(|end| end.saturating_sub(start).max(0)),
+                    start: times.start,
+                    dur: times.dur,
+                    untimed: times.untimed,
                     device,
                     stream: row.integer(3),
                     correlation,

@@ -18,7 +18,7 @@ const FIRST_DEVICE_PROCESS: i64 = 1 << 41;
 /// The most that names may take in memory, in bytes.
 const MOST_BYTES: usize = 512 * 1024 * 1024;
 
-/// Tells the format by the name of its one member.
+/// Recognizes the format by the name of its one member.
 pub(super) fn recognize(head: &[u8]) -> bool {
     let inside = head.trim_ascii_start().strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
     inside.is_some_and(|rest| rest.starts_with(b"\"rocprofiler-sdk-tool\""))
@@ -58,7 +58,7 @@ pub(super) fn read_json<'de, S: DeserializeSeed<'de>>(
     Ok(value)
 }
 
-/// What is wrong with a document that is not what it should be.
+/// The fault of a document that is not what it should be.
 pub(super) fn json_fault(window: &mut InputWindow, e: &serde_json::Error) -> ReadStop {
     let fault = match window.fault.take() {
         Some(fault) => fault,
@@ -74,7 +74,7 @@ pub(super) fn json_fault(window: &mut InputWindow, e: &serde_json::Error) -> Rea
     ReadError::new(at, fault).into()
 }
 
-/// What is left of an input, as a stream.
+/// The rest of an input, as a stream.
 pub(super) struct WindowReader(pub(super) InputWindow);
 
 impl Read for WindowReader {
@@ -89,13 +89,13 @@ impl Read for WindowReader {
 
 struct RocprofReader<'s> {
     emit: Emitter<'s>,
-    /// Why the sink cannot go on, or the file is none of ours.
+    /// Why the sink cannot go on, or the file is not one of rocprofv3.
     stop: Option<ReadStop>,
     /// The number of the process in the file.
     index: i64,
 }
 
-/// What a process says before its records.
+/// The head of a process before its records.
 #[derive(Default)]
 struct Names {
     pid: i64,

@@ -11,6 +11,7 @@ pub(super) struct Row {
     pub(super) category: Category,
     pub(super) local_id: bool,
     pub(super) repaired: bool,
+    pub(super) untimed: bool,
     pub(super) plain: bool,
     /// Texts that are compared have escapes: see [`SpelledTexts`].
     pub(super) respelled: bool,
@@ -129,6 +130,9 @@ impl Row {
             args: self.args.text_in(text).raw,
             text: self.text.text_in(text).raw,
             repaired: self.repaired,
+            of_process: false,
+            made: false,
+            untimed: self.untimed,
             plain: self.plain,
         }
     }

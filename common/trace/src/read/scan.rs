@@ -1,6 +1,6 @@
 //! JSON as it should be, scanned over a slice: the fast path.
 //!
-//! What a scanner is asked for is the trait [`JsonScan`]: the next key, value or bracket. [`StrictScanner`] takes only
+//! The questions to a scanner are the trait [`JsonScan`]: the next key, value or bracket. [`StrictScanner`] takes only
 //! what RFC 8259 has (and raw control characters inside strings), looks at eight bytes at a time ([`super::words`]),
 //! and stops at everything else without a reason: [`super::repair`] then reads the same text again, repairs what it can,
 //! and says what was wrong. Whole values are skipped, not built. What the values mean is left to [`super::event`].
@@ -31,7 +31,7 @@ pub(super) enum ScanFault {
     TwoInOne,
 }
 
-/// What events and metadata are read from.
+/// The scanner that events and metadata are read from.
 pub(super) trait JsonScan {
     /// The whole slice, which spans are offsets into.
     fn text(&self) -> &[u8];
@@ -102,7 +102,7 @@ pub(super) trait JsonScan {
     }
 }
 
-/// Which brackets are open: one bit each.
+/// The brackets that are open: one bit each.
 #[derive(Default)]
 struct BracketStack {
     objects: u128,
@@ -309,7 +309,7 @@ fn usual_number_length(text: &[u8]) -> Option<usize> {
     ends_number(behind).then_some(length)
 }
 
-/// Tells whether a byte may stand behind a number.
+/// Returns whether a byte may stand behind a number.
 #[inline(always)]
 fn ends_number(byte: u8) -> bool {
     matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t')

@@ -7,24 +7,25 @@
 //! vary is scanned. The texts were read by the strict scanner before, so what stands in the tree means what that
 //! scanner made of it. An event that leaves the tree is read by the strict scanner, which then learns its path.
 
-use super::event::{Argument, EventFields, Member, Slot};
+use super::event::EventFields;
 use super::habits::{Habit, Habits, PlacedValue};
 use super::scan::{JsonScan, ScanFault, StrictScanner};
+use super::slots::{Argument, Member, Slot};
 use super::span::{JsonValue, TextSpan};
 use super::words::word_at;
 
 /// Larger trees are of files whose events do not look alike.
 const MOST_NODES: usize = 2048;
 const MOST_CHILDREN: usize = 64;
-/// After so many events that could not be learned, no more are tried.
+/// Number of events that could not be learned after which no more are tried.
 const MOST_FAILURES: u64 = 1000;
 const LONGEST_TEXT: usize = 1024;
 
 /// A text up to a value that varies, or to the end of the event.
 #[derive(Debug, Default)]
-struct Node {
+struct ShapeNode {
     text: Box<[u8]>,
-    /// The values in the text that somebody looks at, with their places in it.
+    /// The values in the text that are used, with their places in it.
     fixed: Vec<(Slot, JsonValue)>,
     /// Where the value behind the text belongs; `None` if the event ends.
     slot: Option<Slot>,
@@ -33,14 +34,14 @@ struct Node {
     /// Where in the text the arguments begin, with their brace, and where they have ended.
     args_from: Option<usize>,
     args_to: Option<usize>,
-    /// What may come behind the value.
+    /// The shapes that may come behind the value.
     next: Vec<usize>,
 }
 
 /// The tree.
 #[derive(Debug)]
 pub(super) struct EventShapes {
-    nodes: Vec<Node>,
+    nodes: Vec<ShapeNode>,
     habits: Habits,
     nested: NestedMemory,
     hits: u64,
@@ -52,7 +53,7 @@ pub(super) struct EventShapes {
 impl Default for EventShapes {
     fn default() -> Self {
         Self {
-            nodes: vec![Node::default()],
+            nodes: vec![ShapeNode::default()],
             habits: Habits::default(),
             nested: NestedMemory::default(),
             hits: 0,
@@ -80,7 +81,8 @@ impl EventShapes {
         }
         let mut scan = StrictScanner::new(text, start);
         let fields = EventFields::read(&mut scan, false)?;
-        if useful && self.failures < MOST_FAILURES && self.nodes.len() < MOST_NODES {
+        // What is odd is read anew each time, so that it is counted.
+        if useful && !fields.repeated && self.failures < MOST_FAILURES && self.nodes.len() < MOST_NODES {
             self.failures += u64::from(!self.learn(text, start));
         }
         Ok((fields, scan.pos()))
@@ -140,7 +142,7 @@ impl EventShapes {
         let Some(pieces) = record_path(text, start) else { return false };
         let values = pieces.iter().filter_map(|piece| piece.placed_value(text));
         let Some(habits) = self.habits.note(values) else { return false };
-        let (mut node, mut run, mut run_start) = (0, Node::default(), start);
+        let (mut node, mut run, mut run_start) = (0, ShapeNode::default(), start);
         for (i, piece) in pieces.iter().enumerate() {
             run.append(piece, run_start);
             let Some(value) = &piece.value else { break };
@@ -164,7 +166,7 @@ impl EventShapes {
     }
 
     /// The child of a node that is like this one. `None` if there is no room for it.
-    fn add_child(&mut self, node: usize, new: Node) -> Option<usize> {
+    fn add_child(&mut self, node: usize, new: ShapeNode) -> Option<usize> {
         let same = |n: &&usize| {
             let known = &self.nodes[**n];
             (known.slot, known.args_from, known.args_to, &known.fixed, &known.text)
@@ -184,7 +186,7 @@ impl EventShapes {
     }
 }
 
-impl Node {
+impl ShapeNode {
     /// Takes notice of arguments that begin or end in the text, which stands at `at`. Returns where the last ones begin.
     fn pass_arguments(&self, at: usize, args: usize, fields: &mut EventFields) -> usize {
         // Of arguments that come twice, the first end where the second begin.
@@ -205,7 +207,7 @@ impl Node {
         self.others |= piece.value.as_ref().is_some_and(|value| value.other);
     }
 
-    /// Tells whether a piece can be appended: arguments begin and end once in a text.
+    /// Returns whether a piece can be appended: arguments begin and end once in a text.
     fn has_room_for(&self, piece: &PathPiece) -> bool {
         let free = |own: Option<usize>, new: Option<usize>| own.is_none() || new.is_none();
         free(self.args_from, piece.args_from) && free(self.args_to, piece.args_to)
@@ -261,7 +263,7 @@ impl NestedMemory {
     }
 }
 
-/// Tells whether a text begins with another. Most that differ do so in the first eight bytes, and for short ones a call
+/// Returns whether a text begins with another. Most that differ do so in the first eight bytes, and for short ones a call
 /// would take longer than comparing them.
 #[inline(always)]
 fn begins_with(rest: &[u8], text: &[u8]) -> bool {
@@ -368,7 +370,7 @@ fn record_path(text: &[u8], start: usize) -> Option<Vec<PathPiece>> {
     Some(recorder.path)
 }
 
-/// What of an event has been recorded.
+/// The recorder of an event's path.
 struct PathRecorder {
     path: Vec<PathPiece>,
     /// Where the last value has ended.

@@ -10,18 +10,18 @@ use rustix::fs::OFlags;
 use super::ahead::ReadAhead;
 use super::bgzf::GzipBlocks;
 use super::error::ReadFault;
-use super::gzip::GzipMembers;
+use super::members::ParallelMembers;
 use super::packed;
 use super::utf16::{self, ByteOrder, Utf16Decoder};
 
 /// How much compressed input is read at a time.
 const BLOCK: usize = 128 * 1024;
 
-/// Opens a trace file, with its size. Links are followed; what is not a regular file is refused without waiting
+/// Opens a trace file, with its size. Links are followed; what is not a regular file is rejected without waiting
 /// for a writer on the other side.
 ///
 /// # Errors
-/// What the system says; `InvalidInput` for anything but a regular file.
+/// An I/O error; `InvalidInput` for anything but a regular file.
 pub fn open_trace_file(path: &Path) -> io::Result<(File, u64)> {
     let flags = OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = File::options().read(true).custom_flags(flags.bits() as i32).open(path)?;
@@ -36,30 +36,55 @@ pub fn open_trace_file(path: &Path) -> io::Result<(File, u64)> {
 /// An input as text.
 pub(super) struct OpenedText {
     pub(super) text: Box<dyn Read + Send>,
-    /// What it was compressed with.
+    /// Its compression.
     pub(super) compression: Option<&'static str>,
     /// It was in UTF-16.
     pub(super) utf16: bool,
 }
 
-/// The input without its compression, and in UTF-8.
+/// The input without its compression, and in UTF-8. What was compressed twice is unpacked twice: a browser or a server
+/// compresses what is a `.gz` already, and archives hold compressed files.
 pub(super) fn open_text(source: Box<dyn Read + Send>) -> Result<OpenedText, ReadFault> {
-    let (head, source) = peek_head(source).map_err(ReadFault::Io)?;
+    /// More is an attempt to exhaust us.
+    const MOST: usize = 4;
+    let (mut head, mut source) = peek_head(source).map_err(ReadFault::Io)?;
+    let mut compression = None;
+    for _ in 0..=MOST {
+        let Some((name, text)) = unpack(&head, &mut source)? else {
+            return decode_text(&head, source, compression);
+        };
+        compression = compression.or(Some(name));
+        (head, source) = peek_head(text).unwrap_or_else(|e| (Vec::new(), Box::new(Failed(Some(e)))));
+    }
+    Err(ReadFault::NotATrace(format!("is compressed more than {MOST} times over: unpack it")))
+}
+
+/// What compressed it, and a source without that; the old one is taken only then.
+type Unpacked = Option<(&'static str, Box<dyn Read + Send>)>;
+
+fn unpack(head: &[u8], from: &mut Box<dyn Read + Send>) -> Result<Unpacked, ReadFault> {
+    let packed = matches!(
+        *head,
+        [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] | [b'P', b'K', 3, 4]
+    );
+    if !packed {
+        return Ok(None);
+    }
+    let source = std::mem::replace(from, Box::new(io::empty()));
     let buffered = |source| BufReader::with_capacity(BLOCK, source);
     let (name, unpacked) = match *head {
         // An extra field may say how long the member is.
-        [0x1f, 0x8b, 8, 4] => {
-            let threads = std::thread::available_parallelism().map_or(1, usize::from);
-            ("gzip", ReadAhead::new(GzipBlocks::new(buffered(source), threads)))
-        }
-        [0x1f, 0x8b, ..] => ("gzip", ReadAhead::new(GzipMembers::new(buffered(source)))),
-        [0x28, 0xb5, 0x2f, 0xfd] => ("zstd", ReadAhead::new(packed::ZstdFrames::new(buffered(source)))),
-        [b'P', b'K', 3, 4] => ("zip", ReadAhead::new(packed::ZipEntry::new(buffered(source)))),
-        _ => return decode_text(&head, source, None),
+        [0x1f, 0x8b, 8, 4] => ("gzip", ReadAhead::new(GzipBlocks::new(buffered(source), count_threads()))),
+        [0x1f, 0x8b, ..] => ("gzip", ReadAhead::new(ParallelMembers::new(buffered(source), count_threads()))),
+        [b'P', b'K', ..] => ("zip", ReadAhead::new(packed::ZipEntry::new(buffered(source)))),
+        // A frame for other programs may stand first, as pzstd writes it.
+        _ => ("zstd", ReadAhead::new(packed::ZstdFrames::new(buffered(source)))),
     };
-    let text = Box::new(unpacked.map_err(ReadFault::Io)?);
-    let (head, text) = peek_head(text).unwrap_or_else(|e| (Vec::new(), Box::new(Failed(Some(e)))));
-    decode_text(&head, text, Some(name))
+    Ok(Some((name, Box::new(unpacked.map_err(ReadFault::Io)?))))
+}
+
+fn count_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn decode_text(
@@ -108,4 +133,23 @@ fn fill_buffer(source: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(n)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As pzstd writes it, which puts the size of each frame before it.
+    #[test]
+    fn a_frame_for_others_may_stand_before_that_of_zstd() {
+        use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+        let frame = compress_to_vec(&b"[1, 2]"[..], CompressionLevel::Fastest);
+        for kind in [0x184d_2a50_u32, 0x184d_2a5f] {
+            let whole = [&kind.to_le_bytes()[..], &4u32.to_le_bytes(), b"size", &frame].concat();
+            let mut opened = open_text(Box::new(io::Cursor::new(whole))).unwrap();
+            let mut text = String::new();
+            opened.text.read_to_string(&mut text).unwrap();
+            assert_eq!((text.as_str(), opened.compression), ("[1, 2]", Some("zstd")));
+        }
+    }
 }

@@ -43,7 +43,7 @@ impl TextSpan {
 /// A value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum JsonScalar {
-    /// There is none.
+    /// Missing.
     Missing,
     String(TextSpan),
     Number(TextSpan),
@@ -97,7 +97,7 @@ impl JsonValue {
         }
     }
 
-    /// What it is.
+    /// Returns its kind and place.
     #[inline(always)]
     pub(super) fn get(self) -> JsonScalar {
         let span = TextSpan(self.0 & ((1 << KIND_SHIFT) - 1));

@@ -19,7 +19,7 @@ const PROCESS: i64 = 1;
 /// The deepest stack.
 const DEEPEST: usize = 4096;
 
-/// Tells speedscope by the address of its schema.
+/// Recognizes speedscope by the address of its schema.
 pub(super) fn recognize_speedscope(head: &[u8]) -> bool {
     let word = |word: &[u8]| memchr::memmem::find(head, word).is_some();
     head.trim_ascii_start().starts_with(b"{")
@@ -172,7 +172,7 @@ fn send_edge(name: &[u8], opens: bool, tid: i64, at: i64, emit: &mut Emitter<'_>
     })
 }
 
-/// Tells folded stacks: lines of frames with a number behind, some frames apart by semicolons, and few other lines.
+/// Recognizes folded stacks: lines of frames with a number behind, some frames apart by semicolons, and few other lines.
 pub(super) fn recognize_folded(head: &[u8]) -> bool {
     const ENOUGH: usize = 100;
     let whole = head.len() - head.iter().rev().take_while(|b| **b != b'\n').count();

@@ -1,11 +1,13 @@
 //! A table of names in a database: every name once, by number.
 
+use std::cell::Cell;
+
 use super::database::Database;
 use super::emit::damaged_at;
 use super::error::ReadStop;
 use crate::model::FastMap;
 
-/// What stands for "no number" in an unsigned column of 32 bits.
+/// The value that stands for "no number" in an unsigned column of 32 bits.
 pub(super) const NO_NUMBER: i64 = u32::MAX as i64;
 
 /// The most that the names of a file may take in memory, in bytes.
@@ -17,13 +19,16 @@ pub(super) struct StringTable {
     /// Where a name begins and ends.
     places: FastMap<i64, (u32, u32)>,
     missing: bool,
+    /// How many names were asked for that the file does not have.
+    unknown: Cell<u64>,
 }
 
 impl StringTable {
     /// Loads a table with a column `id` and one of texts.
     pub(super) fn load(database: &Database, name: &str, value: &str) -> Result<Self, ReadStop> {
         let missing = !(database.has_column(name, "id") && database.has_column(name, value));
-        let mut table = Self { bytes: Vec::new(), places: FastMap::default(), missing };
+        let mut table =
+            Self { bytes: Vec::new(), places: FastMap::default(), missing, unknown: Cell::new(0) };
         if missing {
             return Ok(table);
         }
@@ -47,16 +52,29 @@ impl StringTable {
 
     /// The text of a number; `unknown` for one that the file does not have, empty for none.
     pub(super) fn get(&self, id: i64) -> &[u8] {
+        self.find(id).unwrap_or_else(|| {
+            self.unknown.set(self.unknown.get() + 1);
+            b"unknown"
+        })
+    }
+
+    /// The text of a number; empty for none. `None` for one that the file does not have.
+    fn find(&self, id: i64) -> Option<&[u8]> {
         match self.places.get(&id) {
-            Some((start, end)) => &self.bytes[*start as usize..*end as usize],
-            None if id == NO_NUMBER || id < 0 => b"",
-            None => b"unknown",
+            Some((start, end)) => Some(&self.bytes[*start as usize..*end as usize]),
+            None if id == NO_NUMBER || id < 0 => Some(b""),
+            None => None,
         }
+    }
+
+    /// How many names were asked for that the file does not have.
+    pub(super) fn unknown(&self) -> u64 {
+        self.unknown.get()
     }
 
     /// The text, but for what stands for nothing.
     pub(super) fn some(&self, id: Option<i64>) -> &[u8] {
-        match id.map_or(&b""[..], |id| self.get(id)) {
+        match id.and_then(|id| self.find(id)).unwrap_or_default() {
             b"N/A" | b"unknown" => b"",
             text => text,
         }

@@ -150,7 +150,7 @@ impl TableRows {
         self.reader.get_ref().window.passed().bytes
     }
 
-    /// Tells whether the last row ends before a column, and without the end of a line. Some writers leave out cells that
+    /// Returns whether the last row ends before a column, and without the end of a line. Some writers leave out cells that
     /// would be empty.
     pub(super) fn ends_inside_row(&self, needed: usize) -> bool {
         self.cells <= needed && self.reader.get_ref().last_byte != b'\n'

@@ -1,4 +1,4 @@
-//! What the readers' tests share.
+//! Helpers of the readers' tests.
 
 use std::io::{self, Read};
 

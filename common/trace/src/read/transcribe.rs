@@ -4,7 +4,7 @@
 //! read as: a missing number becomes null, raw control characters and quotes are escaped.
 
 use super::repair::{LenientScanner, QuoteGuess};
-use super::scan::{JsonScan, ScanFault, StrictScanner};
+use super::scan::{JsonScan, ScanFault, StrictScanner, escape_length};
 use super::span::JsonScalar;
 use super::words::{find_space_or_quote, find_special, is_plain, skip_white_space};
 use crate::model::{Event, RawText};
@@ -17,8 +17,13 @@ pub fn write_compact(value: &[u8], repaired: bool, out: &mut Vec<u8>) {
         return;
     }
     out.truncate(before);
+    // A text that has been found in its event is all between the outer quotation marks: looked at by itself, a raw one
+    // inside would end it.
+    if let [b'"', text @ .., b'"'] = value {
+        return write_text(RawText { raw: text, escaped: has_escapes_only(text) }, out);
+    }
     for guess in [QuoteGuess::OfText, QuoteGuess::MayEnd] {
-        // Where a value ends is told by what follows.
+        // What follows shows where a value ends.
         let text = [b"[", value, b"]"].concat();
         let mut scan = LenientScanner::new(&text, 0, guess, true);
         if scan.open_bracket(b']').is_ok_and(|more| more) && write_value(&mut scan, out).is_ok() {
@@ -27,6 +32,18 @@ pub fn write_compact(value: &[u8], repaired: bool, out: &mut Vec<u8>) {
         out.truncate(before);
     }
     out.extend_from_slice(b"null");
+}
+
+/// Returns whether every backslash of a text begins an escape: where one does not, none of the text does.
+fn has_escapes_only(text: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some(found) = memchr::memchr(b'\\', &text[at..]) {
+        match escape_length(&text[at + found..]) {
+            Ok(length) => at += found + length,
+            Err(_) => return false,
+        }
+    }
+    at > 0
 }
 
 /// Appends a text as a string of JSON.
@@ -41,7 +58,7 @@ pub fn write_text(text: RawText<'_>, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Tells whether a text with escapes is ASCII that can be written as it stands: there is nothing raw in it that wants
+/// Returns whether a text with escapes is ASCII that can be written as it stands: there is nothing raw in it that wants
 /// an escape, and no escape in hexadecimal, which may be half of a pair.
 fn is_plain_escaped(raw: &[u8]) -> bool {
     let mut at = 0;
@@ -223,7 +240,7 @@ mod tests {
 
     fn compact(text: &str) -> String {
         let mut out = Vec::new();
-        let strict = StrictScanner::new(text.as_bytes(), 0).scan_value().is_ok();
+        let strict = serde_json::from_str::<serde_json::Value>(text).is_ok();
         write_compact(text.as_bytes(), !strict, &mut out);
         String::from_utf8(out).unwrap()
     }
@@ -244,6 +261,10 @@ mod tests {
             (r#"{"a": "\ud83d\ude00 \ud800", "b": "é"}"#, "{\"a\":\"\u{1f600} \u{fffd}\",\"b\":\"é\"}"),
             ("{\"a\": \"1.5\\t\"\"}", r#"{"a":"1.5\t\""}"#),
             (r#"{"a": "C:\x", "b": "say "hi"",}"#, r#"{"a":"C:\\x","b":"say \"hi\""}"#),
+            // The whole of a text, whatever stands in it.
+            (r#""say "hi", x""#, r#""say \"hi\", x""#),
+            (r#""f<"q","r">""#, r#""f<\"q\",\"r\">""#),
+            (r#""C:\dir "a", b\x""#, r#""C:\\dir \"a\", b\\x""#),
             ("[ ]", "[]"),
             ("7.0 ", "7.0"),
         ] {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-/// Which byte of a unit comes first.
+/// The byte order of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ByteOrder {
     LittleEndian,
@@ -10,7 +10,7 @@ pub(super) enum ByteOrder {
 }
 
 impl ByteOrder {
-    /// The order of a text in UTF-16, told by its byte order mark, or by an opening bracket without one.
+    /// The order of a text in UTF-16, by its byte order mark, or by an opening bracket without one.
     pub(super) fn of_text(head: &[u8]) -> Option<Self> {
         match head {
             [0xff, 0xfe, ..] | [b'{' | b'[', 0, 1..=255, 0] => Some(Self::LittleEndian),
@@ -20,7 +20,7 @@ impl ByteOrder {
     }
 }
 
-/// Tells text in UTF-32, by its byte order mark, or by an opening bracket without one.
+/// Recognizes text in UTF-32, by its byte order mark, or by an opening bracket without one.
 pub(super) fn is_utf32(head: &[u8]) -> bool {
     matches!(
         head,

@@ -17,7 +17,7 @@ pub(super) const BLOCK: usize = 1024 * 1024;
 /// The longest text that is kept together: one event, or one metadata value.
 pub(super) const TEXT_LIMIT: usize = 16 * 1024 * 1024;
 
-/// What is known of the input before a place.
+/// The facts about the input before a place.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Passed {
     /// How many bytes.
@@ -56,7 +56,7 @@ impl Passed {
 /// A piece of the input for a thread.
 pub(super) struct Block {
     pub(super) text: Vec<u8>,
-    /// What probably stands before it; `None` if it begins anywhere.
+    /// The state that probably stands before it; `None` if it begins anywhere.
     pub(super) after: Option<ListState>,
     /// Nothing comes behind it.
     pub(super) last: bool,
@@ -68,14 +68,14 @@ pub(super) struct InputWindow {
     /// [`BLOCK`], or what a test wants.
     block: usize,
     bytes: Vec<u8>,
-    /// What of the bytes has been consumed.
+    /// The number of bytes that have been consumed.
     pos: usize,
-    /// What came before the position.
+    /// The facts about the input before the position.
     passed: Passed,
     done: bool,
     /// Why the input ended too early.
     pub(super) fault: Option<ReadFault>,
-    /// What the next block probably begins behind.
+    /// The state behind which the next block probably begins.
     after: Option<ListState>,
     /// Memory for blocks that is free again.
     spare: Vec<Vec<u8>>,
@@ -97,7 +97,7 @@ impl InputWindow {
         }
     }
 
-    /// What has been read and not yet consumed.
+    /// The bytes that have been read and not yet consumed.
     pub(super) fn rest(&self) -> &[u8] {
         &self.bytes[self.pos..]
     }
@@ -107,12 +107,12 @@ impl InputWindow {
         self.block
     }
 
-    /// Tells whether nothing comes behind [`Self::rest`].
+    /// Returns whether nothing comes behind [`Self::rest`].
     pub(super) fn is_done(&self) -> bool {
         self.done
     }
 
-    /// What came before [`Self::rest`].
+    /// The facts about the input before [`Self::rest`].
     pub(super) fn passed(&self) -> Passed {
         self.passed
     }

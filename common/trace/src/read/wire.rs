@@ -19,7 +19,7 @@ pub(super) fn read_varint(bytes: &[u8]) -> Option<(u64, usize)> {
     None
 }
 
-/// Tells text: a line end and a bracket look like a field and its length.
+/// Recognizes text: a line end and a bracket look like a field and its length.
 pub(super) fn is_text(head: &[u8]) -> bool {
     const ENOUGH: usize = 32;
     let is_letter = |b: &u8| matches!(b, b' '..=b'~' | b'\t' | b'\r' | b'\n');

@@ -24,7 +24,7 @@ pub(super) fn skip_white_space(text: &[u8], mut at: usize) -> usize {
     at + text[at..].iter().take_while(|b| **b <= b' ').count()
 }
 
-/// Tells whether a text has control characters besides tabs and line ends: JSON knows none of them outside of
+/// Returns whether a text has control characters besides tabs and line ends: JSON knows none of them outside of
 /// strings, and the strict scanner does not look for them.
 pub(super) fn has_control(text: &[u8]) -> bool {
     let is_control = |b: &u8| (*b < b' ') & (*b != b'\t') & (*b != b'\n') & (*b != b'\r');
@@ -32,7 +32,7 @@ pub(super) fn has_control(text: &[u8]) -> bool {
     text.chunks(4096).any(|part| part.iter().fold(0, |found, b| found | u8::from(is_control(b))) != 0)
 }
 
-/// Tells whether a text has such control characters, and whether it has bytes beyond ASCII.
+/// Returns whether a text has such control characters, and whether it has bytes beyond ASCII.
 pub(super) fn has_control_or_beyond_ascii(text: &[u8]) -> (bool, bool) {
     let (mut control, mut all) = (0, 0);
     for byte in text {
@@ -99,7 +99,7 @@ fn parse_last_digits(text: &[u8], end: usize, length: usize) -> Option<u64> {
     Some(low.wrapping_add(high) >> 32)
 }
 
-/// Which bytes of a word are this one: the topmost bit of the lowest such byte is set, and none below it.
+/// Marks the bytes of a word that are this one: the topmost bit of the lowest such byte is set, and none below it.
 #[inline(always)]
 fn mark_byte(word: u64, byte: u8) -> u64 {
     let other = word ^ (ONES * u64::from(byte));
@@ -120,7 +120,7 @@ pub(super) fn find_quote(text: &[u8], mut at: usize) -> Option<usize> {
     memchr2(b'"', b'\\', text.get(at..)?).map(|i| i + at)
 }
 
-/// Which bytes of a word are control characters, as [`mark_byte`] marks them.
+/// Marks the bytes of a word that are control characters, as [`mark_byte`] does.
 #[inline(always)]
 fn mark_control(word: u64) -> u64 {
     !(((word & (ONES * 0x7f)) + ONES * (0x80 - 0x20)) | word) & (ONES << 7)
@@ -154,7 +154,7 @@ pub(super) fn find_special(text: &[u8], at: usize) -> usize {
     find_marked(text, at, mark, |b| b < b' ' || matches!(b, b'"' | b'\\'))
 }
 
-/// Tells whether a text is ASCII that stands for itself in a string of JSON.
+/// Returns whether a text is ASCII that stands for itself in a string of JSON.
 #[inline(always)]
 pub(super) fn is_plain(text: &[u8]) -> bool {
     find_special(text, 0) == text.len() && text.is_ascii()

@@ -20,7 +20,7 @@ const LONGEST_PLANE: u64 = 2 << 30;
 /// The process of the host; devices are numbered from 1 (`xla/tsl/profiler/utils/trace_utils.h`).
 const HOST_PROCESS: i64 = 701;
 
-/// Tells a profile by its first plane: a number, then a name of text.
+/// Recognizes a profile by its first plane: a number, then a name of text.
 pub(super) fn recognize(head: &[u8]) -> bool {
     let Some(plane) = read_field(head).filter(|f| f.number == 1 && f.wire == 2) else { return false };
     let mut inside = &head[plane.head..];
@@ -84,7 +84,7 @@ struct StatName {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Line {
+struct PlaneLine {
     #[prost(int64, tag = "1")]
     id: i64,
     #[prost(bytes = "vec", tag = "2")]
@@ -151,13 +151,13 @@ pub(super) fn read(
 }
 
 /// Names of a plane by number.
-struct Names<'p> {
+struct PlaneNames<'p> {
     events: FastMap<i64, &'p EventName>,
     stats: FastMap<i64, &'p [u8]>,
 }
 
 fn read_plane(plane: &Plane, emit: &mut Emitter<'_>, at: u64) -> Result<(), ReadStop> {
-    let names = Names {
+    let names = PlaneNames {
         events: plane.events.iter().filter_map(|e| Some((e.key, e.value.as_ref()?))).collect(),
         stats: plane.stats.iter().filter_map(|e| Some((e.key, e.value.as_ref()?.name.as_slice()))).collect(),
     };
@@ -176,7 +176,7 @@ fn read_plane(plane: &Plane, emit: &mut Emitter<'_>, at: u64) -> Result<(), Read
     let pid = if device { plane.id.saturating_add(1) } else { HOST_PROCESS };
     emit.name_process(pid, &plane.name)?;
     for bytes in &plane.lines {
-        let Ok(line) = Line::decode(bytes.clone()) else {
+        let Ok(line) = PlaneLine::decode(bytes.clone()) else {
             emit.count(Defect::UnreadableEvent, at)?;
             continue;
         };
@@ -198,9 +198,9 @@ fn read_plane(plane: &Plane, emit: &mut Emitter<'_>, at: u64) -> Result<(), Read
 
 fn send_event(
     event: &PlaneEvent,
-    line: &Line,
+    line: &PlaneLine,
     (pid, tid): (i64, i64),
-    names: &Names<'_>,
+    names: &PlaneNames<'_>,
     emit: &mut Emitter<'_>,
 ) -> Result<(), ReadStop> {
     let known = names.events.get(&event.name);
@@ -217,7 +217,7 @@ fn send_event(
     if !short.is_empty() && short != full {
         emit.args.text(b"long_name", full);
     }
-    // The stats of an event go before those of its metadata.
+    // The stats of an event take precedence over those of its metadata.
     let common = known.map_or(&[][..], |n| n.stats.as_slice());
     let own = |name: i64| event.stats.iter().any(|s| s.name == name);
     for stat in common.iter().filter(|s| !own(s.name)).chain(&event.stats) {
@@ -238,7 +238,7 @@ fn send_event(
             Stat { double: Some(x), .. } => emit.args.real(key, *x),
             Stat { unsigned: Some(n), .. } => emit.args.json(key, &n.to_string()),
             Stat { signed: Some(n), .. } => emit.args.json(key, &n.to_string()),
-            // Bytes mean nothing to anybody else.
+            // Bytes have no meaning outside of XLA.
             _ => continue,
         };
     }

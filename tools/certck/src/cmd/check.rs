@@ -43,9 +43,11 @@ use crate::suppressions::Suppressions;
   certck check --format json pki/server_certs | jq 'select(.type==\"certck.finding\")'
   certck check -r --format prometheus -o /var/lib/node_exporter/certck.prom /etc
       Write metrics of every certificate directory below /etc; from cron.
-  certck check --prometheus /var/lib/node_exporter/certck.prom --format nagios /etc/profguard/server_certs
+  certck check --prometheus /var/lib/node_exporter/certck.prom --format nagios \\
+    /etc/profguard/server_certs
       Write the metrics in addition to another format.
-  find /srv -name server_certs -print0 | certck check -0 --files-from - --format sarif -o certck.sarif
+  find /srv -name server_certs -print0 |
+    certck check -0 --files-from - --format sarif -o certck.sarif
 
 Suppression file:
   [[suppress]]
@@ -54,15 +56,15 @@ Suppression file:
   reason = \"the PKI has no CRL yet\"
   until = 2027-01-31                  # the last day on which it counts
 
-A suppressed finding does not count for the exit status. A directory with a suppressed error is still invalid: the
-daemon does not read suppression files.")]
+A suppressed finding does not count for the exit status. A directory with a suppressed error is
+still invalid: the daemon does not read suppression files.")]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     source: DirectorySource,
     #[command(flatten)]
     demands: CheckOptions,
-    /// Check as of TIME instead of now: RFC 3339, a date (midnight UTC), or seconds since 1970
-    #[arg(long, value_name = "TIME", value_parser = clock::parse_time)]
+    /// Check as of TIMESTAMP instead of now: RFC 3339, a date (midnight UTC), or seconds since 1970
+    #[arg(long, value_name = "TIMESTAMP", value_parser = clock::parse_time)]
     at: Option<OffsetDateTime>,
     /// Lowest severity that makes the exit status 1, or that is critical with --format nagios
     #[arg(long, value_enum, default_value_t = Severity::Error, value_name = "SEVERITY")]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use common::duration::days_within;
 use common::exit::Exit;
 use common::out::{Format, Out};
 use common::pki::{CrlLimitArgs, PassphraseArgs};
@@ -13,6 +14,10 @@ use crate::written_output::report_published;
 
 /// Check, make and fetch certificate revocation lists
 #[derive(Subcommand, Debug)]
+#[command(after_long_help = "Examples:
+  certck crl check --ca pki/ca/ca.crt pki/server_certs/ca.crl
+  certck crl new pki/ca --days 30 --to pki/server_certs --to pki/client_certs
+  certck crl fetch /etc/profguard/server_certs")]
 pub(crate) enum CrlCommand {
     Check(super::crlcheck::CrlCheckArgs),
     New(NewCrlArgs),
@@ -42,13 +47,13 @@ pub(crate) struct NewCrlArgs {
 pub(crate) struct PublishArgs {
     /// Validity of the CRL in days [default: crl_days of the authority's authority.toml; else that of the present CRL, or
     /// 90]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=3650))]
+    #[arg(long, value_name = "N", value_parser = days_within(1..=3650))]
     pub(crate) days: Option<u16>,
     /// Also replace ca.crl in this certificate directory; may be repeated
     #[arg(long, value_name = "DIR")]
     pub(crate) to: Vec<PathBuf>,
-    /// Make the first CRL, which revokes nothing. If the CRL was lost, copy it back instead: otherwise everything that it
-    /// revoked is valid again
+    /// Make the first CRL, number 01, without a present one. If the CRL was lost, copy it back instead: otherwise
+    /// everything that it revoked is valid again
     #[arg(long)]
     pub(crate) first: bool,
     #[command(flatten)]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
+use common::duration::parse_whole_days;
 use common::exit::Exit;
 use common::finding::{Finding, Severity};
 use common::out::{Format, Out};
@@ -23,7 +24,8 @@ use crate::files;
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck crl check --ca pki/ca/ca.crt pki/server_certs/ca.crl
-  certck crl check --ca /etc/profguard/server_certs/ca.crt --format json new.crl && mv new.crl ca.crl")]
+  certck crl check --ca /etc/profguard/server_certs/ca.crt --format json new.crl &&
+    mv new.crl ca.crl")]
 pub(crate) struct CrlCheckArgs {
     /// The CRLs, PEM or DER
     #[arg(value_name = "FILE", required = true)]
@@ -33,9 +35,9 @@ pub(crate) struct CrlCheckArgs {
     ca: PathBuf,
     /// Warn of certificates and CRLs that expire within N days [default: 30, or the last third of their validity if that
     /// is shorter]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_whole_days)]
     warn_days: Option<u32>,
-    /// Lowest severity that makes the exit status 1, or that is critical with --format nagios
+    /// Lowest severity that makes the exit status 1
     #[arg(long, value_enum, default_value_t = Severity::Error, value_name = "SEVERITY")]
     fail_on: Severity,
     #[command(flatten)]

@@ -8,7 +8,7 @@ use common::exit::Exit;
 use common::finding::{Finding, Severity};
 use common::out::{Format, Out};
 use common::pki::name::GeneralName;
-use common::pki::role::LAYOUTS;
+use common::pki::role::{LAYOUTS, SECRET_LAYOUTS};
 use common::pki::rule::{CRL_ISSUER, CRL_SIGNATURE, MALFORMED_CRL};
 use common::pki::{Cert, Crl, CrlFile, CrlLimitArgs, LoadOptions, Role, inspect_crl};
 use common::record::certck as record;
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &CrlFetchArgs, format: Format, out: &mut Out) -> anyhow:
 struct CrlFetch<'a> {
     args: &'a CrlFetchArgs,
     format: Format,
-    /// What was downloaded, by address: several directories often have the same.
+    /// The downloaded CRLs, by address: several directories often have the same.
     got: HashMap<String, Vec<u8>>,
     summary: record::Summary,
 }
@@ -299,11 +299,12 @@ struct DirectoryChain {
 
 impl DirectoryChain {
     fn read_directory(dir: &Path) -> anyhow::Result<Self> {
-        let roots = files::read_certificates(&dir.join("ca.crt"))?;
+        let roots = files::read_certificates(&files::file_of_directory(dir, "ca.crt"))?;
         ensure!(!roots.is_empty(), "{}: holds no certificate", dir.join("ca.crt").display());
         let (mut path, mut unreadable) = (Vec::new(), None);
-        for layout in LAYOUTS {
-            let leaf = dir.join(layout.leaf);
+        // The two layouts of a secret have the same files.
+        for layout in LAYOUTS.iter().chain(&SECRET_LAYOUTS[..1]) {
+            let leaf = files::file_of_directory(dir, layout.leaf);
             if leaf.symlink_metadata().is_ok() {
                 match files::read_certificates(&leaf) {
                     Ok(certificates) => path.extend(certificates),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use common::duration::days_within;
 use common::error::HintExt;
 use common::exit::Exit;
 use common::out::{Format, Out};
@@ -18,6 +19,7 @@ use crate::leaf::{
 use crate::minted_output::{check_new_directory, minted_record, report_minted, warn_if_long};
 use crate::new_passphrase::read_new_passphrase;
 use crate::pem_block::encode_block;
+use crate::renewal::encode_roots;
 use crate::request::{RequestKey, SigningRequest};
 use crate::staged_dirs::DirectoryStage;
 use crate::{files, issued_log};
@@ -26,7 +28,7 @@ use crate::{files, issued_log};
 ///
 /// Makes DEST_DIR with ca.crt, a new certificate and its key, and the authority's CRL. It appears as a whole once it is
 /// checked, or not at all; nothing that exists is replaced. Give each server and each client a certificate of its own, so
-/// that one can be revoked without the others. Validity, kind of key, CRL and OCSP addresses are those of the authority's
+/// that one can be revoked without the others. During a rollover, DEST_DIR has both roots and both CRLs. Validity, kind of key, CRL and OCSP addresses are those of the authority's
 /// authority.toml, unless options say otherwise.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
@@ -50,7 +52,7 @@ pub(crate) struct MintLeafArgs {
     #[arg(long, value_name = "NAME", value_parser = parse_common_name)]
     name: Option<String>,
     /// Validity of the certificate in days [default: that of the authority's authority.toml, or 365]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=3650))]
+    #[arg(long, value_name = "N", value_parser = days_within(1..=3650))]
     days: Option<u16>,
     /// Key algorithm [default: that of the authority's authority.toml, or of its own key]
     #[arg(long, value_enum)]
@@ -104,12 +106,18 @@ fn make_leaf_dir(
     lock: Option<&Passphrase>,
 ) -> anyhow::Result<MintedRecord> {
     let layout = args.role.layout();
-    let list = encode_block("X509 CRL", &ca.usable_crl()?.der);
+    // During a rollover both roots are trusted, in new directories too: peers present certificates of either.
+    let (mut roots, mut crls) = (vec![ca.certificate.clone()], vec![ca.usable_crl()?.clone()]);
+    if let Some((root, crl)) = ca.rollover_peer()? {
+        roots.push(root);
+        crls.push(crl);
+    }
+    let list: String = crls.iter().map(|crl| encode_block("X509 CRL", &crl.der).to_string()).collect();
     let (parent, name) = split_destination(&args.dest)?;
     let mut stage = DirectoryStage::begin(parent)?;
     stage.add_dir(name)?;
     let (leaf, key) = issue_leaf(args, ca, settings, validity)?;
-    stage.write_file(name, layout.ca, encode_block("CERTIFICATE", &ca.certificate.der).as_bytes())?;
+    stage.write_file(name, layout.ca, &encode_roots(&roots))?;
     stage.write_file(name, layout.leaf, leaf.pem.as_bytes())?;
     stage.write_file(name, layout.crl, list.as_bytes())?;
     let mut files = vec![layout.ca, layout.leaf, layout.crl];

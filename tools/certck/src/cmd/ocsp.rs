@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use common::exit::Exit;
 use common::finding::Severity;
 use common::out::Out;
-use common::pki::role::LAYOUTS;
+use common::pki::role::{LAYOUTS, SECRET_LAYOUTS};
 use common::pki::rule::REVOKED;
 use common::pki::{Cert, Crl, CrlLimitArgs, format_utc, revocation_reason};
 use common::record::certck as record;
@@ -70,6 +70,7 @@ pub(crate) fn run(args: &OcspArgs, format: ReportFormat, out: &mut Out) -> anyho
         first_failure: report.first_failure.as_deref(),
         fail_on: Severity::Error,
         addition: String::new(),
+        facts: Vec::new(),
     };
     let (diag, to) = out.parts();
     elsewhere.write_report(
@@ -108,17 +109,18 @@ impl OcspSubjects {
             ensure!(!chain.is_empty(), "{}: holds no certificate", path.display());
             return Ok(Self { file: path.to_owned(), chain, issuers: Vec::new(), crls: Vec::new() });
         }
-        let there = LAYOUTS.iter().map(|l| path.join(l.leaf)).find(|leaf| leaf.symlink_metadata().is_ok());
-        let file = there.with_context(|| {
+        let mut leaves = LAYOUTS.iter().chain(&SECRET_LAYOUTS[..1]).map(|layout| layout.leaf);
+        let there = leaves.find(|leaf| path.join(leaf).symlink_metadata().is_ok());
+        let leaf = there.with_context(|| {
             format!("{}: holds neither {}", path.display(), LAYOUTS.map(|l| l.leaf).join(" nor "))
         })?;
-        // Whether the list is in order is for `check`; what it revokes is not believed here either way.
+        // Whether a CRL is valid is for `check`. One whose signature verifies counts here even if it has expired.
         let crls = crl_store::read_crls(&path.join("ca.crl"), crl_limit)?;
         Ok(Self {
-            chain: files::read_certificates(&file)?,
-            issuers: files::read_certificates(&path.join("ca.crt"))?,
+            chain: files::read_certificates(&files::file_of_directory(path, leaf))?,
+            issuers: files::read_certificates(&files::file_of_directory(path, "ca.crt"))?,
             crls: crls.crls,
-            file,
+            file: path.join(leaf),
         })
     }
 }

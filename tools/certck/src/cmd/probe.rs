@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::duration::parse_duration;
+use common::duration::{parse_duration, parse_whole_days};
 use common::error::HintExt;
 use common::exit::Exit;
 use common::finding::{Finding, Severity, hex};
@@ -70,7 +70,7 @@ pub(crate) struct ProbeArgs {
     timeout: Duration,
     /// Warn of certificates and CRLs that expire within N days [default: 30, or the last third of their validity if that
     /// is shorter]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_whole_days)]
     warn_days: Option<u32>,
     /// Lowest severity that makes the exit status 1, or that is critical with --format nagios
     #[arg(long, value_enum, default_value_t = Severity::Error, value_name = "SEVERITY")]
@@ -149,13 +149,15 @@ struct ProbeRun<'a> {
     invalid_clients_to_try: &'a [InvalidClient],
 }
 
-/// What one daemon did, as far as it was found out.
+/// The behavior of one daemon, as far as it was found out.
 #[derive(Default)]
 struct ProbedDaemon {
     address: String,
     record: Option<record::ProbeRecord>,
     /// When its certificate expires, in seconds since 1970.
     expires: Option<i64>,
+    /// The SHA-256 hash of its certificate.
+    sha256: Option<String>,
     findings: Vec<Finding>,
     failures: Vec<anyhow::Error>,
 }
@@ -176,6 +178,7 @@ impl ProbeRun<'_> {
         probed.findings = self.check_chain(&good);
         probed.expires = good.chain.first().and_then(|der| Some(Cert::parse(der).ok()?.not_after.unix));
         let mut record = self.probe_record(&good);
+        probed.sha256.clone_from(&record.sha256);
         self.try_invalid_clients(&good, &mut record.tried, &mut probed);
         self.try_versions(&mut record, &mut probed);
         probed.record = Some(record);
@@ -264,7 +267,7 @@ impl ProbeRun<'_> {
         rejected
     }
 
-    /// Which TLS is spoken besides.
+    /// Tries the other TLS versions.
     fn try_versions(&self, record: &mut record::ProbeRecord, probed: &mut ProbedDaemon) {
         let offer = ClientOffer { versions: TLS12, certificate: None };
         // The missing certificate is rejected after the version is negotiated. Any other failure than a timeout means that
@@ -360,6 +363,7 @@ impl ProbeReport {
                     .filter(|f| f.dir == probed.address)
                     .all(|f| f.finding.severity < Severity::Error),
             expires: probed.expires,
+            sha256: probed.sha256,
         });
         self.probes.extend(probed.record);
         for failure in probed.failures {
@@ -387,9 +391,12 @@ impl ProbeReport {
             fail_on,
             addition: match format {
                 ReportFormat::Prometheus => format_series(&self.states),
-                ReportFormat::Nagios => self.format_certificates(),
+                ReportFormat::Nagios => {
+                    self.describe_certificates().take(SHOWN).collect::<Vec<_>>().join("; ")
+                }
                 _ => String::new(),
             },
+            facts: self.describe_certificates().collect(),
         };
         let records = |to: &mut dyn Write| self.probes.iter().try_for_each(|p| line(to, p));
         let texts = |to: &mut dyn Write| {
@@ -399,24 +406,28 @@ impl ProbeReport {
         elsewhere.write_report(format, diag, to, records, texts)
     }
 
-    /// When the certificates of a few daemons expire, and which they are, for one line.
-    fn format_certificates(&self) -> String {
-        const SHOWN: usize = 4;
+    /// When the certificate of each daemon expires, and which it is.
+    fn describe_certificates(&self) -> impl Iterator<Item = String> + '_ {
         let certificate = |probe: &record::ProbeRecord| {
             let (until, hash) = (probe.not_after.as_ref()?, probe.sha256.as_ref()?);
             Some(format!("{} until {until}, SHA-256 {hash}", probe.address))
         };
-        self.probes.iter().filter_map(certificate).take(SHOWN).collect::<Vec<_>>().join("; ")
+        self.probes.iter().filter_map(certificate)
     }
 }
 
-/// What is known of one daemon, for metrics.
+/// Certificates that stand on the one line of a monitoring system.
+const SHOWN: usize = 4;
+
+/// The state of one daemon, for metrics.
 struct DaemonHealth {
     address: String,
     reachable: bool,
     valid: bool,
     /// When its certificate expires, in seconds since 1970.
     expires: Option<i64>,
+    /// The SHA-256 hash of its certificate.
+    sha256: Option<String>,
 }
 
 /// A metric: its name, its help, and the value of one daemon.
@@ -444,6 +455,13 @@ fn format_series(states: &[DaemonHealth]) -> String {
         for (state, value) in states.iter().filter_map(|state| Some((state, value(state)?))) {
             text += &format!("{metric}{{address=\"{}\"}} {value}\n", escape_label(&state.address));
         }
+    }
+    // The hash is a label of a series whose value is always 1, as Prometheus exporters give such facts.
+    let metric = "certck_daemon_certificate_info";
+    text += &format!("# HELP {metric} The SHA-256 hash of the certificate that a daemon presents.\n");
+    text += &format!("# TYPE {metric} gauge\n");
+    for (state, hash) in states.iter().filter_map(|state| Some((state, state.sha256.as_ref()?))) {
+        text += &format!("{metric}{{address=\"{}\",sha256=\"{hash}\"}} 1\n", escape_label(&state.address));
     }
     text
 }

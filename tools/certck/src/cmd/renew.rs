@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use common::duration::days_within;
 use common::error::HintExt;
 use common::exit::Exit;
 use common::out::{Format, Out};
@@ -43,7 +44,7 @@ pub(crate) struct RenewArgs {
     #[arg(value_name = "LEAF_DIR")]
     leaves: Vec<PathBuf>,
     /// Renew what expires within N days [default: 30, or the last third of its validity if that is shorter]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = days_within(0..=u16::MAX))]
     before: Option<u16>,
     /// Renew everything, whenever it expires
     #[arg(long, conflicts_with = "before")]
@@ -55,7 +56,7 @@ pub(crate) struct RenewArgs {
     #[arg(long, value_enum)]
     role: Option<Role>,
     /// Validity of the new certificates in days [default: that of the old ones]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=3650))]
+    #[arg(long, value_name = "N", value_parser = days_within(1..=3650))]
     days: Option<u16>,
     /// Key algorithm of the new keys [default: that of the old ones]
     #[arg(long, value_enum)]

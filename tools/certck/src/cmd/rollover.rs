@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
+use common::duration::days_within;
 use common::error::HintExt;
 use common::exit::Exit;
 use common::out::{Format, Out};
@@ -17,7 +18,7 @@ use rustix::fs::{CWD, RenameFlags};
 
 use crate::authority::{Authority, KeyAlgorithm, Validity};
 use crate::authority_settings::{self, AuthoritySettings};
-use crate::ca_dir::CaDir;
+use crate::ca_dir::{CaDir, NEXT, PRESENT};
 use crate::leaf::parse_common_name;
 use crate::mint_plan::random_ca_name;
 use crate::pem_block::encode_block;
@@ -55,7 +56,7 @@ pub(crate) struct RolloverArgs {
     #[arg(long, value_name = "NAME", value_parser = parse_common_name)]
     name: Option<String>,
     /// Validity of the root in days [default: 3650]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=9125))]
+    #[arg(long, value_name = "N", value_parser = days_within(1..=9125))]
     ca_days: Option<u16>,
     /// Key algorithm of the new root and, in renew, of new keys [default: that of the old ones]
     #[arg(long, value_enum)]
@@ -79,10 +80,6 @@ enum RolloverStep {
     /// Trust the new root only
     Finish,
 }
-
-/// The directory of the new authority until it is the only one.
-const NEXT: &str = "ca.next";
-const PRESENT: &str = "ca";
 
 pub(crate) fn run(args: &RolloverArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let passphrase = args.passphrase.read()?;

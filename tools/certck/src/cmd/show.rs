@@ -105,9 +105,7 @@ fn show_block(block: &Block, path: &Path, format: Format, out: &mut Out) -> anyh
                 // What can be read is shown, and the error says what cannot.
                 Err(e) => {
                     let parts = describe::describe_readable_parts(&block.der);
-                    if !json && !parts.is_empty() {
-                        write_table(&path, line, "malformed certificate", &parts, out)?;
-                    }
+                    write_malformed((path, line), "certificate", &parts, format, out)?;
                     return Err(e).context("not a certificate");
                 }
             };
@@ -119,14 +117,14 @@ fn show_block(block: &Block, path: &Path, format: Format, out: &mut Out) -> anyh
                 Ok(crl) => crl,
                 Err(e) => {
                     let parts = describe::describe_readable_crl_parts(&block.der);
-                    if !json && !parts.is_empty() {
-                        write_table(&path, line, "malformed CRL", &parts, out)?;
-                    }
+                    write_malformed((path, line), "CRL", &parts, format, out)?;
                     return Err(e).context("not a CRL");
                 }
             };
-            let record = describe::describe_crl(&crl, path, line);
-            if json { Ok(out.record(&record)?) } else { write_crl(&record, out) }
+            if json {
+                return Ok(out.record(&describe::describe_crl(&crl, path, line))?);
+            }
+            write_crl(&describe::describe_crl_without_entries(&crl, path, line), &crl, out)
         }
         "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => {
             let request = SigningRequest::parse(&block.der).context("not a signing request")?;
@@ -139,11 +137,34 @@ fn show_block(block: &Block, path: &Path, format: Format, out: &mut Out) -> anyh
             if json { Ok(out.record(&record)?) } else { write_key(&record, out) }
         }
         "EC PARAMETERS" => {
-            let curve = key::describe_curve(&mut Der::new(&block.der));
-            if json { Ok(()) } else { write_table(&path, line, "parameters", &[("key", curve)], out) }
+            let key = key::describe_curve(&mut Der::new(&block.der));
+            if json {
+                return Ok(out.record(&record::ParametersRecord { path, line, key })?);
+            }
+            write_table(&path, line, "parameters", &[("key", key)], out)
         }
         label => Err(anyhow!("`{label}`: not a certificate, CRL, signing request or private key")),
     }
+}
+
+/// Writes what can be read of a block that is malformed, if anything.
+fn write_malformed(
+    (path, line): (String, u64),
+    kind: &str,
+    parts: &[(&str, String)],
+    format: Format,
+    out: &mut Out,
+) -> anyhow::Result<()> {
+    if parts.is_empty() {
+        return Ok(());
+    }
+    if format == Format::Text {
+        return write_table(&path, line, &format!("malformed {kind}"), parts, out);
+    }
+    let named =
+        |(name, value): &(&str, String)| record::NamedPart { name: (*name).to_owned(), value: value.clone() };
+    let parts = parts.iter().map(named).collect();
+    Ok(out.record(&record::MalformedRecord { path, line, kind: kind.to_owned(), parts })?)
 }
 
 /// A name and its values, if there are any.
@@ -187,7 +208,8 @@ fn write_certificate(c: &record::CertificateRecord, out: &mut Out) -> anyhow::Re
     write_table(&c.path, c.line, kind, &rows, out)
 }
 
-fn write_crl(c: &record::CrlRecord, out: &mut Out) -> anyhow::Result<()> {
+/// Writes a CRL, its entries one by one.
+fn write_crl(c: &record::CrlRecord, crl: &Crl, out: &mut Out) -> anyhow::Result<()> {
     let next = c.next_update.clone().unwrap_or_else(|| "no expiry (no nextUpdate)".to_owned());
     let mut rows = vec![
         ("issuer", c.issuer.clone()),
@@ -199,11 +221,13 @@ fn write_crl(c: &record::CrlRecord, out: &mut Out) -> anyhow::Result<()> {
     push_row(&mut rows, "limited to", &c.scope);
     push_row(&mut rows, "other extensions", &c.other_extensions);
     rows.push(("SHA-256", c.sha256.clone()));
-    rows.push(("revoked", c.revoked.len().to_string()));
-    rows.extend(
-        c.revoked.iter().map(|r| ("", format!("{} at {}{}", r.serial, r.at, revocation_reason(r.reason)))),
-    );
-    write_table(&c.path, c.line, "CRL", &rows, out)
+    rows.push(("revoked", crl.revoked_count().to_string()));
+    write_table(&c.path, c.line, "CRL", &rows, out)?;
+    for r in describe::describe_revoked(crl) {
+        let entry = format!("{} at {}{}", r.serial, r.at, revocation_reason(r.reason));
+        writeln!(out.text(), "  {:<16} {}", "", Safe(&entry))?;
+    }
+    Ok(())
 }
 
 fn write_request(r: &record::RequestRecord, out: &mut Out) -> anyhow::Result<()> {

@@ -4,13 +4,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use common::exit::Exit;
 use common::input_lines::open_input;
 use common::out::{Format, Out};
 use common::pki::extension::KeyUsage;
 use common::pki::path::{self, PathError, ValidationRequest};
-use common::pki::{Cert, Crl, Malformed, oid, pem};
+use common::pki::{Cert, Crl, CrlLimitArgs, Malformed, oid, pem};
 use common::record::certck::{
     CaseName, CaseProfile, NameKind, PeerKind, Summary, VerifyAnswer, VerifyCase, VerifyVerdict,
 };
@@ -23,9 +23,10 @@ use crate::parallel::in_order_as_they_come;
 ///
 /// Reads one case per line (a peer's certificate, intermediates, roots and CRLs as PEM text; the time; the names and usages
 /// that the peer must have) and writes one verdict per line. The rules are those of RFC 5280, without the policy of
-/// `certck check`. Each verdict is written as soon as its case was read, so that a program can ask case by case. The records certck.case and certck.verdict are described in profguard-records(7). Exit status 1 means
-/// that at least one case was rejected. A line has at most 32 MiB; reading ends with an error at a line that is more than
-/// 64 MiB longer, and at a FIFO that has no writer within 5 s.
+/// `certck check`. Each verdict is written as soon as its case is decided, so that a program can ask case by case. The
+/// records certck.case and certck.verdict are described in profguard-records(7). Exit status 1 means that at least one case
+/// was rejected. A line has room for --max-crl-bytes of CRLs and 16 MiB of certificates; reading ends with an error at a
+/// line that is more than 64 MiB longer, and at a FIFO that has no writer within 5 s.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
   certck verify --format json - < cases.jsonl
@@ -34,15 +35,23 @@ pub(crate) struct VerifyArgs {
     /// Files of cases; standard input if none is given, or for `-`
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    crl_limit: CrlLimitArgs,
 }
 
-/// The longest case that is read, in bytes: room for several CRLs of ten thousand entries.
-const MAX_LINE: u64 = 32 << 20;
+/// Maximum size of a case without its CRLs, in bytes.
+const MAX_CERTIFICATES: u64 = 16 << 20;
+
+/// The longest case that is read, in bytes. In JSON, the end of each line of PEM is two characters instead of one.
+fn max_line(limit: CrlLimitArgs) -> u64 {
+    let bytes = limit.max_crl_bytes;
+    bytes.saturating_add(bytes / 32).saturating_add(MAX_CERTIFICATES)
+}
 
 pub(crate) fn run(args: &VerifyArgs, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
     let mut summary = Summary::default();
     for file in super::paths_or_stdin(&args.files) {
-        if let Err(e) = verify_file(&file, format, &mut summary, out) {
+        if let Err(e) = verify_file(&file, args.crl_limit, format, &mut summary, out) {
             let broken = common::error::is_broken_pipe(&e);
             if broken {
                 return Err(e);
@@ -59,16 +68,19 @@ pub(crate) fn run(args: &VerifyArgs, format: Format, out: &mut Out) -> anyhow::R
 
 fn verify_file(
     file: &std::path::Path,
+    crl_limit: CrlLimitArgs,
     format: Format,
     summary: &mut Summary,
     out: &mut Out,
 ) -> anyhow::Result<()> {
     let mut input = open_input(file)?;
     let name = input.name.clone();
-    let lines = std::iter::from_fn(move || input.next_line(b'\n', MAX_LINE).transpose()).zip(1u64..);
+    let limit = max_line(crl_limit);
+    let lines = std::iter::from_fn(move || input.next_line(b'\n', limit).transpose()).zip(1u64..);
     let lines = lines.filter(|(line, _)| !line.as_ref().is_ok_and(|l| l.trim_ascii().is_empty()));
-    let work =
-        |(line, number): (anyhow::Result<Vec<u8>>, u64)| (line.and_then(|line| answer_case(&line)), number);
+    let work = |(line, number): (anyhow::Result<Vec<u8>>, u64)| {
+        (line.and_then(|line| answer_case(&line, crl_limit)), number)
+    };
     // A program that waits for each verdict before it writes the next case must get it.
     in_order_as_they_come(lines, work, |(verdict, number)| {
         match verdict {
@@ -96,8 +108,11 @@ fn write_verdict(verdict: &VerifyVerdict, format: Format, out: &mut Out) -> anyh
 }
 
 /// Decides the case of one line. An invalid certificate is a verdict, an invalid case an error.
-pub(crate) fn answer_case(line: &[u8]) -> anyhow::Result<VerifyVerdict> {
+pub(crate) fn answer_case(line: &[u8], crl_limit: CrlLimitArgs) -> anyhow::Result<VerifyVerdict> {
     let case: VerifyCase = serde_json::from_slice(line).context("not a certck.case")?;
+    let (bytes, most) =
+        (case.crls.iter().map(|text| text.len() as u64).sum::<u64>(), crl_limit.max_crl_bytes);
+    ensure!(bytes <= most, "crls: larger than {most} bytes (--max-crl-bytes)");
     let verdict = match decide_case(&case)? {
         Ok(path) => {
             VerifyVerdict { id: case.id, verdict: VerifyAnswer::Accept, reason: None, detail: None, path }

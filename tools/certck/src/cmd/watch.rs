@@ -37,8 +37,10 @@ use crate::suppressions::Suppressions;
 /// anything failed since the start.
 #[derive(clap::Args, Debug)]
 #[command(arg = common::report::plain_format(), after_long_help = "Examples:
-  certck watch --interval 1h --prometheus /var/lib/node_exporter/certck.prom /etc/profguard/server_certs
-  certck watch --format json -r /etc | jq -r 'select(.type==\"certck.change\" and .change==\"new\").finding.rule'")]
+  certck watch --interval 1h --prometheus /var/lib/node_exporter/certck.prom \\
+    /etc/profguard/server_certs
+  certck watch --format json -r /etc |
+    jq -r 'select(.type==\"certck.change\" and .change==\"new\").finding.rule'")]
 pub(crate) struct WatchArgs {
     #[command(flatten)]
     source: DirectorySource,
@@ -216,7 +218,7 @@ impl StopSignals {
     }
 }
 
-/// What failed in this round, and in the one before, which is not reported again.
+/// The failures of this round, and of the one before, which are not reported again.
 #[derive(Default)]
 struct RoundFailures {
     before: BTreeSet<String>,
@@ -251,9 +253,7 @@ impl SeenFinding {
     }
 
     fn identity_parts(&self) -> (&str, &str, &str, &str) {
-        let found = &self.finding.found;
-        let found = found.rsplit_once(", in ").map_or(found.as_str(), |(found, _)| found);
-        (&self.dir, &self.finding.path, &self.finding.rule, found)
+        (&self.dir, &self.finding.path, &self.finding.rule, self.finding.lasting_found())
     }
 }
 

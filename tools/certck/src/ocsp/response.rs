@@ -169,7 +169,7 @@ mod tests {
         const DAY: i64 = 86_400;
         let at = 1_800_000_000;
         let time = |unix: i64| Time { unix, generalized: true };
-        let judge = |from: i64, until: Option<i64>, fresh: bool| {
+        let is_current = |from: i64, until: Option<i64>, fresh: bool| {
             let single = SingleResponse {
                 id: (&[], &[], &[], &[]),
                 status: OcspStatus::Good,
@@ -178,9 +178,15 @@ mod tests {
             };
             single.check_in_force(at, fresh).is_ok()
         };
-        assert!(judge(0, None, true) && judge(-6 * DAY, None, true) && judge(-30 * DAY, Some(DAY), false));
-        assert!(!judge(-8 * DAY, None, true), "nobody looked for a week");
-        assert!(!judge(0, None, false) && !judge(-DAY, Some(-1), true) && !judge(DAY, None, true));
-        assert!(!judge(60, Some(30), true), "ends before it begins");
+        assert!(
+            is_current(0, None, true)
+                && is_current(-6 * DAY, None, true)
+                && is_current(-30 * DAY, Some(DAY), false)
+        );
+        assert!(!is_current(-8 * DAY, None, true), "nobody looked for a week");
+        assert!(
+            !is_current(0, None, false) && !is_current(-DAY, Some(-1), true) && !is_current(DAY, None, true)
+        );
+        assert!(!is_current(60, Some(30), true), "ends before it begins");
     }
 }

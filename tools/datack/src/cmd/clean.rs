@@ -30,7 +30,8 @@ const EXAMPLES: &str = "\
 Examples:
   datack clean --older-than 14d --keep 50GiB --dry-run /srv/traces
       Show what would be deleted.
-  datack clean --older-than 14d --keep 50GiB --format json /srv/traces >> /var/log/datack-clean.jsonl
+  datack clean --older-than 14d --keep 50GiB --format json /srv/traces \\
+    >> /var/log/datack-clean.jsonl
       Delete it; write a record of each file.
   datack clean --older-than 7d --match '**/*.nsys-rep' /srv/traces
       Delete files that are neither traces nor logs.";
@@ -40,8 +41,9 @@ Examples:
 /// Deletes recordings below each PATH that are older than --older-than, and then the oldest ones until the rest takes at
 /// most --keep on disk. A recording is deleted as a whole, and is as old as its newest file. The generated files of an
 /// …_ascend_pt, …_ascend_ms or PROF_… directory are one recording; so are traces that differ in the process id at the end
-/// of their name, or ….pt.trace.json files of several workers, if they were written within a minute of each other; and a
-/// database with its journals. Every other file is a recording of its own.
+/// of their name or in the number behind the word rank in it, or ….pt.trace.json files of several workers, if they were
+/// written within a minute of each other; a database with its journals; and the metric log of one run of profd, metrics-START-PID-….jsonl, all of which stays while
+/// the daemon writes to it. Every other file is a recording of its own.
 ///
 /// Never follows a symbolic link and never leaves the tree. Skips a recording if one of its files is locked, is open in a
 /// process for writing, as far as /proc shows it to the user who runs it, was opened during the run, or was modified less
@@ -51,8 +53,9 @@ Examples:
 /// Without --match, only files that are certainly generated are deleted. By content: *.json and *.json.gz that begin like
 /// a trace (`traceEvents`; `schemaVersion` with `deviceProperties`; an array of events), *.log whose first line begins
 /// with a timestamp or a level, msmonitor_PID_TIME_RANK.db and .jsonl, and metrics-TIME-PID-N.jsonl of profd. By
-/// location: files that the profiler wrote in HOST_PID_TIME_ascend_pt, …_ascend_ms and PROF_N_TIME_ID directories, but
-/// not other files there. By name: rotated logs, *.log.N, *.log-YYYYMMDD, *.log-YYYYMMDDHH and *.log.YYYY-MM-DD, also
+/// location: files in the subdirectories that the profiler makes in HOST_PID_TIME_ascend_pt, …_ascend_ms and PROF_N_TIME_ID
+/// directories, if their names end as the profiler's do (.csv, .json, .db, .log, .bin, .data, .slice_N, .done, torch.NAME
+/// and the like): a table that somebody saves there under such a name is deleted, too. By name: rotated logs, *.log.N, *.log-YYYYMMDD, *.log-YYYYMMDDHH and *.log.YYYY-MM-DD, also
 /// with .gz, .xz, .zst or .bz2.
 ///
 /// Without --system, these paths are rejected, also with --dry-run: / and the directories directly below it, such as /tmp,

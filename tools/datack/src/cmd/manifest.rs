@@ -75,7 +75,7 @@ struct CreateArgs {
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 struct VerifyArgs {
-    /// The manifest: lines of sha256sum, or JSON lines
+    /// The manifest: lines of sha256sum, or JSON lines; `-` is standard input
     #[arg(short, long, value_name = "FILE")]
     manifest: PathBuf,
     /// Also list files below PATH that the manifest does not name

@@ -83,7 +83,7 @@ pub(crate) fn hash_file(
     Ok(HashedFile { sha256, stamp: after })
 }
 
-/// What follows links where the file may be one.
+/// Flags that follow symbolic links where the file may be one.
 fn symlink_flags(follow: bool) -> AtFlags {
     if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW }
 }

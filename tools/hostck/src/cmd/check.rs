@@ -13,8 +13,11 @@ use common::policy::Class;
 use common::record::hostck as record;
 use common::report::{self, End, GroupedText, ReportFormat, Totals, Writer, nagios_exit_from};
 
-use crate::accepted::AcceptedFindings;
+use crate::accepted::{AcceptedCounts, AcceptedFindings};
 use crate::host::{self, AuditedHost};
+
+/// The daemon's port where nothing else is said.
+const PORT: u16 = 1778;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,10 +32,12 @@ Examples:
 
 /// Audit the host: account, umask, kernel settings, listeners, firewall, units, CANN, clock
 ///
-/// Changes nothing, and works without privileges; only firewall rules need root. Input that could not be read is
-/// reported as a note of the rule `unseen`. --show selects the findings to print, --fail-on those that make the exit
-/// status 1. Exceptions accept findings until a date, with a reason; a baseline accepts those of an earlier check. With --root, fixes name files of the image. `hostck rules`
-/// explains each rule.
+/// Changes nothing, and works without privileges; firewall rules and the sudo rights of other accounts need root. A running
+/// host is asked by its own programs, which are believed: `systemctl show` for units with their drop-ins, `sudo -l` for the
+/// account, nft and iptables-save for the firewall. Where one does not answer, files are read instead and a note says so.
+/// Input that could not be read is reported as a note of the rule `unseen`. --show selects the findings to print, --fail-on those that make the exit
+/// status 1. Exceptions accept findings until a date, with a reason; a baseline accepts those of an earlier check. With
+/// --root, fixes name files of the image. `hostck rules` explains each rule.
 ///
 /// The firewall is evaluated for the first packet of a TCP connection from an address that no rule names, from the
 /// rules that `nft -j list ruleset` and iptables-save list, or from the configuration files of an image. A rule that
@@ -44,14 +49,14 @@ pub(crate) struct CheckArgs {
     /// Audit the system image below DIR instead of the running host
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// Account that runs the tools. Default: the account that runs hostck; none with --root
+    /// Account that runs the tools [default: the account that runs hostck; none with --root]
     #[arg(long, value_name = "USER")]
     user: Option<String>,
-    /// TCP port of the daemon
-    #[arg(long, value_name = "PORT", default_value_t = 1778)]
-    port: u16,
+    /// TCP port of the daemon [default: those that its units give it, or 1778]
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
     /// Accept findings as FILE says: TOML with `[[exception]]`, each with `rules`, `reason`, `until` and, for some subjects
-    /// only, `match`, as in profguard-policy(5)
+    /// only, `match`, as in profguard-policy(5); paths of an image may be written as the image has them
     #[arg(long, value_name = "FILE")]
     exceptions: Option<PathBuf>,
     /// Accept the findings in FILE, written by `hostck check --format json --show note`
@@ -97,7 +102,8 @@ impl CheckArgs {
     ) -> anyhow::Result<Exit> {
         let accepted = AcceptedFindings::load(self.exceptions.as_deref(), self.baseline.as_deref())?;
         let mut findings = host.run_checks();
-        let accepted = accepted.remove_from(&mut findings, diag);
+        let AcceptedCounts { accepted, baseline_gone } =
+            accepted.remove_from(&mut findings, self.root.as_deref(), diag);
         let least = self.show.min(self.fail_on);
         findings.retain(|f| f.severity >= least);
         findings.sort_by(|a, b| (&a.path, &a.rule, &a.found).cmp(&(&b.path, &b.rule, &b.found)));
@@ -113,7 +119,7 @@ impl CheckArgs {
         let mut writer: Box<dyn Writer> =
             match (report::writer(format, host::report_source(self.fail_on)), format) {
                 (Some(writer), _) => writer,
-                (None, ReportFormat::Json) => Box::new(HostRecordWriter),
+                (None, ReportFormat::Json) => Box::new(HostRecordWriter { baseline_gone }),
                 (None, _) => Box::new(GroupedText::new(self.limit, color, host::rule_heading)),
             };
         findings.iter().try_for_each(|f| writer.finding(to, f))?;
@@ -129,9 +135,10 @@ impl CheckArgs {
         let live = self.root.is_none();
         let root = self.root.as_deref().unwrap_or(Path::new("/"));
         let shown = || root.display().to_string();
-        let mut host = AuditedHost::open(root, live, self.user.clone(), self.port)
+        let mut host = AuditedHost::open(root, live, self.user.clone(), self.port.unwrap_or(PORT))
             .map_err(|e| anyhow::anyhow!(common::error::io_reason(&e)))
             .with_context(shown)?;
+        host.asks_units = self.port.is_none();
         let system = ["etc", "usr", "bin"].iter().any(|dir| host.stat(dir).is_ok());
         ensure!(system, "{}: not a system root: etc, usr and bin are missing", shown());
         if let Some(user) = &self.user {
@@ -148,7 +155,9 @@ impl CheckArgs {
 }
 
 /// Writes `hostck.finding` and `hostck.summary`.
-struct HostRecordWriter;
+struct HostRecordWriter {
+    baseline_gone: u64,
+}
 
 impl Writer for HostRecordWriter {
     fn finding(&mut self, to: &mut dyn Write, finding: &Finding) -> io::Result<()> {
@@ -162,6 +171,8 @@ impl Writer for HostRecordWriter {
             error_findings: end.totals.errors,
             warning_findings: end.totals.warnings,
             note_findings: end.totals.notes,
+            accepted: end.accepted,
+            baseline_gone: self.baseline_gone,
             errors: end.failed,
         };
         common::record::write(to, &summary)

@@ -61,7 +61,7 @@ Examples:
 pub(crate) struct NetaddrArgs {
     #[command(flatten)]
     inputs: PathInputs,
-    /// File of allowed hosts, *.domains, addresses, networks and ranges, one per line; repeatable
+    /// File of allowed hosts, *.domains, addresses, networks and ranges, one per line; may be repeated
     ///
     /// `*.vendor.com` and `.vendor.com` allow every host below vendor.com, but not vendor.com itself. # starts a comment.
     /// The file must be owned by this user or root and not be writable by others.

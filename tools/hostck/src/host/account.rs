@@ -6,6 +6,8 @@ use common::finding::{Finding, Severity};
 use common::policy::{Class, Mode, shell_quote};
 use rustix::fs::FileType;
 
+use super::changeable::check_changeable;
+use super::sudo::{SudoRights, ask_sudo, grants_commands, severity_of_commands, severity_of_sudo};
 use super::sudoers::{SudoInclude, SudoUser, Sudoers};
 use common::rule::Rule;
 
@@ -25,6 +27,7 @@ pub(super) static CHECK: HostCheck = HostCheck {
         if let Err(e) = host.read_file("etc/passwd") {
             found.push(note_unseen(host.display_path("etc/passwd"), common::error::io_reason(&e)));
         }
+        found.extend(check_account_files(host, check));
         let Some(user) = &host.user else {
             found.push(note_unseen(
                 "account",
@@ -58,6 +61,21 @@ pub(super) static CHECK: HostCheck = HostCheck {
         found
     },
 };
+
+/// Checks that only root can change the files that give accounts their rights: with one of them, anybody becomes root.
+fn check_account_files(host: &AuditedHost, check: &HostCheck) -> Vec<Finding> {
+    const FILES: [&str; 6] =
+        ["etc/passwd", "etc/shadow", "etc/group", "etc/gshadow", "etc/sudoers", "etc/sudoers.d"];
+    let mut files = BTreeSet::new();
+    read_sudoers(host, "etc/sudoers", &mut Sudoers::default(), &mut Vec::new(), &mut files, None);
+    files.extend(FILES.map(str::to_owned));
+    let consequence = "others can give accounts any rights";
+    let mut seen = BTreeSet::new();
+    let existing = files.iter().filter(|path| host.stat(path).is_ok());
+    let checked = existing.filter_map(|path| check_changeable(host, &check.rule, path, consequence));
+    // A directory above them is one finding.
+    checked.filter(|finding| seen.insert(finding.path.clone())).collect()
+}
 
 /// Checks the mode of the home directory: others must not read its files or change the programs it starts.
 fn check_home(host: &AuditedHost, check: &HostCheck, user: &str) -> Option<Finding> {
@@ -119,17 +137,40 @@ fn check_groups(host: &AuditedHost, check: &HostCheck, user: &str) -> Vec<Findin
     powerful.map(finding).collect()
 }
 
-/// Rules of sudo that the account may use, by its name, number or groups.
+/// Checks the rights of the account with sudo: as sudo lists them on a running system, or by the files of an image.
 fn check_sudo(host: &AuditedHost, check: &HostCheck, user: &str) -> Vec<Finding> {
+    let rights = if host.live { ask_sudo(host, user) } else { SudoRights::Absent };
+    match rights {
+        SudoRights::Listed(rights) => {
+            let finding = |right: &String| {
+                Finding { severity: severity_of_commands(right), ..check.finding(format!("account {user}")) }
+                    .found(format!("may use sudo: {right}"))
+                    .expected("no sudo rights")
+                    .fix(format!("remove the rule with visudo; `sudo -ll -U {user}` shows where it stands"))
+            };
+            rights.iter().map(finding).collect()
+        }
+        SudoRights::Unsure(reason) => {
+            let text = format!("{reason}: rights that do not come from /etc/sudoers are not seen");
+            let note = note_unseen(format!("sudo -l for {user}"), text);
+            std::iter::once(note).chain(check_sudoers(host, check, user)).collect()
+        }
+        SudoRights::Absent => check_sudoers(host, check, user),
+    }
+}
+
+/// Rules of sudo's files that the account may use, by its name, number or groups.
+fn check_sudoers(host: &AuditedHost, check: &HostCheck, user: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut sudoers = Sudoers::default();
-    read_sudoers(host, "etc/sudoers", &mut sudoers, &mut found, &mut BTreeSet::new());
+    read_sudoers(host, "etc/sudoers", &mut sudoers, &mut found, &mut BTreeSet::new(), None);
     let groups = host.ids.groups_of(user);
     let who = SudoUser { name: user, uid: host.ids.uid_of(user), groups: &groups };
     for rule in &sudoers.rules {
         let place = host.display_path(&rule.file);
         match sudoers.applies_to(rule, who) {
             Some(false) => {}
+            Some(true) if !grants_commands(&rule.text) => {}
             Some(true) => found.push(
                 Finding { severity: severity_of_sudo(&rule.text), ..check.finding(place) }
                     .found(format!("gives {user} sudo rights: {}", rule.text))
@@ -146,26 +187,15 @@ fn check_sudo(host: &AuditedHost, check: &HostCheck, user: &str) -> Vec<Finding>
     found
 }
 
-/// Every command is as good as root; single commands may be what an operator wants.
-fn severity_of_sudo(rule: &str) -> Severity {
-    let commands = rule.split_once('=').map_or(rule, |(_, commands)| commands);
-    // The accounts in parentheses are those to become, not the commands.
-    let mut commands = commands.to_owned();
-    while let Some((before, rest)) = commands.split_once('(') {
-        let after = rest.split_once(')').map_or("", |(_, after)| after);
-        commands = format!("{before} {after}");
-    }
-    let every = commands.split([',', ':', ' ', '\t']).any(|word| word == "ALL");
-    if every { Severity::Error } else { Severity::Warning }
-}
-
-/// Reads a file of sudoers and the files that it includes, each once: a hostile file may include itself.
+/// Reads a file of sudoers and the files that it includes, each once: a hostile file may include itself. `included_by` is
+/// the file whose `@include` names it, which then must exist; directories may be missing.
 fn read_sudoers(
     host: &AuditedHost,
     path: &str,
     sudoers: &mut Sudoers,
     found: &mut Vec<Finding>,
     files: &mut BTreeSet<String>,
+    included_by: Option<&str>,
 ) {
     if !files.insert(path.to_owned()) {
         return;
@@ -175,7 +205,11 @@ fn read_sudoers(
     }
     let text = match host.read_file(path) {
         Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let text =
+                |by: &str| format!("does not exist, and {} includes it", host.display_path(by).display());
+            return found.extend(included_by.map(|by| note_unseen(host.display_path(path), text(by))));
+        }
         Err(e) => return found.push(note_unseen(host.display_path(path), common::error::io_reason(&e))),
     };
     for include in sudoers.add_file(path, &text) {
@@ -185,14 +219,15 @@ fn read_sudoers(
             None => path.rsplit_once('/').map_or_else(|| p.to_owned(), |(dir, _)| format!("{dir}/{p}")),
         };
         match include {
-            SudoInclude::File(p) => read_sudoers(host, &place(&p), sudoers, found, files),
+            SudoInclude::File(p) => read_sudoers(host, &place(&p), sudoers, found, files, Some(path)),
             SudoInclude::Directory(p) => {
                 let dir = place(p.trim_end_matches('/'));
+                files.insert(dir.clone());
                 // sudo skips names with dots and backups (sudoers(5), "Including other files").
                 for name in
                     host.list_names(&dir).into_iter().filter(|n| !n.contains('.') && !n.ends_with('~'))
                 {
-                    read_sudoers(host, &format!("{dir}/{name}"), sudoers, found, files);
+                    read_sudoers(host, &format!("{dir}/{name}"), sudoers, found, files, None);
                 }
             }
         }

@@ -27,16 +27,18 @@ pub(super) static LINKS: HostCheck = HostCheck {
         reference: "msMonitor security statement, system hardening; proc_sys_fs(5), protected_symlinks",
     },
     run: |host, check| {
-        let wanted = ["hardlinks", "symlinks", "fifos", "regular"].map(|n| format!("fs.protected_{n}"));
-        let mut found: Vec<_> =
-            wanted.iter().flat_map(|name| check_at_least(host, check, &[(name, 1)])).collect();
-        // These concern only files that programs create in a shared directory, not those that they open.
-        for finding in found.iter_mut().filter(|f| {
-            f.found.starts_with("fs.protected_fifos") || f.found.starts_with("fs.protected_regular")
-        }) {
-            finding.severity = Severity::Note;
-        }
-        found
+        // The last two concern only files that programs create in a shared directory, not those that they open.
+        let wanted = [
+            ("fs.protected_hardlinks", Severity::Warning),
+            ("fs.protected_symlinks", Severity::Warning),
+            ("fs.protected_fifos", Severity::Note),
+            ("fs.protected_regular", Severity::Note),
+        ];
+        let checked = wanted.into_iter().filter_map(|(name, severity)| {
+            let finding = check_setting(host, check, name, 1)?;
+            Some(Finding { severity: finding.severity.min(severity), ..finding })
+        });
+        checked.collect()
     },
 };
 

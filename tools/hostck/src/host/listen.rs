@@ -20,14 +20,17 @@ pub(super) static LISTEN: HostCheck = HostCheck {
         if !host.live {
             return Vec::new();
         }
-        let open = |l: &PortListener| l.address.is_unspecified();
-        let listeners = match find_listeners(host) {
-            Ok(found) => found,
-            Err(note) => return vec![*note],
-        };
-        let finding = |l: PortListener| {
+        let open = |(_, l): &(u16, PortListener)| l.address.is_unspecified();
+        let mut listeners = Vec::new();
+        for port in host.daemon_ports() {
+            match find_listeners(host, port) {
+                Ok(found) => listeners.extend(found.into_iter().map(|l| (port, l))),
+                Err(note) => return vec![*note],
+            }
+        }
+        let finding = |(port, l): (u16, PortListener)| {
             check
-                .finding(format!("port {}", host.port))
+                .finding(format!("port {port}"))
                 .found(format!(
                     "{} listens on {}: all addresses of this host",
                     describe_owner(host, &l),
@@ -48,11 +51,11 @@ pub(super) struct PortListener {
     inode: u64,
 }
 
-pub(super) fn find_listeners(host: &AuditedHost) -> Result<Vec<PortListener>, Box<Finding>> {
+pub(super) fn find_listeners(host: &AuditedHost, port: u16) -> Result<Vec<PortListener>, Box<Finding>> {
     let mut found = Vec::new();
     for table in ["proc/net/tcp", "proc/net/tcp6"] {
         match host.read_file(table) {
-            Ok(text) => found.extend(text.lines().skip(1).filter_map(|l| parse_listener(l, host.port))),
+            Ok(text) => found.extend(text.lines().skip(1).filter_map(|l| parse_listener(l, port))),
             // No IPv6 on this host.
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && table.ends_with('6') => {}
             Err(e) => return Err(note_unseen(format!("/{table}"), common::error::io_reason(&e)).into()),
@@ -130,7 +133,7 @@ mod tests {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = socket.local_addr().unwrap().port();
         let host = AuditedHost::open(std::path::Path::new("/"), true, None, port).unwrap();
-        let found = find_listeners(&host).unwrap_or_default();
+        let found = find_listeners(&host, port).unwrap_or_default();
         assert_eq!(found.len(), 1);
         assert!(found[0].address.is_loopback());
         assert!(describe_owner(&host, &found[0]).contains(&format!("pid {}", std::process::id())));

@@ -1,4 +1,4 @@
-//! Accounts of the host that anybody, or a second root, can use.
+//! Accounts of the host without a password, and accounts other than root that have uid 0.
 
 use std::path::Path;
 

@@ -1,10 +1,11 @@
 //! The host that the tools run on: accounts, kernel settings, listeners, units, toolkits. Read-only.
 //!
 //! A [`AuditedHost`] is a root directory, running or not. Checks read files below it, through links as that system would
-//! resolve them, and report what they could not read. One file per subject; [`CHECKS`] lists them all.
+//! resolve them, and report what they could not read. On a running system they ask its own programs, and believe them. One file per subject; [`CHECKS`] lists them all.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use common::finding::{Finding, Severity};
 use common::policy::shell_quote;
@@ -15,15 +16,21 @@ use common::system_root::SystemRoot;
 
 mod account;
 mod cann;
+mod changeable;
 mod clock;
 pub(crate) mod firewall;
 mod kernel;
 mod listen;
 mod logins;
+pub(crate) mod programs;
+mod sudo;
 pub(crate) mod sudoers;
 mod tmp;
 mod umask;
 pub(crate) mod unit;
+
+use programs::{ProgramOutput, SystemPrograms};
+use unit::HostUnits;
 
 /// A check of one subject.
 pub(crate) struct HostCheck {
@@ -75,20 +82,38 @@ pub(crate) struct AuditedHost {
     pub(crate) user: Option<String>,
     /// The daemon's port.
     pub(crate) port: u16,
+    /// Whether the ports that units of the daemon give it take the place of `port`.
+    pub(crate) asks_units: bool,
     /// Environment variables of the account's processes, where they can be known.
     pub(crate) env: Vec<(String, String)>,
+    /// The programs that are asked on a running system.
+    pub(crate) programs: SystemPrograms,
+    /// The services, looked up when first needed.
+    units: OnceLock<HostUnits>,
 }
 
 impl AuditedHost {
     pub(crate) fn open(root: &Path, live: bool, user: Option<String>, port: u16) -> io::Result<Self> {
         let root = SystemRoot::open(root)?;
         let ids = AccountTable::of(&root);
-        Ok(Self { root, live, ids, user, port, env: Vec::new() })
+        let (programs, units) = (SystemPrograms::default(), OnceLock::new());
+        Ok(Self { root, live, ids, user, port, asks_units: false, env: Vec::new(), programs, units })
+    }
+
+    /// The daemon's ports: several where its units give it different ones.
+    pub(crate) fn daemon_ports(&self) -> Vec<u16> {
+        let of_units = if self.asks_units { unit::find_daemon_ports(self) } else { Vec::new() };
+        if of_units.is_empty() { vec![self.port] } else { of_units }
     }
 
     /// Runs every check.
     pub(crate) fn run_checks(&self) -> Vec<Finding> {
         CHECKS.iter().flat_map(|check| (check.run)(self, check)).collect()
+    }
+
+    /// The services of the host: on a running system as systemd has them, where it answers.
+    pub(crate) fn units(&self) -> &HostUnits {
+        self.units.get_or_init(|| HostUnits::load(self))
     }
 
     /// Reads a text file, given without the first slash.
@@ -124,10 +149,7 @@ impl AuditedHost {
 
     /// Whether the name service of the running system has a user (getent(1)).
     pub(crate) fn is_known_to_name_service(&self, user: &str) -> bool {
-        matches!(
-            firewall::ask::ask_program("getent", &["passwd", "--", user]),
-            firewall::ask::ProgramOutput::Text(_)
-        )
+        matches!(self.programs.ask("getent", &["passwd", "--", user]), ProgramOutput::Text(_))
     }
 
     /// A kernel setting and its source: the running kernel, or the files of an image.

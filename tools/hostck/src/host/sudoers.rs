@@ -80,13 +80,13 @@ impl Sudoers {
         &'a self,
         items: &'a [String],
         who: SudoUser<'_>,
-        told: &mut KnownAliases<'a>,
+        known: &mut KnownAliases<'a>,
     ) -> Option<bool> {
         let mut unsure = false;
         for item in items.iter().rev() {
             let plain = item.trim_start_matches('!');
             let negated = (item.len() - plain.len()) % 2 == 1;
-            match self.match_item(plain, who, told) {
+            match self.match_item(plain, who, known) {
                 Some(true) => return (!unsure).then_some(!negated),
                 Some(false) => {}
                 None => unsure = true,
@@ -99,16 +99,16 @@ impl Sudoers {
         &'a self,
         item: &'a str,
         who: SudoUser<'_>,
-        told: &mut KnownAliases<'a>,
+        known: &mut KnownAliases<'a>,
     ) -> Option<bool> {
         if let Some(members) = self.aliases.get(item) {
             // Aliases may name each other, and a hostile file may close a circle, or name one over and over.
-            if let Some(answer) = told.get(item) {
+            if let Some(answer) = known.get(item) {
                 return *answer;
             }
-            told.insert(item, Some(false));
-            let answer = self.match_items(members, who, told);
-            told.insert(item, answer);
+            known.insert(item, Some(false));
+            let answer = self.match_items(members, who, known);
+            known.insert(item, answer);
             return answer;
         }
         if let Some(gid) = item.strip_prefix("%#") {

@@ -25,7 +25,10 @@ pub(crate) fn find_failures(host: &AuditedHost) -> Vec<String> {
 }
 
 pub(crate) fn open_host(dir: &Path, live: bool) -> AuditedHost {
-    AuditedHost::open(dir, live, Some("ann".into()), 1778).unwrap()
+    let mut host = AuditedHost::open(dir, live, Some("ann".into()), 1778).unwrap();
+    // Programs would answer for the system that the test runs on.
+    host.programs = SystemPrograms::in_dirs(&[]);
+    host
 }
 
 const ACCOUNTS: [(&str, &str); 2] = [
@@ -118,6 +121,98 @@ fn findings_of_an_image_come_from_its_files() {
     assert_eq!(found.iter().filter(sandbox).count(), 1, "{found:#?}");
     for absent in ["ProtectSystem", "NoNewPrivileges", "UMask", "profd.service: umask"] {
         assert!(!found.iter().any(|f| f.contains(absent)), "{absent} in {found:#?}");
+    }
+}
+
+/// Each of these decides what the daemon or an account may do, and others can change it.
+#[test]
+fn what_others_can_change_is_found_wherever_it_decides() {
+    let unit = "[Service]\nUser=ann\nEnvironmentFile=/etc/e1\nEnvironment=LD_PRELOAD=/opt/lib/x.so LD_LIBRARY_PATH=/opt/more\n\
+                ExecStart=/usr/bin/profd --flagfile=/etc/f4 --config /etc/pg/profd.toml\n";
+    let mut files = ACCOUNTS.to_vec();
+    files.extend([
+        ("etc/systemd/system/profd.service", unit),
+        ("etc/systemd/system/profd.service.d/a.conf", "[Service]\nNice=1\n"),
+        ("usr/lib/systemd/system/profd.service.d/b.conf", ""),
+        ("etc/e1", "A=b\n"),
+        ("etc/f4", "--port=1\n"),
+        ("etc/pg/profd.toml", "certs-dir = '/x'\n"),
+        ("opt/lib/x.so", ""),
+        ("opt/more/y.so", ""),
+        ("usr/bin/profd", ""),
+        ("etc/sudoers", "@include more\n@includedir /etc/own.d\n@include missing\n"),
+        ("etc/more", ""),
+        ("etc/sudoers.d/a", ""),
+        ("etc/own.d/a", ""),
+        ("etc/shadow", ""),
+    ]);
+    let dir = make_root(&files);
+    let changeable = |host: &AuditedHost| -> Vec<String> {
+        let found = host.run_checks();
+        let of = |f: &Finding| Path::new(&f.path).strip_prefix(dir.path()).unwrap().display().to_string();
+        found.iter().filter(|f| f.found.contains(": others can ")).map(of).collect()
+    };
+    let open = || open_host(dir.path(), false);
+    assert_eq!(changeable(&open()), Vec::<String>::new());
+    let notes = open().run_checks();
+    assert!(notes.iter().any(|f| f.path.ends_with("etc/missing") && f.rule == UNSEEN.id), "{notes:#?}");
+    for (path, mode) in [
+        ("etc/systemd/system/profd.service", 0o666),
+        ("etc/systemd/system/profd.service.d/a.conf", 0o646),
+        ("etc/systemd/system/profd.service.d", 0o777),
+        ("usr/lib/systemd/system/profd.service.d", 0o775),
+        ("etc/systemd/system", 0o777),
+        ("etc/e1", 0o666),
+        ("etc/f4", 0o666),
+        ("etc/pg/profd.toml", 0o662),
+        ("etc/pg", 0o777),
+        ("opt/lib/x.so", 0o666),
+        ("opt/lib", 0o777),
+        ("opt/more", 0o777),
+        ("usr/bin", 0o777),
+        ("etc/sudoers", 0o660),
+        ("etc/sudoers.d", 0o777),
+        ("etc/own.d/a", 0o666),
+        ("etc/more", 0o666),
+        ("etc/own.d", 0o777),
+        ("etc/passwd", 0o666),
+        ("etc/shadow", 0o666),
+        ("etc/group", 0o666),
+    ] {
+        let is_dir = dir.path().join(path).is_dir();
+        chmod(&dir.path().join(path), mode);
+        let found = changeable(&open());
+        assert!(!found.is_empty() && found.iter().all(|place| place == path), "{path}: {found:?}");
+        chmod(&dir.path().join(path), if is_dir { 0o755 } else { 0o644 });
+    }
+}
+
+/// A setting is reported where it stands, and the fix is read after it.
+#[test]
+fn a_fix_comes_after_the_drop_in_that_it_corrects() {
+    let unit = "[Service]\nUser=ann\nExecStart=/usr/bin/profd --certs-dir /x\n";
+    for (name, later) in [("zz.conf", "zz.profguard.conf"), ("10-a.conf", "50-profguard.conf")] {
+        let drop_in = format!("usr/lib/systemd/system/profd.service.d/{name}");
+        let dir = make_root(&[
+            ("usr/lib/systemd/system/profd.service", unit),
+            (&drop_in, "[Service]\nUser=root\nAmbientCapabilities=CAP_CHOWN\n"),
+        ]);
+        let root = |found: &[Finding]| -> Option<(String, String)> {
+            let finding = found.iter().find(|f| f.found.contains("as root"))?;
+            Some((finding.path.clone(), finding.fix.clone()))
+        };
+        let (path, fix) = root(&open_host(dir.path(), false).run_checks()).unwrap();
+        assert!(path.ends_with(&drop_in), "{path}");
+        let place = format!("etc/systemd/system/profd.service.d/{later}");
+        assert!(fix.contains(&place) && fix.ends_with("[Service] User=ann"), "{fix}");
+        let place = dir.path().join(place);
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        write(&place, 0o644, "[Service]\nUser=ann\n");
+        let found = open_host(dir.path(), false).run_checks();
+        assert_eq!(root(&found), None);
+        // What else is to be set goes to the same file.
+        let ambient = found.iter().find(|f| f.found.contains("AmbientCapabilities")).unwrap();
+        assert!(ambient.fix.contains(later) && ambient.path.ends_with(&drop_in), "{ambient:?}");
     }
 }
 

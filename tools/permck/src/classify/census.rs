@@ -2,7 +2,7 @@
 
 use common::policy::Class;
 
-use super::{Classification, classify_as};
+use super::{Classification, Secrecy, classify_as};
 
 /// The files directly in a directory, counted by class while it is read.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +31,7 @@ pub(crate) struct StrayKey {
 impl DirectoryCensus {
     /// Counts one file.
     pub(crate) fn count_file(&mut self, file: Classification, name: &[u8]) {
-        let private = file.by.contains("private") || file.by.contains("store");
+        let private = file.secrecy == Secrecy::Private;
         let field = match file.class {
             Class::KeyFile if private => {
                 self.key.get_or_insert_with(|| name.into());

@@ -2,8 +2,68 @@
 
 use memchr::memmem;
 
-/// Finds a private key in the part of a file that was read; returns its kind and its offset in bytes.
+/// Finds a private key in the part of a file that was read, as it is, in UTF-16, or in base64, as Secrets of Kubernetes have
+/// it; returns its kind and its offset in bytes.
 pub(crate) fn find_private_key(text: &[u8]) -> Option<(&'static str, usize)> {
+    let wide = || {
+        // Byte order marks of UTF-16 (RFC 2781, section 3.2): the other byte of ASCII is zero.
+        let low = if text.starts_with(b"\xff\xfe") { 0 } else { 1 };
+        let marked = low == 0 || text.starts_with(b"\xfe\xff");
+        let narrow: Vec<u8> =
+            text.get(2..).filter(|_| marked)?.chunks_exact(2).map(|unit| unit[low]).collect();
+        find_plain_key(&narrow).map(|(kind, at)| (kind, 2 + 2 * at))
+    };
+    find_plain_key(text).or_else(|| find_encoded_key(text)).or_else(|| find_json_web_key(text)).or_else(wide)
+}
+
+/// Finds a JSON Web Key with its private part (RFC 7517, RFC 7518, sections 6.2.2, 6.3.2 and 6.4; RFC 8037), or a symmetric
+/// one: `"kty"`, and `"d"` or `"k"` with base64url.
+fn find_json_web_key(text: &[u8]) -> Option<(&'static str, usize)> {
+    let at = memmem::find(text, b"\"kty\"")?;
+    let has_secret = |name: &[u8]| {
+        memmem::find_iter(text, name).any(|at| {
+            let value = text[at + name.len()..].trim_ascii_start().strip_prefix(b":");
+            let value = value.and_then(|rest| rest.trim_ascii_start().strip_prefix(b"\""));
+            let long = |v: &[u8]| {
+                v.iter().take_while(|b| b.is_ascii_alphanumeric() || b"-_=".contains(b)).count() >= 16
+            };
+            value.is_some_and(long)
+        })
+    };
+    (has_secret(b"\"d\"") || has_secret(b"\"k\"")).then_some(("JSON Web Key", at))
+}
+
+/// Finds a private key in base64: the beginning of a PEM block has one form there.
+fn find_encoded_key(text: &[u8]) -> Option<(&'static str, usize)> {
+    /// `-----BEGI` in base64 (RFC 4648, section 4).
+    const BEGIN: &[u8] = b"LS0tLS1CRUdJ";
+    /// Bytes of base64 that are decoded: the label and the first lines of a key.
+    const DECODED: usize = 512;
+    memmem::find_iter(text, BEGIN).find_map(|at| {
+        let encoded = &text[at..text.len().min(at + DECODED)];
+        find_plain_key(&decode_base64(encoded)).map(|(kind, _)| (kind, at))
+    })
+}
+
+/// Decodes base64 up to the first character that is none.
+fn decode_base64(text: &[u8]) -> Vec<u8> {
+    let digit = |b: u8| match b {
+        b'A'..=b'Z' => Some(b - b'A'),
+        b'a'..=b'z' => Some(b - b'a' + 26),
+        b'0'..=b'9' => Some(b - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let digits: Vec<u32> = text.iter().map_while(|b| digit(*b)).map(u32::from).collect();
+    let three = |four: &[u32]| {
+        let bits = four.iter().fold(0, |bits, digit| bits << 6 | digit);
+        [(bits >> 16) as u8, (bits >> 8) as u8, bits as u8]
+    };
+    digits.chunks_exact(4).flat_map(three).collect()
+}
+
+fn find_plain_key(text: &[u8]) -> Option<(&'static str, usize)> {
     let mut from = 0;
     while let Some(at) = memmem::find(&text[from..], b"-----BEGIN ").map(|i| from + i) {
         // A key has lines of base64 after its label; code that only mentions the label has not.
@@ -148,6 +208,40 @@ mod tests {
         assert_eq!(find_private_key(code), None);
         let age = format!("# AGE-SECRET-KEY-1...\nAGE-SECRET-KEY-1{}", "Q".repeat(58));
         assert_eq!(find_private_key(age.as_bytes()), Some(("age secret key", 22)));
+    }
+
+    #[test]
+    fn keys_are_found_in_base64_and_in_utf_16() {
+        let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpe5iQ\n";
+        // `base64 -w0` of the two lines.
+        let encoded = "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCk1DNENBUUF3QlFZREsyVndCQ0lFSUoxaHNaM3YvVnBndW9SSzlKTHNMTVJFU2NWcGU1aVEK";
+        assert_eq!(decode_base64(encoded.as_bytes()), key.as_bytes());
+        let secret = format!("kind: Secret\ndata:\n  tls.key: {encoded}\n");
+        assert_eq!(find_private_key(secret.as_bytes()), Some(("PEM private key", 30)));
+        // A certificate in base64 is not a key.
+        let certificate =
+            "data: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUJmVENDQVNPZ0F3SUJBZ0lVRVFoYXZtNVZPTTBQ";
+        assert_eq!(find_private_key(certificate.as_bytes()), None);
+        let wide = |mark: [u8; 2], swap: bool| {
+            let unit = |b: u8| if swap { [0, b] } else { [b, 0] };
+            mark.into_iter().chain(key.bytes().flat_map(unit)).collect::<Vec<u8>>()
+        };
+        assert_eq!(find_private_key(&wide([0xff, 0xfe], false)), Some(("PEM private key", 2)));
+        assert_eq!(find_private_key(&wide([0xfe, 0xff], true)), Some(("PEM private key", 2)));
+    }
+
+    #[test]
+    fn private_json_web_keys_are_found() {
+        let d = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
+        let key = format!("{{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"d\":\"{d}\",\"x\":\"11qYAYKxCrfVS_7T\"}}");
+        assert_eq!(find_private_key(key.as_bytes()), Some(("JSON Web Key", 1)));
+        let set = format!("{{ \"keys\" : [ {{ \"kty\" : \"oct\", \"k\" :\n\"{d}\" }} ] }}");
+        assert_eq!(find_private_key(set.as_bytes()), Some(("JSON Web Key", 15)));
+        // The public half, and JSON about something else.
+        for other in [key.replace("\"d\"", "\"y\""), key.replace("\"kty\"", "\"type\""), key.replace(d, "x")]
+        {
+            assert_eq!(find_private_key(other.as_bytes()), None, "{other}");
+        }
     }
 
     #[test]

@@ -18,17 +18,38 @@ use key::{pem_label, private_label};
 pub(crate) struct Classification {
     pub(crate) class: Class,
     pub(crate) by: &'static str,
+    pub(crate) secrecy: Secrecy,
+}
+
+/// Whether the content of a file says that a private key is in it; a name alone does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Secrecy {
+    /// Nothing says so.
+    Public,
+    /// DER of some kind in a file that is named like a key.
+    Likely,
+    /// A private key, or a store of keys.
+    Private,
 }
 
 impl Classification {
-    /// Classifies a file as a key by its whole content, whatever its name.
-    pub(crate) const fn key_file(by: &'static str) -> Self {
-        Self { class: Class::KeyFile, by }
+    /// Makes a classification of what is not secret.
+    pub(crate) const fn new(class: Class, by: &'static str) -> Self {
+        Self { class, by, secrecy: Secrecy::Public }
+    }
+
+    /// Classifies a file as a private key by its whole content, whatever its name.
+    pub(crate) const fn private_key(by: &'static str) -> Self {
+        Self::key(by, Secrecy::Private)
+    }
+
+    const fn key(by: &'static str, secrecy: Secrecy) -> Self {
+        Self { class: Class::KeyFile, by, secrecy }
     }
 }
 
 const fn classify_as(class: Class, by: &'static str) -> Classification {
-    Classification { class, by }
+    Classification::new(class, by)
 }
 
 /// Classifies a regular file. `head` is the beginning of its content, empty where it was not read; `mode`
@@ -59,20 +80,23 @@ fn classify_content(name: &[u8], head: &[u8]) -> Option<Classification> {
 
 /// Recognizes PEM and similar text formats at the beginning of the file, after blank or comment lines.
 fn classify_key_text(head: &[u8]) -> Option<Classification> {
-    const STARTS: [(&[u8], &str); 5] = [
-        (b"PuTTY-User-Key-File-", "PuTTY private key"),
-        (b"AGE-SECRET-KEY-", "age secret key"),
-        (b"age-encryption.org/", "age ciphertext"),
-        (b"Salted__", "openssl ciphertext"),
-        (b"\xfe\xed\xfe\xed", "Java key store"),
+    const STARTS: [(&[u8], &str, Secrecy); 5] = [
+        (b"PuTTY-User-Key-File-", "PuTTY private key", Secrecy::Private),
+        (b"AGE-SECRET-KEY-", "age secret key", Secrecy::Private),
+        (b"age-encryption.org/", "age ciphertext", Secrecy::Public),
+        (b"Salted__", "openssl ciphertext", Secrecy::Public),
+        (b"\xfe\xed\xfe\xed", "Java key store", Secrecy::Private),
     ];
-    if let Some((_, by)) = STARTS.iter().find(|(start, _)| head.starts_with(start)) {
-        return Some(classify_as(Class::KeyFile, by));
+    if let Some((_, by, secrecy)) = STARTS.iter().find(|(start, ..)| head.starts_with(start)) {
+        return Some(Classification::key(by, *secrecy));
     }
     // `openssl x509 -text` and bundles put explanations before the first block; a program that only mentions
     // one, or a configuration that embeds one deep inside, is not a key file.
     let label = pem_label(first_block(head)?)?;
-    Some(classify_as(Class::KeyFile, pem_kind(label)?))
+    match private_label(label) {
+        Some(by) => Some(Classification::private_key(by)),
+        None => Some(classify_as(Class::KeyFile, public_pem_kind(label)?)),
+    }
 }
 
 /// Returns the text from the first `-----BEGIN `, if only explanatory text of a bundle precedes it.
@@ -90,9 +114,8 @@ fn first_block(head: &[u8]) -> Option<&[u8]> {
     (dump || before.split(|&b| b == b'\n').all(quiet)).then(|| &head[at..])
 }
 
-fn pem_kind(label: &[u8]) -> Option<&'static str> {
+fn public_pem_kind(label: &[u8]) -> Option<&'static str> {
     Some(match label {
-        l if private_label(l).is_some() => private_label(l)?,
         b"CERTIFICATE" | b"X509 CERTIFICATE" | b"TRUSTED CERTIFICATE" => "PEM certificate",
         b"X509 CRL" => "PEM revocation list",
         b"CERTIFICATE REQUEST" | b"NEW CERTIFICATE REQUEST" => "PEM certificate request",
@@ -105,19 +128,20 @@ fn pem_kind(label: &[u8]) -> Option<&'static str> {
 
 /// Recognizes DER, which has no magic number, by its extension and its first byte.
 fn classify_der(name: &[u8], head: &[u8]) -> Option<Classification> {
-    const NAMES: [(&[u8], &str); 9] = [
-        (b"p12", "PKCS#12 key store"),
-        (b"pfx", "PKCS#12 key store"),
-        (b"key", "DER key"),
-        (b"pk8", "DER private key"),
-        (b"der", "DER certificate or key"),
-        (b"crt", "DER certificate"),
-        (b"cer", "DER certificate"),
-        (b"crl", "DER revocation list"),
-        (b"jks", "Java key store"),
+    const NAMES: [(&[u8], &str, Secrecy); 9] = [
+        (b"p12", "PKCS#12 key store", Secrecy::Private),
+        (b"pfx", "PKCS#12 key store", Secrecy::Private),
+        (b"key", "DER key", Secrecy::Likely),
+        (b"pk8", "DER private key", Secrecy::Private),
+        (b"der", "DER certificate or key", Secrecy::Public),
+        (b"crt", "DER certificate", Secrecy::Public),
+        (b"cer", "DER certificate", Secrecy::Public),
+        (b"crl", "DER revocation list", Secrecy::Public),
+        (b"jks", "Java key store", Secrecy::Private),
     ];
-    let by = NAMES.iter().find(|(e, _)| extension_of(name).is_some_and(|x| x.eq_ignore_ascii_case(e)))?.1;
-    head.starts_with(b"\x30").then_some(classify_as(Class::KeyFile, by))
+    let extension = extension_of(name)?;
+    let (_, by, secrecy) = NAMES.iter().find(|(end, ..)| extension.eq_ignore_ascii_case(end))?;
+    head.starts_with(b"\x30").then_some(Classification::key(by, *secrecy))
 }
 
 fn classify_name(name: &[u8]) -> Option<Classification> {

@@ -41,8 +41,8 @@ Examples:
 /// Severity follows danger. Errors are private keys that others can read, and what others can write or execute with
 /// the rights of somebody else; warnings are permissions to read that the table does not allow. What no other user can use
 /// is a note: behind a closed directory, in a group without other members, or of the owner alone. So are root's files
-/// as their package installed them, by the databases of dpkg and of rpm 4.16 and later. --strict judges by the table
-/// alone. In text, each cause is told once: entries whose mode a umask explains are one cause.
+/// as their package installed them, by the databases of dpkg and of rpm 4.16 and later. --strict uses the table alone.
+/// In text, each cause is printed once: entries whose mode a umask explains are one cause.
 ///
 /// Searches the first 16 KiB of every file for private keys, and all of a text file of up to 1 MiB. Mounts below a PATH
 /// are not entered without --cross-mounts. Exceptions in the policy file accept findings until a date, with a reason: see
@@ -100,7 +100,8 @@ impl AuditArgs {
         let collector = FindingCollector::new(diag, to, &mut *report, least, baseline.as_ref())
             .warn_about_system_paths(foreign);
         let options = self.tree.walk_options();
-        let seen = crate::run::run_audit(&mut plan, self.inputs.paths()?, options, diag, &collector)?;
+        let mut seen = crate::run::run_audit(&mut plan, self.inputs.paths()?, options, diag, &collector)?;
+        seen.accepted += collector.report_missing_entries(&plan);
         if seen.paths == 0 {
             diag.warn("--files-from", "the list is empty: nothing was checked");
         }
@@ -134,17 +135,13 @@ impl AuditArgs {
     fn fix_command(&self) -> FixCommand {
         let paths: Vec<String> = self.inputs.given().iter().map(|path| shell_quote(path)).collect();
         let paths = if self.inputs.given_only() { paths.join(" ") } else { "PATH".to_owned() };
-        FixCommand { options: self.tree.policy_options(), paths }
+        FixCommand { options: self.tree.policy_options(), paths, in_image: self.tree.has_image() }
     }
 
     /// Warns of fixed findings that are still in the baseline: it would hide them if they came back.
     fn warn_of_fixed_findings(&self, baseline: Option<&Baseline>, diag: &common::out::Diag) -> u64 {
         let (Some(path), Some(baseline)) = (&self.baseline, baseline) else { return 0 };
         let (gone, all) = baseline.count_not_found();
-        let missing = baseline.count_missing_entries();
-        if missing > 0 {
-            diag.warn(path.display(), format_args!("{missing} entries of the baseline are gone"));
-        }
         if gone > 0 {
             let reason = "fixed since, and hidden if they come back; `permck baseline` updates the file";
             diag.warn(path.display(), format_args!("{gone} of {all} findings {reason}"));

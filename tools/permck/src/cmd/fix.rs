@@ -43,8 +43,8 @@ Examples:
 /// only with the permissions of others, these are kept, and the command to run first is listed. Private keys are closed
 /// nevertheless.
 ///
-/// As root, the accounts that processes run as, and those that units of systemd name, are looked at first: if one would
-/// lose access to an entry, nothing is changed, and the accounts are named. --lock-out says that one may lose it.
+/// As root, the accounts that processes run as, and those that units of systemd name, are checked first: if one would
+/// lose access to an entry, nothing is changed, and the accounts are named. --lock-out USER allows an account to lose it.
 ///
 /// System paths (/etc, /usr except below /usr/local, /dev and the like, and directories such as /, /opt, /srv and /var/log
 /// themselves) are rejected without --system: the classes are those of an installation of these tools.
@@ -67,7 +67,7 @@ pub(crate) struct FixArgs {
     /// Allow system paths
     #[arg(long)]
     system: bool,
-    /// Remove only the permissions of this umask, such as 027 [default: 077; with --strict, all that the class has not]
+    /// Remove only the permissions of this umask, such as 027 [default: 077; with --strict, all that the policy table does not allow]
     #[arg(long, value_name = "MASK", value_parser = parse_umask, conflicts_with = "strict")]
     umask: Option<Mode>,
     /// Account of a service that may lose access, or `all`; root only
@@ -80,7 +80,7 @@ impl FixArgs {
         let mut plan = self.tree.load_plan()?;
         plan.context.umask = self.umask.unwrap_or(plan.context.umask);
         let options = self.tree.walk_options();
-        let manner = FixOptions { format, cross_mounts: options.cross_mounts, system: self.system };
+        let fix_options = FixOptions { format, cross_mounts: options.cross_mounts, system: self.system };
         let path =
             self.record.clone().unwrap_or_else(|| journal::default_path(time::OffsetDateTime::now_utc()));
         let shown = || path.display().to_string();
@@ -88,7 +88,7 @@ impl FixArgs {
         self.check_services(&mut plan, &paths, options)?;
         let journal = if self.dry_run { None } else { Some(self.open_journal(&path)?) };
         let (diag, to) = out.parts();
-        let fixer = Fixer::new(diag, to, journal, manner, plan.context.clone());
+        let fixer = Fixer::new(diag, to, journal, fix_options, plan.context.clone());
         let ran = crate::run::run_audit(&mut plan, paths.into_iter(), options, diag, &fixer);
         let (done, record, output) = fixer.finish();
         if !self.dry_run {
@@ -127,9 +127,9 @@ impl FixArgs {
         let id = |name: &String| {
             plan.context.accounts.uid_of(name).with_context(|| format!("--lock-out {name}: no such user"))
         };
-        let told = self.lock_out.iter().map(id).collect::<anyhow::Result<Vec<u32>>>()?;
+        let allowed = self.lock_out.iter().map(id).collect::<anyhow::Result<Vec<u32>>>()?;
         let context = plan.context.clone();
-        let survey = AccessSurvey::new(&context, self.system, |uid| told.contains(&uid));
+        let survey = AccessSurvey::new(&context, self.system, |uid| allowed.contains(&uid));
         // The run that follows reports what is wrong with the paths.
         let quiet = Diag::new("permck", Verbosity::Quiet);
         let readable = paths.iter().flatten().filter(|path| path.canonicalize().is_ok());

@@ -15,7 +15,11 @@ use crate::policy::{EntryLocation, Policy};
 
 /// Check a policy file, or show what policies say
 #[derive(Args, Debug)]
-#[command(arg = common::report::plain_format())]
+#[command(arg = common::report::plain_format(), after_long_help = "Examples:
+  permck policy check /etc/profguard/policy.toml
+      Check a policy before it is used.
+  permck policy show --profile certs
+      Show a built-in policy.")]
 pub(crate) struct PolicyArgs {
     #[command(subcommand)]
     command: PolicyCommand,

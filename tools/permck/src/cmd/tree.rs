@@ -75,7 +75,12 @@ impl TreeArgs {
             ensure!(!account.contains(&0), "{reason}: name the unprivileged account that runs the tools");
         }
         Ok(AuditPlan {
-            context: RuleContext { accounts: ids, strict: self.strict, ..RuleContext::default() },
+            context: RuleContext {
+                accounts: ids,
+                strict: self.strict,
+                system_root: image.path.clone(),
+                ..RuleContext::default()
+            },
             roots: Vec::new(),
             owners,
             policy,
@@ -87,6 +92,11 @@ impl TreeArgs {
             content: !self.no_content,
             filter: self.filter.clone().into(),
         })
+    }
+
+    /// Returns whether the audited system is an image.
+    pub(crate) fn has_image(&self) -> bool {
+        self.root.is_some()
     }
 
     /// Returns whether a policy or profile was given.

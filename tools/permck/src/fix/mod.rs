@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::finding::{Severity, hex};
 use common::out::{Diag, Format};
-use common::policy::{Class, Mode};
+use common::policy::Mode;
 use common::record::RecordPath;
 use common::record::permck::{FixRefusal, PermissionChange};
 use common::text::Safe;
@@ -72,7 +72,7 @@ pub(crate) struct Fixer<'a> {
     state: Mutex<FixerState<'a>>,
     /// The record of changes; none in a dry run.
     journal: Option<Mutex<Journal>>,
-    manner: FixOptions,
+    options: FixOptions,
     rights: ChangeRights,
     context: RuleContext,
 }
@@ -91,12 +91,12 @@ impl<'a> Fixer<'a> {
         diag: &'a Diag,
         to: &'a mut (dyn Write + Send),
         journal: Option<Journal>,
-        manner: FixOptions,
+        options: FixOptions,
         context: RuleContext,
     ) -> Self {
         let state = FixerState { to, done: FixCounts::default(), output: Ok(()), record: Ok(()) };
         let journal = journal.map(Mutex::new);
-        Self { diag, state: Mutex::new(state), journal, manner, rights: ChangeRights::of_process(), context }
+        Self { diag, state: Mutex::new(state), journal, options, rights: ChangeRights::of_process(), context }
     }
 
     /// Waits until every change is on disk; returns the counts and the first errors of the record and the output.
@@ -176,7 +176,7 @@ impl<'a> Fixer<'a> {
     /// Opens an entry. A mounted file that the user named is opened; below a directory, mounts are not entered.
     fn open_entry(&self, root: &AuditRoot, dir: &OpenDirectory, name: &CStr) -> rustix::io::Result<OwnedFd> {
         let name = if name.is_empty() { c"." } else { name };
-        walk::open_entry(dir.as_fd(), name, OFlags::PATH, self.manner.cross_mounts || !root.is_dir)
+        walk::open_entry(dir.as_fd(), name, OFlags::PATH, self.options.cross_mounts || !root.is_dir)
     }
 
     fn journal_change(&self, journal: &mut Journal, change: &PermissionChange) -> Result<(), String> {
@@ -202,23 +202,21 @@ impl<'a> Fixer<'a> {
     fn report_left(&self, state: &mut FixerState<'_>, path: &Path, reason: String) {
         let refusal = FixRefusal { path: RecordPath::from(path), reason };
         let left = if self.journal.is_none() { "would leave" } else { "left" };
-        state.write_record(self.manner.format, &refusal, || {
+        state.write_record(self.options.format, &refusal, || {
             format!("{left} {}: {}", Safe(&refusal.path.path), Safe(&refusal.reason))
         });
     }
 }
 
 /// Returns the rules whose findings are fixed by a change of this entry: those of severity warning and error.
-fn fixable_rules(s: &AuditedEntry<'_>, issues: &[AuditIssue]) -> Vec<String> {
-    let fixable = issues.iter().filter(|issue| is_fixable(s, issue));
+fn fixable_rules(issues: &[AuditIssue]) -> Vec<String> {
+    let fixable = issues.iter().filter(|issue| is_fixable(issue));
     fixable.map(|issue| issue.finding.rule.clone()).collect()
 }
 
-fn is_fixable(s: &AuditedEntry<'_>, issue: &AuditIssue) -> bool {
+fn is_fixable(issue: &AuditIssue) -> bool {
     let rule = issue.finding.rule.as_str();
-    // A key in a file of another class: who needs the rest of the file is not known.
-    let foreign_key = rule == FIXABLE[0] && s.limit.is_none_or(|l| l.class != Class::KeyFile);
-    issue.finding.severity > Severity::Note && FIXABLE.contains(&rule) && !foreign_key
+    issue.finding.severity > Severity::Note && FIXABLE.contains(&rule)
 }
 
 fn removes_acl(rules: &[String]) -> bool {
@@ -260,7 +258,7 @@ fn lock_mutex<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl IssueSink for Fixer<'_> {
     fn admit_root(&self, root: &AuditRoot) -> Result<(), String> {
-        admits_root(root, self.manner.system)
+        admits_root(root, self.options.system)
     }
 
     /// Lists findings about the surroundings of a root, which need a decision.
@@ -289,8 +287,8 @@ impl IssueSink for Fixer<'_> {
         if self.is_stopped() {
             return;
         }
-        let rules = fixable_rules(subject, &issues);
-        issues.retain(|issue| !is_fixable(subject, issue));
+        let rules = fixable_rules(&issues);
+        issues.retain(|issue| !is_fixable(issue));
         let (rest, others): (Vec<_>, Vec<_>) =
             issues.into_iter().partition(|i| i.finding.severity == Severity::Error);
         let mut reasons: Vec<String> =
@@ -323,7 +321,7 @@ impl IssueSink for Fixer<'_> {
             let after = subject.tightened_mode(&self.context);
             let lockout = lockout::find_lockout(subject, after, &self.context);
             state.done.locked += u64::from(lockout == Some(Lockout::Anybody));
-            state.write_record(self.manner.format, &change, || format!("{}", ChangeLine(&change)));
+            state.write_record(self.options.format, &change, || format!("{}", ChangeLine(&change)));
         }
         if !reasons.is_empty() {
             let path = root.real_path(subject);
@@ -397,12 +395,12 @@ fn check_fixable(s: &AuditedEntry<'_>) -> Result<(), String> {
     Ok(())
 }
 
-fn is_same_entry(now: &Statx, judged: &Statx) -> bool {
+fn is_same_entry(now: &Statx, checked: &Statx) -> bool {
     let identity = |st: &Statx| {
         (FileId::of_statx(st), walk::mount_of(st), st.stx_uid, st.stx_gid, st.stx_mode, file_type(st))
     };
-    identity(now) == identity(judged)
-        && (now.stx_nlink == judged.stx_nlink || file_type(now) == FileType::Directory)
+    identity(now) == identity(checked)
+        && (now.stx_nlink == checked.stx_nlink || file_type(now) == FileType::Directory)
 }
 
 /// Changes the mode and then removes the ACL: with an ACL the group bits are its mask (acl(5)), so access never widens in

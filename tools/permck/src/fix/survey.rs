@@ -1,7 +1,7 @@
-//! Who would lose access: before root tightens anything, the accounts that services run as are asked for.
+//! Determines which service accounts would lose access, before root tightens anything.
 //!
-//! A service account is one that a process runs as now, or that a unit of systemd names as its user. It is nobody's
-//! owner here, so its access hangs on the permissions of a group or of others.
+//! A service account is one that a process runs as now, or that a unit of systemd names as its user. It reaches
+//! entries that it does not own by the permissions of their group, of others, or of an ACL that names it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use common::policy::Mode;
 use common::walk::{OpenDirectory, Reach};
 use rustix::io::Errno;
 
-use super::{admits_root, fixable_rules, planned_mode};
+use super::{admits_root, fixable_rules, planned_mode, removes_acl};
 use crate::inspect::IssueSink;
 use crate::plan::{AuditIssue, AuditRoot};
 use crate::rule::{AuditedEntry, RuleContext};
@@ -21,16 +21,30 @@ use crate::rule::{AuditedEntry, RuleContext};
 const UNIT_DIRS: [&str; 4] =
     ["/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
 
-/// Accounts that are named in a message.
-const NAMED: usize = 5;
-
 /// An account that a service runs as.
 #[derive(Clone, Debug)]
 pub(crate) struct ServiceAccount {
     uid: u32,
     groups: Vec<u32>,
-    /// `runs nginx`, `user of nginx.service`.
-    by: String,
+    known_by: AccountSource,
+}
+
+/// The evidence that a service runs as an account: a process is more certain than a unit, which may not be started.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum AccountSource {
+    /// A process of this name runs as it.
+    Process(String),
+    /// A unit of this name has it as its user.
+    Unit(String),
+}
+
+impl std::fmt::Display for AccountSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Process(name) => write!(f, "runs {name}"),
+            Self::Unit(name) => write!(f, "user of {name}"),
+        }
+    }
 }
 
 /// The accounts of services, and which of them would lose access to what.
@@ -61,30 +75,48 @@ impl<'a> AccessSurvey<'a> {
         let name = |i: &usize| {
             let account = &self.accounts[*i];
             let user = self.context.accounts.user_name(account.uid).map(str::to_owned);
-            format!("{} ({})", user.unwrap_or_else(|| format!("uid {}", account.uid)), account.by)
+            format!("{} ({})", user.unwrap_or_else(|| format!("uid {}", account.uid)), account.known_by)
         };
-        let named: Vec<String> = losses.keys().take(NAMED).map(name).collect();
-        let more = losses.len().saturating_sub(NAMED);
-        let more = if more > 0 { format!(" and {more} more accounts") } else { String::new() };
+        let named: Vec<String> = losses.keys().map(name).collect();
         let (n, s) = (most.entries, if most.entries == 1 { "y" } else { "ies" });
         Some(format!(
-            "{}{more} would lose access to {n} entr{s}, such as {}",
+            "{} would lose access to {n} entr{s}, such as {}",
             named.join(", "),
             common::text::safe(&most.first.to_string_lossy())
         ))
     }
 
-    fn loses_access(&self, account: &ServiceAccount, s: &AuditedEntry<'_>, after: Mode) -> bool {
+    /// Returns whether the account loses permission to read, enter or execute an entry by a change that fixes these rules.
+    fn loses_access(
+        &self,
+        account: &ServiceAccount,
+        s: &AuditedEntry<'_>,
+        rules: &[String],
+        after: Mode,
+    ) -> bool {
         let lost = s.granted_mode().0 & !after.0;
         if account.uid == s.st.stx_uid || !reaches(account, s.reach()) {
             return false;
         }
-        if account.groups.contains(&s.st.stx_gid) {
+        let in_group = account.groups.contains(&s.st.stx_gid);
+        // What an ACL grants the account goes with the ACL, unless its group or others keep the same.
+        let kept = if in_group { after.0 >> 3 } else { after.0 };
+        if removes_acl(rules) && named_bits(account, s) & !kept & 5 != 0 {
+            return true;
+        }
+        if in_group {
             return lost & 0o050 != 0;
         }
-        // A key is no business of others.
+        // Others must not read a key: it is closed to them even if a service reads it that way.
         s.secret.is_none() && lost & 0o005 != 0
     }
+}
+
+/// Returns the permissions that the ACL of an entry grants the account or its groups by name (acl(5)).
+fn named_bits(account: &ServiceAccount, s: &AuditedEntry<'_>) -> u32 {
+    let grants = s.xattrs.access.iter().flat_map(|acl| acl.named_grants());
+    let own = grants.filter(|g| if g.group { account.groups.contains(&g.id) } else { account.uid == g.id });
+    own.fold(0, |bits, grant| bits | grant.bits)
 }
 
 fn reaches(account: &ServiceAccount, reach: Reach) -> bool {
@@ -106,13 +138,13 @@ impl IssueSink for AccessSurvey<'_> {
         subject: &AuditedEntry<'_>,
         issues: Vec<AuditIssue>,
     ) {
-        let rules = fixable_rules(subject, &issues);
+        let rules = fixable_rules(&issues);
         if rules.is_empty() {
             return;
         }
         let after = planned_mode(subject, &rules, self.context);
         for (i, account) in self.accounts.iter().enumerate() {
-            if !self.loses_access(account, subject, after) {
+            if !self.loses_access(account, subject, &rules, after) {
                 continue;
             }
             let mut losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
@@ -140,13 +172,14 @@ fn find_service_accounts(table: &AccountTable) -> Vec<ServiceAccount> {
             for user in users.filter_map(|name| table.uid_of(name.trim())) {
                 let groups = table.user_name(user).map(|name| table.groups_of(name)).unwrap_or_default();
                 let groups = groups.into_iter().map(|(_, gid)| gid).collect();
-                let account = ServiceAccount { uid: user, groups, by: format!("user of {name}") };
+                let account =
+                    ServiceAccount { uid: user, groups, known_by: AccountSource::Unit(name.clone()) };
                 found.entry(user).or_insert(account);
             }
         }
     }
     let mut accounts: Vec<_> = found.into_values().collect();
-    accounts.sort_by_key(|a| (a.by.starts_with("user of"), a.uid));
+    accounts.sort_by_key(|a| (matches!(a.known_by, AccountSource::Unit(_)), a.uid));
     accounts
 }
 
@@ -160,7 +193,7 @@ fn read_process(dir: &Path) -> Option<ServiceAccount> {
     let uid = *numbers("Uid:").get(1)?;
     let mut groups = numbers("Groups:");
     groups.extend(numbers("Gid:").get(1));
-    Some(ServiceAccount { uid, groups, by: format!("runs {}", field("Name:")?.trim()) })
+    Some(ServiceAccount { uid, groups, known_by: AccountSource::Process(field("Name:")?.trim().to_owned()) })
 }
 
 fn read_unit(path: &Path) -> Option<(String, String)> {
@@ -169,4 +202,28 @@ fn read_unit(path: &Path) -> Option<(String, String)> {
     let file = std::fs::File::open(path).ok()?;
     let text = common::fsat::read_bounded(file, MAX_UNIT_SIZE).ok()?;
     Some((name.to_owned(), String::from_utf8(text).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names every account that would lose access.
+    #[test]
+    fn every_account_that_would_lose_access_is_named() {
+        let context = RuleContext::default();
+        let account = |uid| ServiceAccount {
+            uid,
+            groups: Vec::new(),
+            known_by: AccountSource::Process(format!("daemon{uid}")),
+        };
+        let accounts: Vec<_> = (4101..4109).map(account).collect();
+        let loss = |i| (i, AccessLoss { entries: i as u64 + 1, first: PathBuf::from(format!("/srv/{i}")) });
+        let losses = Mutex::new((0..accounts.len()).map(loss).collect());
+        let text =
+            AccessSurvey { context: &context, system: false, accounts, losses }.describe_losses().unwrap();
+        (4101..4109)
+            .for_each(|uid| assert!(text.contains(&format!("uid {uid} (runs daemon{uid})")), "{text}"));
+        assert!(text.ends_with("would lose access to 8 entries, such as /srv/7"), "{text}");
+    }
 }

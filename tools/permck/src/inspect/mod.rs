@@ -12,12 +12,12 @@ use common::policy::Class;
 use rustix::fs::{self as rfs, FileType, OFlags, Statx, StatxAttributes};
 use rustix::io::Errno;
 
-use crate::classify::{self, Classification, DirectoryCensus, StrayKey};
+use crate::classify::{self, Classification, DirectoryCensus, Secrecy, StrayKey};
 use crate::packages::PackagedFiles;
 use crate::plan::{AuditIssue, AuditPlan, AuditRoot, root_issue};
 use crate::policy::{EntryLocation, PolicyMatch};
 use crate::root_check;
-use crate::rule::{AuditedEntry, ClassLimit, HARD_LINK, RULES};
+use crate::rule::{AuditedEntry, ClassLimit, EntryRule, HARD_LINK, RULES};
 use crate::xattr::{self, Xattrs};
 use common::file_id::FileId;
 use common::walk::{self, OpenDirectory, TreeNode, WalkOptions, WalkVisitor, file_type};
@@ -46,7 +46,7 @@ pub(crate) trait IssueSink: Sync {
     );
 
     /// Takes every entry that is checked; a finding may come of it.
-    fn see_entry(&self, _subject: &AuditedEntry<'_>) -> Option<Finding> {
+    fn see_entry(&self, _root: &AuditRoot, _subject: &AuditedEntry<'_>) -> Option<Finding> {
         None
     }
 
@@ -113,20 +113,22 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
         let context = &self.plan.context;
         let rules = RULES.iter().filter(|rule| self.plan.filter.wants_rule(rule.description.id));
         let hits = rules.filter_map(|rule| Some((rule, (rule.check)(subject, context)?)));
-        let mut found: Vec<_> = hits
-            .map(|(rule, hit)| {
+        let mut found: Vec<(&EntryRule, Finding)> = hits
+            .map(|(&rule, hit)| {
                 let mut finding = rule.description.at(&subject.path());
                 if let Some(severity) = hit.severity.filter(|_| !context.strict) {
                     finding.severity = severity;
                 }
-                finding.found(hit.found).expected(hit.expected).fix(hit.fix)
+                (rule, finding.found(hit.found).expected(hit.expected).fix(hit.fix))
             })
             .collect();
         if !context.strict && subject.st.stx_uid == 0 {
             self.believe_packages(subject, &mut found);
         }
+        let mut found: Vec<Finding> = found.into_iter().map(|(_, finding)| finding).collect();
         found.extend(self.check_inner_mount(dir, subject));
-        found.extend(self.sink.see_entry(subject));
+        let seen = self.sink.see_entry(&self.plan.roots[subject.node.root], subject);
+        found.extend(seen.filter(|finding| self.plan.filter.wants_rule(&finding.rule)));
         if self.plan.policy.has_exceptions() {
             let before = found.len();
             found.retain(|f| !self.is_accepted(subject, &f.rule));
@@ -146,19 +148,13 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
     }
 
     /// Lowers findings about root's files as their package installed them: they are there for everybody to read and run.
-    fn believe_packages(&self, subject: &AuditedEntry<'_>, found: &mut [Finding]) {
+    fn believe_packages(&self, subject: &AuditedEntry<'_>, found: &mut [(&EntryRule, Finding)]) {
         let root = &self.plan.roots[subject.node.root];
         let mut path = None;
-        for finding in found {
+        for (rule, finding) in found {
             let image = &self.plan.image;
             let path = path.get_or_insert_with(|| image.inner_path(&root.real_path(subject)));
-            let lower = match (finding.rule.as_str(), finding.severity) {
-                ("mode", Severity::Warning) => Severity::Note,
-                ("special-bits" | "capability", Severity::Error) => Severity::Warning,
-                // A key that comes with a package is no secret of this machine; one in its configuration may be.
-                ("key-readable", Severity::Error) if !path.starts_with("/etc") => Severity::Warning,
-                _ => continue,
-            };
+            let Some(lower) = rule.packaged_severity(finding.severity, path) else { continue };
             let packages = self.plan.packages.get_or_init(|| PackagedFiles::load(image));
             if packages.has_file(path, subject.mode()) {
                 finding.severity = lower;
@@ -208,11 +204,11 @@ impl<S: IssueSink> WalkVisitor for Inspector<'_, S> {
             let der = classify::find_der_private_key(head, st.stx_size);
             secret = classify::find_private_key(whole).or(der);
             let by_content = match der {
-                Some((kind, _)) => Classification::key_file(kind),
+                Some((kind, _)) => Classification::private_key(kind),
                 None => classify::classify_file(name.to_bytes(), head, u32::from(st.stx_mode)),
             };
             // Key stores of other formats are known by their first bytes.
-            let store = by_content.class == Class::KeyFile && is_private(name.to_bytes(), by_content.by);
+            let store = holds_private_key(name.to_bytes(), by_content.secrecy);
             secret = secret.or(store.then_some((by_content.by, 0)));
             let by_content = self.correct_log_class(by_content, st);
             census.count_file(by_content, name.to_bytes());
@@ -352,7 +348,7 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
         }
         let writers = self.plan.writers.get_or_init(FileWriters::scan_processes);
         if writers.has_file(FileId::of_statx(st)) {
-            return Classification { class: Class::LogRecording, by: "its open writer" };
+            return Classification::new(Class::LogRecording, "its open writer");
         }
         classification
     }
@@ -389,7 +385,7 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
         let dir = subject.file_type() == FileType::Directory;
         let place =
             EntryLocation { below: Some(&self.below), root: &plan.roots[subject.node.root].base, dir };
-        plan.policy.accepts_finding(rule, place, subject.limit.map(|s| s.class), plan.today)
+        plan.policy.accepts_finding(rule, place, subject.limit.map(|s| s.name), plan.today)
     }
 
     fn classify_home(&self, node: &Arc<TreeNode>) -> Option<Classification> {
@@ -405,7 +401,7 @@ impl<'a, S: IssueSink> Inspector<'a, S> {
         let below = PathBuf::from(std::ffi::OsString::from_vec(below));
         let path = self.plan.roots[node.root].real.join(below);
         let path = self.plan.image.inner_path(&path.components().collect::<PathBuf>());
-        homes.contains(&path).then_some(Classification { class: Class::HomeDir, by: "the account database" })
+        homes.contains(&path).then_some(Classification::new(Class::HomeDir, "the account database"))
     }
 }
 
@@ -419,12 +415,10 @@ fn advise_to_look(findings: &mut [Finding]) {
     }
 }
 
-/// Returns whether what decided the class says that there is a private key: not a name alone. A store that is called cacerts
-/// has certificates of authorities, in every installation of Java.
-fn is_private(name: &[u8], by: &str) -> bool {
-    name != b"cacerts"
-        && (by.contains("private key") || by.contains("key store") || by == "DER key")
-        && !by.starts_with("its name")
+/// Returns whether a file is one that holds a private key. A store that is called cacerts has certificates of authorities, in
+/// every installation of Java.
+fn holds_private_key(name: &[u8], secrecy: Secrecy) -> bool {
+    name != b"cacerts" && secrecy >= Secrecy::Likely
 }
 
 /// Returns the limit for an entry: that of the policy, or of its classification.

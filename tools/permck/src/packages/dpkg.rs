@@ -35,7 +35,7 @@ pub(super) fn read_lists(image: &SystemImage, known: &mut PackagedFiles) {
     });
 }
 
-/// Calls `take` for each line of a regular file. In an image, a link or a FIFO in its place is nothing of dpkg's.
+/// Calls `take` for each line of a regular file. A link or a FIFO in its place, as an image may have, is not read.
 fn read_lines(path: &Path, mut take: impl FnMut(&[u8])) {
     let Ok((file, _)) = common::fsat::open_regular(path) else { return };
     let mut reader = BufReader::new(file.take(MAX_LIST_SIZE));

@@ -1,4 +1,4 @@
-//! What the package databases of a system say about entries: dpkg's lists of installed files, and rpm's database.
+//! The package databases of a system: dpkg's lists of installed files, and rpm's database.
 //!
 //! Packages are made for everybody to read, so that root's files of a package may be read by others. dpkg records which
 //! files a package has, not their modes; rpm records both, and is believed only where both agree. Databases are read as
@@ -26,7 +26,7 @@ pub(crate) struct PackagedFiles {
     files: HashSet<u64>,
     /// Of rpm: the files of root, each with its mode.
     modes: HashSet<(u64, u32)>,
-    /// What dpkg-statoverride sets.
+    /// The overrides that dpkg-statoverride sets.
     overrides: HashSet<(u64, u32)>,
     /// The databases that could not be read, with the reasons.
     pub(crate) unread: Vec<(PathBuf, String)>,

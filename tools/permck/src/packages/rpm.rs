@@ -89,7 +89,7 @@ fn read_headers(path: &Path, known: &mut PackagedFiles) -> rusqlite::Result<()> 
     let mut rows = headers.query(())?;
     let mut packages = 0;
     while let Some(row) = rows.next()? {
-        // What is no header is no package, and the others are.
+        // A row that is not a header is skipped.
         if let Ok(blob) = row.get_ref(0)?.as_blob() {
             read_header(blob, known);
         }
@@ -101,8 +101,8 @@ fn read_headers(path: &Path, known: &mut PackagedFiles) -> rusqlite::Result<()> 
     Ok(())
 }
 
-/// The address of a database that nobody changes meanwhile: no lock is taken, and no journal beside it is looked at. What
-/// a package manager has not written into it yet is not believed yet.
+/// The URI that opens a database as immutable: SQLite takes no lock and reads no journal beside it. Changes that a package
+/// manager has not written into the database itself are not seen.
 fn immutable_uri(path: &Path) -> PathBuf {
     let mut uri = "file:".to_owned();
     for &byte in path.as_os_str().as_bytes() {
@@ -163,7 +163,7 @@ impl<'a> PackageHeader<'a> {
         }
     }
 
-    /// The data of an entry and the number of its values; nothing where there is no such entry.
+    /// Finds the data of an entry and the number of its values; both are empty if the entry is missing.
     fn find(&self, tag: u32) -> (&'a [u8], usize) {
         let entry = self.index.chunks_exact(16).find(|entry| be32(&entry[..4]) == Some(tag));
         let place = entry.and_then(|entry| {
@@ -179,7 +179,7 @@ impl<'a> PackageHeader<'a> {
         data.split(|&b| b == 0).take(count).collect()
     }
 
-    /// The values of an array of numbers with so many bytes each.
+    /// The values of an array of numbers of `width` bytes each.
     fn numbers(&self, tag: u32, width: usize) -> Vec<u32> {
         let (data, count) = self.find(tag);
         data.chunks_exact(width).take(count).filter_map(be32).collect()

@@ -1,5 +1,6 @@
 //! The policy file as written: TOML. Unknown keys are errors, so that a misspelled key is not ignored.
 
+use common::error::describe_position;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -128,18 +129,11 @@ impl PolicyError {
 /// Reads a file's text.
 pub(crate) fn parse(text: &str) -> Result<PolicyFile, PolicyError> {
     let file: PolicyFile = toml::from_str(text).map_err(|e| PolicyError {
-        at: e.span().map(|s| line_and_column(text, s.start)).unwrap_or_default(),
+        at: e.span().map(|s| format!("{}: ", describe_position(text, s.start))).unwrap_or_default(),
         reason: e.message().replace('\n', " "),
     })?;
     match file.version {
         1 => Ok(file),
         other => Err(PolicyError::new(format!("unsupported version {other}; the supported version is 1"))),
     }
-}
-
-fn line_and_column(text: &str, at: usize) -> String {
-    let before = text.get(..at).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
-    format!("{line}:{column}: ")
 }

@@ -80,8 +80,8 @@ impl OwnerRule {
 struct CompiledException {
     globs: Vec<Glob>,
     rules: Vec<String>,
-    /// Only entries of these classes; all entries where it is empty.
-    classes: Vec<Class>,
+    /// Only entries of these classes, by their names; all entries where it is empty.
+    classes: Vec<String>,
     until: Date,
     reason: String,
     /// Its number in the policy file; none in a profile, whose exceptions need not match.
@@ -162,8 +162,8 @@ impl Policy {
             self.rows.push(CompiledRow { own, ..row });
         }
         for (i, e) in file.exception.iter().enumerate() {
-            let exception =
-                compile_exception(e).map_err(|e| PolicyError::new(format!("exception {}: {e}", i + 1)))?;
+            let exception = compile_exception(e, &classes)
+                .map_err(|e| PolicyError::new(format!("exception {}: {e}", i + 1)))?;
             self.exceptions.push(CompiledException { number: own.then_some(i + 1), ..exception });
         }
         Ok(())
@@ -189,7 +189,7 @@ impl Policy {
         &self,
         rule: &str,
         place: EntryLocation<'_>,
-        class: Option<Class>,
+        class: Option<&str>,
         today: Date,
     ) -> bool {
         let mut whole = None;
@@ -198,7 +198,7 @@ impl Policy {
         let accepting = self.exceptions.iter().filter(|e| {
             e.until >= today
                 && e.rules.iter().any(|r| r == rule)
-                && (e.classes.is_empty() || class.is_some_and(|c| e.classes.contains(&c)))
+                && (e.classes.is_empty() || class.is_some_and(|c| e.classes.iter().any(|name| name == c)))
                 && e.globs.iter().any(|g| place.matches_glob(g, &mut whole))
                 && (e.number.is_some() || !stricter())
         });
@@ -382,7 +382,7 @@ fn compile_row(
     })
 }
 
-fn compile_exception(e: &file::PolicyException) -> Result<CompiledException, String> {
+fn compile_exception(e: &file::PolicyException, classes: &[OwnClass]) -> Result<CompiledException, String> {
     for rule in &e.rules {
         if !rule_descriptions().any(|r| r.id == rule) {
             return Err(format!("unknown rule {rule:?}; `permck rules` lists them"));
@@ -394,11 +394,15 @@ fn compile_exception(e: &file::PolicyException) -> Result<CompiledException, Str
     let day = e.until.text();
     let until = Date::parse(&day, format_description!("[year]-[month]-[day]"));
     let until = until.map_err(|_| format!("until {day:?} is not a date such as \"2027-01-31\""))?;
-    let class = |name: &String| Class::from_name(name).ok_or_else(|| unknown_class(name));
+    let is_known =
+        |name: &String| Class::from_name(name).is_some() || classes.iter().any(|(own, ..)| own == name);
+    if let Some(unknown) = e.classes.iter().find(|name| !is_known(name)) {
+        return Err(unknown_class(unknown));
+    }
     Ok(CompiledException {
         globs: parse_globs(&e.r#match)?,
         rules: e.rules.clone(),
-        classes: e.classes.iter().map(class).collect::<Result<_, _>>()?,
+        classes: e.classes.clone(),
         until,
         reason: e.reason.clone(),
         number: None,

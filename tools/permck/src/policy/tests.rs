@@ -71,13 +71,35 @@ fn exceptions_expire() {
          until = 2027-01-31\n",
     );
     let today = date!(2027 - 01 - 01);
-    assert!(!idle.accepts_finding("mode", place("x", true), Some(Class::DataDir), today));
+    assert!(!idle.accepts_finding("mode", place("x", true), Some("data_dir"), today));
     assert_eq!(
         idle.unused_exceptions(today).collect::<Vec<_>>(),
         ["exception 1 for mode matched no finding: r"]
     );
-    assert!(idle.accepts_finding("mode", place("x", true), Some(Class::KeyDir), today));
+    assert!(idle.accepts_finding("mode", place("x", true), Some("key_dir"), today));
     assert_eq!(idle.unused_exceptions(today).count(), 0);
+}
+
+/// A class of the policy is a class like others in exceptions, and an entry of it is not of the class that it is like.
+#[test]
+fn exceptions_may_name_classes_of_the_policy() {
+    let class =
+        "version = 1\n[[class]]\nname = 'model_dir'\nlike = 'data_dir'\nmax = '0755'\nreason = 'shared'\n";
+    let exception = |name: &str| {
+        format!(
+            "{class}[[path]]\nmatch = ['models']\nclass = 'model_dir'\n[[exception]]\nmatch = ['**']\nrules = ['mode']\n\
+             classes = ['{name}']\nreason = 'r'\nuntil = '2027-01-31'\n"
+        )
+    };
+    let accepts = |text: &str| {
+        let p = policy(text);
+        let name = p.match_entry(place("models", true)).limit().unwrap().name;
+        assert_eq!(name, "model_dir");
+        p.accepts_finding("mode", place("models", true), Some(name), date!(2027 - 01 - 01))
+    };
+    assert!(accepts(&exception("model_dir")) && !accepts(&exception("data_dir")));
+    let wrong = Policy::default().add_file(&exception("modeldir"), &AccountTable::default()).unwrap_err();
+    assert!(wrong.to_string().contains("unknown class \"modeldir\""), "{wrong}");
 }
 
 #[test]
@@ -146,7 +168,7 @@ fn every_profile_compiles_and_every_row_can_match() {
 fn rows_of_the_file_win_over_exceptions_of_a_profile() {
     let accepts = |rows: &str| {
         let p = policy(&format!("version = 1\nextends = ['profguard']\n{rows}"));
-        p.accepts_finding("mode", place("usr/bin", true), Some(Class::ProgramDir), date!(2027 - 01 - 31))
+        p.accepts_finding("mode", place("usr/bin", true), Some("program_dir"), date!(2027 - 01 - 31))
     };
     assert!(accepts(""));
     assert!(!accepts("[[path]]\nmatch = ['usr/bin']\nclass = 'program_dir'\nmax = '0500'\n"));

@@ -15,8 +15,13 @@ pub(crate) use text::{CauseReport, FixCommand, TextOptions};
 
 /// A format.
 pub(crate) trait AuditReport {
-    /// Takes one finding.
+    /// Takes one finding: in the order of severity, rule and path, or in any if the report sorts them itself.
     fn write_issue(&mut self, to: &mut dyn Write, issue: &AuditIssue) -> io::Result<()>;
+
+    /// Whether the order in which findings come does not matter.
+    fn sorts_issues(&self) -> bool {
+        false
+    }
 
     /// Ends the report.
     fn write_summary(&mut self, to: &mut dyn Write, ending: &AuditResult) -> io::Result<()>;

@@ -41,6 +41,8 @@ pub(crate) struct TextOptions {
 pub(crate) struct FixCommand {
     pub(crate) options: String,
     pub(crate) paths: String,
+    /// The paths are those of an image: the command is for the system in it, and must not run on this one.
+    pub(crate) in_image: bool,
 }
 
 /// Collects the findings of each cause, and writes them at the end.
@@ -88,7 +90,7 @@ impl CauseReport {
         };
         let rule = rule_descriptions().nth(key.rule);
         let id = rule.map_or("mode", |rule| rule.id);
-        // Whoever asks for a number of entries gets entries.
+        // With --limit, the entries themselves are printed.
         if let (Some(umask), true) = (key.umask, cause.count > FEW as u64 && self.options.limit.is_none()) {
             write!(to, "{on}{severity}{off} [{id}] ")?;
             return self.write_umask(to, Mode(umask), severity, cause);
@@ -125,10 +127,11 @@ impl CauseReport {
         writeln!(to, "umask {:03o}: {what}", umask.0)?;
         let shown: Vec<_> = cause.first.values().take(FEW).map(|f| Safe(&f.path).to_string()).collect();
         writeln!(to, "  {} …", shown.join(", "))?;
-        let FixCommand { options, paths } = &self.options.fix;
+        let FixCommand { options, paths, in_image } = &self.options.fix;
+        let place = if *in_image { "within the image (chroot, or when it runs): " } else { "" };
         match severity {
             Severity::Note => Ok(()),
-            _ => writeln!(to, "    fix: permck fix{options} --umask 027 {paths}"),
+            _ => writeln!(to, "    fix: {place}permck fix{options} --umask 027 {paths}"),
         }
     }
 }
@@ -171,6 +174,10 @@ impl AuditReport for CauseReport {
             cause.first.pop_last();
         }
         Ok(())
+    }
+
+    fn sorts_issues(&self) -> bool {
+        true
     }
 
     fn write_summary(&mut self, to: &mut dyn Write, ending: &AuditResult) -> io::Result<()> {

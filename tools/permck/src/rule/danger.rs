@@ -38,7 +38,7 @@ pub(crate) fn severity_of_bits(s: &AuditedEntry<'_>, context: &RuleContext, bits
     let used = bits & usable_bits(s, context);
     let sticky_dir = s.file_type() == FileType::Directory && s.mode().0 & 0o1000 != 0;
     match used {
-        // In a sticky directory nobody can replace the entries of others (chmod(1)).
+        // In a sticky directory no user can replace the entries of others (chmod(1)).
         used if used & 0o022 != 0 && !sticky_dir => Severity::Error,
         0 => Severity::Note,
         _ => Severity::Warning,

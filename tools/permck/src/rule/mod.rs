@@ -3,7 +3,7 @@
 //! A rule checks one [`AuditedEntry`] and describes the violation; it makes no system calls.
 
 use std::ffi::CStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use common::finding::Severity;
 use common::policy::{Class, Mode};
@@ -34,6 +34,20 @@ mod unreadable;
 pub(crate) struct EntryRule {
     pub(crate) description: Rule,
     pub(crate) check: fn(&AuditedEntry<'_>, &RuleContext) -> Option<Violation>,
+}
+
+impl EntryRule {
+    /// Returns the severity that a finding has where the entry is as its package installed it, if that is another one.
+    pub(crate) fn packaged_severity(&self, severity: Severity, path: &Path) -> Option<Severity> {
+        let is = |rule: &Self| std::ptr::eq(self, rule);
+        match severity {
+            Severity::Warning if is(&mode::RULE) => Some(Severity::Note),
+            Severity::Error if is(&special::RULE) || is(&capability::RULE) => Some(Severity::Warning),
+            // A key that comes with a package is no secret of this machine; one in its configuration may be.
+            Severity::Error if is(&secret::READABLE) && !path.starts_with("/etc") => Some(Severity::Warning),
+            _ => None,
+        }
+    }
 }
 
 /// Every rule about an entry, the gravest first; reports list findings of one severity in this order.
@@ -98,8 +112,8 @@ pub(crate) const MOUNTS: Rule = Rule {
 pub(crate) const CHANGED: Rule = Rule {
     id: "changed",
     severity: Severity::Warning,
-    what: "its owner, group or mode is not that of the baseline",
-    why: "Somebody has changed or added the entry since the baseline was recorded, within or beyond what its class allows.",
+    what: "its owner, group or mode is not that of the baseline, or it is gone",
+    why: "Somebody has changed, added or removed the entry since the baseline was recorded, within or beyond what its class allows.",
     fix: "find out who changed it; `permck baseline --entries` records it as it is",
     reference: "permck-baseline(1)",
 };
@@ -131,7 +145,7 @@ pub(crate) struct ClassLimit<'a> {
     pub(crate) by: &'a str,
 }
 
-/// Who may own an entry.
+/// The accounts that may own an entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum AllowedIds {
     /// Any id.
@@ -246,8 +260,10 @@ impl AuditedEntry<'_> {
     /// Returns the mode without the bits that its class does not allow.
     pub(crate) fn strictest_mode(&self) -> Mode {
         let mode = self.mode();
+        // Only the owner may use a private key, whatever else is in the file.
+        let most = if self.secret.is_some() { 0o7700 } else { 0o7777 };
         match self.limit {
-            Some(s) => Mode(mode.0 & s.max.0),
+            Some(s) => Mode(mode.0 & s.max.0 & most),
             // Sockets and FIFOs keep what owner and group have.
             None => Mode(mode.0 & 0o770),
         }
@@ -264,25 +280,36 @@ impl AuditedEntry<'_> {
     }
 }
 
-/// What the rules need besides the entry.
+/// The context of the rules besides the entry.
 #[derive(Clone, Debug)]
 pub(crate) struct RuleContext {
     pub(crate) accounts: AccountTable,
-    /// Whether every finding has the severity of its rule, whoever can use the permissions.
+    /// Whether every finding has the severity of its rule, whether or not another user can use the permissions.
     pub(crate) strict: bool,
     /// The permissions that a fix removes where the class does not allow them.
     pub(crate) umask: Mode,
+    /// The root of the audited system, without symbolic links.
+    pub(crate) system_root: PathBuf,
 }
 
 impl Default for RuleContext {
     fn default() -> Self {
-        Self { accounts: AccountTable::default(), strict: false, umask: Mode(0o077) }
+        let (accounts, umask) = (AccountTable::default(), Mode(0o077));
+        Self { accounts, strict: false, umask, system_root: "/".into() }
     }
 }
 
 impl RuleContext {
     fn is_private_group(&self, gid: u32, uid: u32) -> bool {
         self.accounts.is_private_group(gid, uid)
+    }
+
+    /// Whether a directory is the home directory of an account, by the audited system's own table.
+    fn is_home_of(&self, uid: u32, path: &std::path::Path) -> bool {
+        let home = self.accounts.user_name(uid).and_then(|name| self.accounts.home_of(name));
+        let Some(inner) = home.and_then(|home| home.strip_prefix("/").ok()) else { return false };
+        !inner.as_os_str().is_empty()
+            && std::path::absolute(path).is_ok_and(|path| path == self.system_root.join(inner))
     }
 }
 

@@ -20,7 +20,12 @@ pub(crate) static OWNER: EntryRule = EntryRule {
         let AllowedIds::Ids(ids) = s.owner else { return None };
         // An owner that does not exist has a rule of its own.
         let unowned = s.owner_by_default && context.accounts.no_user(s.st.stx_uid);
-        (!s.owner.admits(s.st.stx_uid) && !unowned).then(|| Violation {
+        // Services keep their data in the home directory of their account, such as /var/lib/postgresql.
+        let at_home = || {
+            let by_default = s.owner_by_default && !context.strict && s.file_type() == FileType::Directory;
+            by_default && context.is_home_of(s.st.stx_uid, &s.path())
+        };
+        (!s.owner.admits(s.st.stx_uid) && !unowned && !at_home()).then(|| Violation {
             found: format!("owned by {}", context.accounts.describe_user(s.st.stx_uid)),
             expected: join_names(ids, |id| context.accounts.describe_user(id)),
             fix: chown_command("chown", ids.first().copied(), s),
@@ -49,9 +54,9 @@ pub(crate) static GROUP: EntryRule = EntryRule {
     },
 };
 
-/// Where nobody said who may own entries, an account that has files in a directory of its own is usual: a service has its
-/// data so. That it begins there is a warning, and what is below it a note. Other entries that an account has in the
-/// directories of somebody else are errors if they are run or are keys.
+/// Without a policy or --owner, an account that has files in a directory of its own is usual: services keep their data
+/// like that. The directory itself is a warning, and what is below it a note. Other entries that an account has in
+/// directories of another account are errors if they are run or are keys.
 fn severity_of_owner(s: &AuditedEntry<'_>, context: &super::RuleContext) -> Severity {
     if context.strict || !s.owner_by_default || context.accounts.user_name(s.st.stx_uid).is_none() {
         return Severity::Error;

@@ -60,7 +60,7 @@ pub(super) fn readers(s: &AuditedEntry<'_>, context: &RuleContext) -> Option<Mod
     let mut usable = danger::usable_bits(s, context);
     let named = s.xattrs.access.as_ref().map_or(0, |acl| acl.named_grants().fold(0, |bits, g| bits | g.bits));
     let bits = s.granted_mode().0 & usable & 0o044;
-    // Whoever an ACL names may be in any group.
+    // An account that an ACL names may be in any group.
     usable = if usable == 0 { 0 } else { named & 4 };
     (bits != 0 || usable != 0).then_some(Mode(bits))
 }

@@ -9,9 +9,10 @@ use common::duration::parse_age;
 use common::exit::Exit;
 use common::input_lines::open_input;
 use common::out::{Format, Out};
-use common::record;
 use common::record::profctl::AuditSummary;
 use common::record::profd::{Audit, AuditedProcess};
+use common::record::{self, Record};
+use common::rpc::message::{ErrorCode, Request};
 use common::text::Safe;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -19,11 +20,14 @@ use time::format_description::well_known::Rfc3339;
 /// Maximum length of a line in bytes; the daemon writes shorter ones.
 const MAX_LINE: u64 = 1 << 20;
 
+/// The first bytes of a file of gzip (RFC 1952, section 2.3.1).
+const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
+
 const EXAMPLES: &str = "Examples:
   Print who traced what in the last hour:
     profctl audit --since 1h /var/log/profd/audit.jsonl
 
-  Print what was refused, from the journal:
+  Print what was rejected, from the journal:
     journalctl -t profd-audit -o cat | profctl audit --answer rejected -
 
   List the traces of one client for a program:
@@ -41,10 +45,10 @@ pub(crate) struct AuditArgs {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Print only lines since this time: RFC 3339 such as 2026-03-01T12:00:00Z, or an age such as 90m, 12h or 7d
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIMESTAMP", value_parser = parse_time)]
     since: Option<OffsetDateTime>,
     /// Print only lines before this time
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIMESTAMP", value_parser = parse_time)]
     until: Option<OffsetDateTime>,
     /// Print only lines of clients whose subject contains TEXT, or whose fingerprint or address begins with it
     #[arg(long, value_name = "TEXT")]
@@ -56,10 +60,10 @@ pub(crate) struct AuditArgs {
     #[arg(long, value_name = "USER")]
     user: Option<String>,
     /// Print only lines with this answer; may be repeated: done, declined, rejected, or a code such as busy or forbidden
-    #[arg(long, value_name = "ANSWER")]
+    #[arg(long, value_name = "ANSWER", value_parser = parse_answer)]
     answer: Vec<String>,
-    /// Print only requests for this function, such as getStatus, or handshake
-    #[arg(long, value_name = "NAME")]
+    /// Print only requests for this function, such as getStatus, or http, handshake or connection
+    #[arg(long, value_name = "NAME", value_parser = parse_function)]
     function: Option<String>,
 }
 
@@ -99,12 +103,19 @@ impl AuditArgs {
                     continue;
                 }
             };
+            if number == 1 && line.starts_with(GZIP_MAGIC) {
+                anyhow::bail!("is compressed: use `zcat {} | profctl audit -`", path.display());
+            }
             let text = String::from_utf8_lossy(&line);
             if text.trim().is_empty() {
                 continue;
             }
             summary.lines += 1;
+            let at = || format!("{}:{number}", path.display());
             match record::read::<Audit>(&text) {
+                Ok(Some(audit)) if OffsetDateTime::parse(&audit.time, &Rfc3339).is_err() => {
+                    out.error(at(), format_args!("time {:?} is not RFC 3339", audit.time));
+                }
                 Ok(Some(audit)) if self.matches(&audit) => {
                     summary.matched += 1;
                     match format {
@@ -113,12 +124,16 @@ impl AuditArgs {
                         Format::Text => writeln!(out.text(), "{}", Safe(&format_line(&audit)))?,
                     }
                 }
-                // Records of other types, such as those of a daemon that writes everything to standard output.
-                Ok(_) => {}
-                Err(_) => {
-                    let at = format!("{}:{number}", path.display());
-                    out.error(at, "not a line of an audit trail, or one that was cut");
+                // One that the filters leave out.
+                Ok(Some(_)) => {}
+                // Records of other types, such as those of a daemon that writes everything to standard output, are passed
+                // over.
+                Ok(None) => {
+                    if let Some(version) = find_other_version(&text) {
+                        out.error(at(), format_args!("version {version} is not supported; upgrade profctl"));
+                    }
                 }
+                Err(_) => out.error(at(), "not a line of an audit trail, or one that was cut"),
             }
         }
         Ok(())
@@ -129,7 +144,7 @@ impl AuditArgs {
         let is_client = |text: &String| {
             let text = text.as_str();
             audit.subject.as_ref().is_some_and(|subject| subject.contains(text))
-                || audit.fingerprint.as_ref().is_some_and(|f| f.starts_with(&text.to_lowercase()))
+                || audit.fingerprint.as_ref().is_some_and(|f| f.starts_with(&without_colons(text)))
                 || audit.address.starts_with(text)
         };
         let is_user = |user: &String| {
@@ -145,6 +160,12 @@ impl AuditArgs {
                 || self.answer.iter().any(|a| *a == audit.answer || Some(a) == audit.code.as_ref()))
             && self.function.as_ref().is_none_or(|function| *function == audit.function)
     }
+}
+
+/// Returns the version of a line of an audit trail, if it is not the one that is read here.
+fn find_other_version(line: &str) -> Option<u32> {
+    let head: record::Head = serde_json::from_str(line).ok()?;
+    (head.r#type == Audit::TYPE && head.v != Audit::V).then_some(head.v)
 }
 
 /// Formats a line: when, who, what, of whom, and the answer.
@@ -174,6 +195,30 @@ fn format_process(process: &AuditedProcess) -> String {
     format!("pid {} of {user}{trace}", process.host_pid.unwrap_or(process.pid))
 }
 
+/// Returns a fingerprint as the trail has it: many programs show it in upper case, with colons.
+fn without_colons(text: &str) -> String {
+    text.chars().filter(|c| *c != ':').map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// A word that no daemon writes would select nothing, which looks as if there were nothing.
+fn parse_answer(text: &str) -> Result<String, String> {
+    let codes = ErrorCode::ALL.iter().map(|code| code.name());
+    expect_word(text, ["done", "declined", "rejected"].into_iter().chain(codes))
+}
+
+fn parse_function(text: &str) -> Result<String, String> {
+    expect_word(text, Request::NAMES.iter().copied().chain(["http", "handshake", "connection"]))
+}
+
+fn expect_word<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Result<String, String> {
+    let words: Vec<_> = words.collect();
+    if words.contains(&text) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("expected one of {}", words.join(", ")))
+    }
+}
+
 fn parse_time(text: &str) -> Result<OffsetDateTime, String> {
     if let Ok(time) = OffsetDateTime::parse(text, &Rfc3339) {
         return Ok(time);
@@ -189,7 +234,6 @@ mod tests {
     use super::super::{parse_args, try_parse_args};
     use super::*;
     use common::out::Verbosity;
-    use common::record::Record;
 
     fn sample() -> String {
         Audit::SAMPLE.to_owned()
@@ -197,7 +241,7 @@ mod tests {
 
     fn refused() -> String {
         let answer = r#""answer":"rejected","code":"forbidden","reason":"no""#;
-        sample().replace("12:00:00.25Z", "13:00:00Z").replace(r#""answer":"done""#, answer)
+        sample().replace("12:00:00.250Z", "13:00:00Z").replace(r#""answer":"done""#, answer)
     }
 
     /// Runs the command over a file, and returns what it prints and the number of errors.
@@ -221,7 +265,7 @@ mod tests {
         assert_eq!(errors, 0, "{text}");
         assert_eq!(
             lines[0],
-            "2026-03-01T12:00:00.25Z CN=alice,O=Research (192.0.2.7:40112), setKinetOnDemandRequest, job 4711, to \
+            "2026-03-01T12:00:00.250Z CN=alice,O=Research (192.0.2.7:40112), setKinetOnDemandRequest, job 4711, to \
              /data/prof/t.json, pid 4242 of alice trace 7331: done"
         );
         assert!(lines[1].ends_with(": rejected (forbidden): no"), "{}", lines[1]);
@@ -251,7 +295,43 @@ mod tests {
             (count(&["--answer", "done", "--answer", "rejected"]), count(&["--function", "getStatus"])),
             (2, 0)
         );
-        assert!(try_parse_args::<AuditArgs>(&["--since", "yesterday", "x"]).is_err());
+        assert_eq!((count(&["--client", "9F:86:D0"]), count(&["--client", "9F:86:D1"])), (2, 0));
+        for bad in [
+            ["--since", "yesterday"],
+            ["--answer", "Done"],
+            ["--answer", "reject"],
+            ["--function", "getstatus"],
+        ] {
+            assert!(try_parse_args::<AuditArgs>(&[&bad[..], &["x"]].concat()).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn lines_that_this_version_cannot_judge_are_errors() {
+        let newer = sample().replacen("\"v\":1", "\"v\":2", 1);
+        assert_ne!(newer, sample());
+        let (text, errors) =
+            print(&format!("{newer}\n{}\n", sample()), &["--function", "getStatus"], Format::Text);
+        assert_eq!((text.as_str(), errors), ("", 1));
+        let bad_time = sample().replace("2026-03-01T12:00:00.250Z", "bad");
+        assert_eq!(print(&bad_time, &[], Format::Text), (String::new(), 1));
+        let other = r#"{"type":"profd.log","v":7}"#;
+        assert_eq!(
+            print(other, &[], Format::Text),
+            (String::new(), 0),
+            "other records may stand between them"
+        );
+        assert_eq!(print("\u{1f}\u{fffd}\n\n", &[], Format::Text).1, 1);
+    }
+
+    #[test]
+    fn a_compressed_file_is_one_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.jsonl.gz");
+        std::fs::write(&path, b"\x1f\x8b\x08\0a\nb\nc\n").unwrap();
+        let mut out = Out::to(Box::new(std::io::sink()), "profctl", false, Verbosity::Quiet);
+        parse_args::<AuditArgs>(&[path.to_str().unwrap()]).run(Format::Text, &mut out).unwrap();
+        assert_eq!(out.diag().errors(), 1);
     }
 
     #[test]

@@ -51,7 +51,10 @@ fn run_dcgm_request(
         match body.and_then(|body| decode_reply::<DcgmReply>(&body)) {
             Ok(DcgmReply { status: true }) => {}
             Ok(DcgmReply { status: false }) => {
-                RequestFailure::from_decline("the daemon has no DCGM profiling").apply_to(&mut answer);
+                // The reply has no reason. dynolog c3a231a sends it without its library of DCGM, profd always.
+                let mut failure = RequestFailure::from_decline("the daemon does not control DCGM");
+                failure.hints.push("on the host, `dcgmi profile --pause` and `--resume` do".to_owned());
+                failure.apply_to(&mut answer);
             }
             Err(failure) => failure.apply_to(&mut answer),
         }
@@ -61,6 +64,7 @@ fn run_dcgm_request(
         } else if answer.outcome != record::RequestOutcome::Failed {
             let text = format_decline(&answer).unwrap_or_else(|| format!("{function} done"));
             session.print_line(&answer, &text)?;
+            session.print_hints(&answer);
         }
         Ok(())
     })?;

@@ -35,10 +35,12 @@ Examples:
     profctl gputrace --pids 4242,4243 --duration-ms 2000 --with-stacks --log-file /tmp/trace.json
 
   Trace ranks 0 and 8 of a Slurm job, whichever hosts they run on:
-    profctl --slurm $SLURM_JOB_ID gputrace --rank 0,8 --iterations 3 --log-file /data/prof/rank%r.json --wait
+    profctl --slurm $SLURM_JOB_ID gputrace --rank 0,8 --iterations 3 \\
+      --log-file /data/prof/rank%r.json --wait
 
   Start at the same time on all hosts, as exactly as their clocks are known:
-    profctl --hosts 'node[001-128]' gputrace --synchronized --process-limit 8 --log-file /tmp/%h.json";
+    profctl --hosts 'node[001-128]' gputrace --synchronized \\
+      --process-limit 8 --log-file /tmp/%h.json";
 
 /// Request a trace from PyTorch processes
 ///
@@ -65,8 +67,8 @@ pub(crate) struct GpuTraceArgs {
     ///
     /// `%h` in it is replaced by the name of the host, `%H` by the process's pid on the host, `%p` by its own pid (the
     /// two differ in a container), `%j` by the job id, `%r` by the rank, and `%%` by a percent sign. Use %h where several hosts write to
-    /// one directory. Processes of one host never get the same file: where they have the same pid, the pid on the host
-    /// is inserted too.
+    /// one directory. profd never gives two processes of a host the same file, also for requests one after the other: where
+    /// they would write the same one, it inserts the pid on the host, too.
     #[arg(long, value_name = "FILE")]
     log_file: String,
     /// Start time, in milliseconds since the Unix epoch; 0 starts now
@@ -77,7 +79,7 @@ pub(crate) struct GpuTraceArgs {
     /// With --iterations, start at the next iteration that is a multiple of N
     ///
     /// Ranks that are few iterations apart then trace the same ones.
-    #[arg(long, visible_alias = "align-step", default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N")]
     profile_start_iteration_roundup: u64,
     /// Record the shapes and types of operator inputs
     #[arg(long)]

@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod dcgm;
 pub(crate) mod gputrace;
+pub(crate) mod metrics;
 pub(crate) mod monitor;
 pub(crate) mod npu_monitor;
 pub(crate) mod nputrace;
@@ -22,10 +23,10 @@ use common::out::Out;
 /// resolved against the one of this process.
 ///
 /// # Errors
-/// The path is empty, has control characters or surrounding spaces, or is relative and there is no current directory.
+/// The path is empty, contains line separators, begins or ends with a space, or is relative without a current directory.
 fn absolute_output_path(text: &str, out: &Out) -> anyhow::Result<String> {
-    if text.chars().any(char::is_control) {
-        return Err(anyhow!("--log-file: the path has a control character"))
+    if text.chars().any(common::rpc::config::may_end_line) {
+        return Err(anyhow!("--log-file: the path has a control character or line separator"))
             .hint("the path becomes one line of the config that the training process executes");
     }
     if text.is_empty() {

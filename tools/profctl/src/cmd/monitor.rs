@@ -9,7 +9,7 @@ use common::out::Out;
 use common::rpc::message::FunctionState;
 
 use super::npu_monitor::NpuMonitorArgs;
-use super::watch::{HostLook, look_at_all};
+use super::watch::{HostStatus, query_all_hosts};
 use crate::duration_text::format_duration;
 use crate::interrupt::Interrupted;
 use crate::on_demand::OnDemandCommand;
@@ -17,11 +17,16 @@ use crate::option_value::{ActivityKind, CommaList, comma_list};
 use crate::process_filter::ProcessSelectionArgs;
 use crate::session::DaemonSession;
 
-/// Monitor Ascend devices for some time, and stop in any case
+/// How often processes are asked to stop while some are busy, and the pause between two times: processes poll every 1 to 5
+/// seconds.
+const STOP_ATTEMPTS: u32 = 4;
+const STOP_PAUSE: Duration = Duration::from_secs(2);
+
+/// Monitor Ascend devices for a limited time, and always stop monitoring afterwards
 ///
 /// Starts npu-monitor in the processes, prints after each interval how many are monitored and how many metrics their daemons
 /// have received, and stops npu-monitor: after the duration, or on Ctrl-C. The daemons store the metrics (profd(8),
-/// --use-jsonl). To start and stop separately use npu-monitor.
+/// --metric-log-dir). To start and stop separately use npu-monitor.
 #[derive(Args, Debug)]
 #[command(
     after_long_help = "Examples:\n  Monitor kernels and communication on all hosts for ten minutes:\n    profctl --hosts 'node[01-16]' monitor --kind Kernel,Communication --duration 10m\n\n  Monitor until Ctrl-C:\n    profctl monitor"
@@ -82,13 +87,28 @@ impl MonitorCommand {
         let interrupted = watched.as_ref().is_err_and(|e| e.is::<Interrupted>());
         // Whatever ended it: nobody else knows that it is to be stopped.
         if session.summary_mut().triggered > 0 || interrupted {
-            session.restart_deadline();
-            self.stop.send(&mut session)?;
+            self.stop_all(&mut session)?;
         }
         if !interrupted {
             watched?;
         }
         session.finish_run()
+    }
+
+    /// Stops monitoring. A process that has not fetched the request to start yet is busy, and would be monitored for ever.
+    fn stop_all(&self, session: &mut DaemonSession<'_>) -> anyhow::Result<()> {
+        let before = session.summary_mut().clone();
+        for left in (0..STOP_ATTEMPTS).rev() {
+            *session.summary_mut() = before.clone();
+            session.take_busy();
+            session.restart_deadline();
+            self.stop.send(session)?;
+            if left == 0 || session.take_busy() == 0 {
+                break;
+            }
+            session.sleep(STOP_PAUSE)?;
+        }
+        Ok(())
     }
 
     fn watch(&self, session: &mut DaemonSession<'_>) -> anyhow::Result<()> {
@@ -105,7 +125,7 @@ impl MonitorCommand {
             }
             session.sleep(left.unwrap_or(self.interval).min(self.interval))?;
             session.restart_deadline();
-            let hosts = look_at_all(session)?;
+            let hosts = query_all_hosts(session)?;
             let now: u64 = hosts.iter().map(|host| host.counter("metrics.received")).sum();
             let metrics = received.map(|before: u64| now.saturating_sub(before));
             received = Some(now);
@@ -115,12 +135,12 @@ impl MonitorCommand {
     }
 }
 
-/// Says how many processes are monitored, and how many metrics have come since the last look.
-fn describe_monitoring(hosts: &[HostLook], metrics: Option<u64>, elapsed: Duration) -> String {
-    let processes = || hosts.iter().flat_map(HostLook::processes);
+/// Says how many processes are monitored, and how many metrics have come since the last query.
+fn describe_monitoring(hosts: &[HostStatus], metrics: Option<u64>, elapsed: Duration) -> String {
+    let processes = || hosts.iter().flat_map(HostStatus::processes);
     let monitored = processes().filter(|p| p.npumonitor == Some(FunctionState::Running)).count();
     let all = processes().count();
-    let metrics = metrics.map(|n| format!(", {n} metrics since the last look")).unwrap_or_default();
+    let metrics = metrics.map(|n| format!(", {n} metrics since the last query")).unwrap_or_default();
     let elapsed = format_duration(Duration::from_secs(elapsed.as_secs()));
     let processes = if all == 1 { "process" } else { "processes" };
     format!("{monitored} of {all} {processes} monitored after {elapsed}{metrics}")

@@ -21,7 +21,8 @@ use crate::wait::TraceOutput;
 const EXAMPLES: &str = "\
 Examples:
   Make each process send metrics of markers and kernels to the daemon every 10 seconds:
-    profctl npu-monitor --npu-monitor-start --report-interval-s 10 --mspti-activity-kind Marker,Kernel
+    profctl npu-monitor --npu-monitor-start --report-interval-s 10 \\
+      --mspti-activity-kind Marker,Kernel
 
   Make each process write the activities with these names to files below /data/monitor:
     profctl npu-monitor --npu-monitor-start --log-file /data/monitor --export-type Jsonl \\

@@ -26,12 +26,13 @@ Examples:
   Trace the next 2 steps of up to 3 processes; each writes a directory below /data/prof:
     profctl nputrace --start-step -1 --iterations 2 --log-file /data/prof
 
-  Trace step 100, let the processes analyze the traces, and print the directories when they are complete:
+  Trace step 100, let the processes analyze it, and print the directories when they are complete:
     profctl nputrace --start-step 100 --iterations 1 --log-file /data/prof --analyse --wait
 
   Trace the device activities and AI core metrics of ranks 0 and 8:
-    profctl nputrace --start-step -1 --iterations 1 --profiler-level Level1 --aic-metrics PipeUtilization \\
-      --activities NPU --rank-list 0,8 --process-limit 16 --log-file /data/prof";
+    profctl nputrace --start-step -1 --iterations 1 --profiler-level Level1 \\
+      --aic-metrics PipeUtilization --activities NPU --rank-list 0,8 --process-limit 16 \\
+      --log-file /data/prof";
 
 /// Request a trace from processes on Ascend devices
 ///

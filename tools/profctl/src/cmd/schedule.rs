@@ -16,20 +16,22 @@ use time::format_description::well_known::Rfc3339;
 use super::gputrace::GpuTraceArgs;
 use super::npu_monitor::NpuMonitorArgs;
 use super::nputrace::NpuTraceArgs;
-use super::watch::look_at_all;
+use super::watch::query_all_hosts;
 use crate::duration_text::format_duration;
 use crate::on_demand::OnDemandCommand;
 use crate::session::DaemonSession;
 use crate::step_rate::{StepFollower, StepProgress};
 
-/// Send a request at intervals, or when the training does something
+/// Send a request at intervals, or when a condition on the training steps is met
 ///
 /// The request is a gputrace, nputrace or npu-monitor command with its options; options about the connection go before
 /// `schedule`. The traces of each run have a name of their own: _runN is inserted before .json, or they are below the
 /// directory runN. The number of runs and the time are bounded.
 #[derive(Args, Debug)]
 #[command(
-    after_long_help = "Examples:\n  Trace two iterations every half hour, for a day:\n    profctl --slurm 4711 schedule --every 30m --times 48 gputrace --iterations 2 --log-file /data/prof/%h.json\n\n  Trace the first three times that a step takes twice as long as usual, at least ten minutes apart:\n    profctl schedule --when slow:2 --every 10m --times 3 nputrace --start-step -1 --iterations 1 --log-file /data/prof"
+    after_long_help = "Examples:\n  Trace two iterations every half hour, for a day:\n    profctl --slurm 4711 schedule --every 30m --times 48 \\
+      gputrace --iterations 2 --log-file /data/prof/%h.json\n\n  Trace the first three times that a step takes twice as long as usual, at least ten minutes apart:\n    profctl schedule --when slow:2 --every 10m --times 3 \\
+      nputrace --start-step -1 --iterations 1 --log-file /data/prof"
 )]
 pub(crate) struct ScheduleArgs {
     /// Time from one run to the next; with --when, the minimum
@@ -45,9 +47,9 @@ pub(crate) struct ScheduleArgs {
     /// Ascend devices do. A condition that goes on holding counts once.
     #[arg(long, value_parser = parse_condition, value_name = "CONDITION")]
     when: Option<RunCondition>,
-    /// With --when, time from one look at the steps to the next
+    /// With --when, interval between two queries for the steps of the processes
     #[arg(long, default_value = "2s", value_parser = parse_duration, value_name = "TIME")]
-    look_every: Duration,
+    check_interval: Duration,
     /// Time after which no run begins
     #[arg(long, default_value = "24h", value_parser = parse_duration, value_name = "TIME")]
     within: Duration,
@@ -123,7 +125,7 @@ pub(crate) struct ScheduledCommandPlan {
     every: Duration,
     times: u64,
     when: Option<RunCondition>,
-    look_every: Duration,
+    check_interval: Duration,
     within: Duration,
 }
 
@@ -148,7 +150,7 @@ impl ScheduleArgs {
             every: self.every.unwrap_or_default(),
             times: self.times,
             when: self.when,
-            look_every: self.look_every,
+            check_interval: self.check_interval,
             within: self.within,
         })
     }
@@ -213,7 +215,7 @@ impl ScheduledCommandPlan {
                 return Ok(None);
             }
             session.restart_deadline();
-            let hosts = look_at_all(session)?;
+            let hosts = query_all_hosts(session)?;
             let now = Instant::now();
             hosts.iter().for_each(|host| host.follow_steps(follower, now));
             let found = follower.all().find_map(|progress| condition.holds_for(progress, now));
@@ -221,7 +223,7 @@ impl ScheduledCommandPlan {
             if let Some(reason) = found.filter(|_| !before) {
                 return Ok(Some(reason));
             }
-            std::thread::sleep(self.look_every);
+            std::thread::sleep(self.check_interval);
         }
     }
 }

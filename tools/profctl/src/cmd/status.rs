@@ -14,7 +14,7 @@ use super::status_views::{
 use crate::duration_text::format_duration;
 use crate::metric_sinks::format_sinks;
 use crate::rejected::{describe_rejected, rejected_record};
-use crate::reply::{decode_reply, format_decline};
+use crate::reply::{decode_status_reply, format_decline};
 use crate::session::DaemonSession;
 
 /// Print the state of the daemon and of its registered processes
@@ -24,7 +24,7 @@ use crate::session::DaemonSession;
 /// failed, the reason: it then continues with the previous certificates and accepts only newer CRLs.
 ///
 /// The exit status is 1 if the certificates of a daemon need attention: the last reload failed, a CRL was not taken, or
-/// one in use has expired. With --health it is 1 if anything of it is not as it should be.
+/// one in use has expired. With --health it is 1 if a daemon has any problem.
 #[derive(Args, Debug)]
 #[command(
     after_long_help = "Examples:\n  Print the state of the daemon on this machine:\n    profctl status\n\n  List the pids of the registered processes:\n    profctl --format json status | jq '.processes[].pid'\n\n  Print who trains there, with rank, step and last request:\n    profctl status --processes\n\n  Check from a script whether a daemon does all of its work:\n    profctl status --health"
@@ -36,7 +36,7 @@ pub(crate) struct StatusArgs {
     #[arg(long)]
     processes: bool,
 
-    /// Print whether the daemon is ready, and what is not as it should be; only profd tells it
+    /// Print whether the daemon is ready, and its problems; from profd only
     #[arg(long, conflicts_with = "processes")]
     health: bool,
 }
@@ -52,7 +52,7 @@ impl StatusArgs {
             return session.finish_run();
         }
         session.query_daemons(&Request::Status { extended: true }, |session, mut answer, body| {
-            let reply = match body.and_then(|b| decode_reply::<StatusReply>(&b)) {
+            let reply = match body.and_then(|b| decode_status_reply(&b)) {
                 Ok(reply) => Some(reply),
                 Err(failure) => {
                     failure.apply_to(&mut answer);
@@ -124,6 +124,7 @@ fn certificates_record(status: &CertificateStatus) -> record::Certificates {
     };
     let crl = |crl: &CrlStatus| record::CrlInUse {
         issuer: crl.issuer.clone(),
+        authority_key_id: crl.authority_key_id.clone(),
         number: crl.number.clone(),
         this_update: crl.this_update.clone(),
         next_update: crl.next_update.clone(),
@@ -143,7 +144,7 @@ fn certificates_record(status: &CertificateStatus) -> record::Certificates {
     }
 }
 
-/// Formats what is not as it should be; certificates have lines of their own.
+/// Formats the problems of the daemon; certificates have lines of their own.
 fn format_health(reply: &StatusReply) -> Vec<String> {
     let problems = reply.detail.as_ref().and_then(|d| d.health.as_ref()).map(|h| h.problems.as_slice());
     let others = problems.unwrap_or_default().iter().filter(|p| p.code != "certificates");
@@ -187,7 +188,11 @@ fn format_certificates(reply: &StatusReply) -> Vec<String> {
             Some(seconds) => format!("in use for {}", format_age(i64::try_from(seconds).unwrap_or(i64::MAX))),
             None => format!("{} old", format_age(crl.age_s)),
         };
-        format!("CRL {number} by {}: {age}, {} revoked{due}", crl.issuer, crl.revoked)
+        // Several CAs may have one name: the key distinguishes them.
+        let same_name = status.crls.iter().filter(|other| other.issuer == crl.issuer).count() > 1;
+        let key = crl.authority_key_id.as_ref().filter(|_| same_name);
+        let key = key.map(|id| format!(" (key identifier {id})")).unwrap_or_default();
+        format!("CRL {number} by {}{key}: {age}, {} revoked{due}", crl.issuer, crl.revoked)
     });
     let problems = status.problems.iter().map(|problem| format!("certificates: {problem}"));
     let leaf =
@@ -243,7 +248,7 @@ mod tests {
     use super::*;
 
     fn reply(json: &str) -> StatusReply {
-        decode_reply(json.as_bytes()).unwrap()
+        decode_status_reply(json.as_bytes()).unwrap()
     }
 
     #[test]
@@ -293,6 +298,14 @@ mod tests {
             "CRL 02 by CN=X: 2 h old, 1 revoked, next update n",
         ];
         assert_eq!(with(&failed), lines);
+        let of = |key: &str| crl.replace("\"number\"", &format!("\"authority_key_id\":\"{key}\",\"number\""));
+        let lines = [
+            "CRL 02 by CN=X (key identifier 0a): 2 h old, 1 revoked, next update n",
+            "CRL 02 by CN=X (key identifier 0b): 2 h old, 1 revoked, next update n",
+            "CRL 02 by CN=Y: 2 h old, 1 revoked, next update n",
+        ];
+        let crls = [of("0a"), of("0b"), of("0c").replace("CN=X", "CN=Y")].join(",");
+        assert_eq!(with(&format!(r#"{{"loaded_at":"l","crls":[{crls}]}}"#)), lines);
         assert_eq!(with(r#"{"loaded_at":"l"}"#), ["no CRL: revoked client certificates are accepted"]);
         assert!(format_certificates(&reply(r#"{"status":1}"#)).is_empty());
     }

@@ -1,9 +1,7 @@
-//! `profctl status --processes` and `--health`: what only profd can tell.
+//! `profctl status --processes` and `--health`: what only profd can say.
 
 use common::record::profctl as record;
-use common::rpc::message::{
-    FunctionState, HealthReply, ProcessListReply, ProcessPage, ProcessStatus, Request,
-};
+use common::rpc::message::{FunctionState, HealthReply, ListPage, ProcessListReply, ProcessStatus, Request};
 use common::text::Safe;
 
 use crate::reply::{decode_reply, format_decline};
@@ -14,7 +12,7 @@ const ALL: u64 = 1_000_000;
 
 /// Prints a table of the registered processes of every daemon.
 pub(super) fn print_processes(session: &mut DaemonSession<'_>) -> anyhow::Result<()> {
-    let request = Request::Processes(ProcessPage { offset: 0, limit: ALL });
+    let request = Request::Processes(ListPage { offset: 0, limit: ALL });
     session.query_daemons(&request, |session, mut answer, body| {
         let mut list = ProcessListReply::default();
         match body.and_then(|b| decode_reply(&b)) {

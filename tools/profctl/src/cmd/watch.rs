@@ -1,4 +1,4 @@
-//! `profctl watch`: the processes of the daemons, looked at again and again.
+//! `profctl watch`: the processes of the daemons, refreshed at an interval.
 
 use std::time::{Duration, Instant};
 
@@ -12,32 +12,32 @@ use super::status::{format_headline, status_record};
 use super::status_views::function_state_name;
 use crate::duration_text::format_duration;
 use crate::interrupt::Interrupted;
-use crate::reply::{RequestFailure, decode_reply};
+use crate::reply::{RequestFailure, decode_status_reply};
 use crate::screen::{TableScreen, align_columns};
 use crate::session::DaemonSession;
 use crate::step_rate::{StepFollower, StepProgress};
 
-/// Show the processes of the daemons, again and again
+/// Show the processes of the daemons, and update them until Ctrl-C
 ///
 /// On a terminal the result is a table that fills the screen; Ctrl-C ends it, and restores the terminal. Elsewhere it is a
-/// line for each daemon and look, and with --format json a record of `profctl status`. Steps per second need processes that
+/// line for each daemon and update, and with --format json a record of `profctl status`. Steps per second need processes that
 /// report their steps, as those on Ascend devices do.
 #[derive(Args, Debug)]
 #[command(
-    after_long_help = "Examples:\n  Watch all hosts of a Slurm job:\n    profctl --slurm 4711 watch\n\n  Look ten times, one second apart, and print lines:\n    profctl watch --interval 1s --count 10 | cat"
+    after_long_help = "Examples:\n  Watch all hosts of a Slurm job:\n    profctl --slurm 4711 watch\n\n  Print ten updates as lines, one second apart:\n    profctl watch --interval 1s --count 10 | cat"
 )]
 pub(crate) struct DaemonWatchArgs {
-    /// Time from one look to the next
+    /// Time between updates
     #[arg(long, default_value = "2s", value_parser = parse_duration, value_name = "TIME")]
     interval: Duration,
-    /// Number of looks [default: until Ctrl-C]
+    /// Number of updates [default: until Ctrl-C]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
     count: Option<u64>,
 }
 
-/// What one look has shown.
-#[derive(Debug)]
-pub(crate) struct HostLook {
+/// The reply of one daemon at one refresh.
+#[derive(Clone, Debug)]
+pub(crate) struct HostStatus {
     /// The place of the daemon.
     place: usize,
     answer: ReplySummary,
@@ -48,33 +48,37 @@ impl DaemonWatchArgs {
     pub(crate) fn run(&self, mut session: DaemonSession<'_>) -> anyhow::Result<Exit> {
         session.catch_interrupts()?;
         let screen = if session.writes_records() { None } else { TableScreen::open()? };
-        let ended = self.look_again(&mut session, screen);
+        let ended = self.refresh_repeatedly(&mut session, screen);
         match ended {
-            // It has no other end unless the number of looks is given.
+            // It has no other end unless the number of refreshes is given.
             Err(e) if e.is::<Interrupted>() => session.finish_run(),
             Err(e) => Err(e),
-            Ok(()) => session.finish_run(),
+            Ok(last) => {
+                last.iter().for_each(|answer| session.count_answer(answer));
+                session.finish_run()
+            }
         }
     }
 
-    fn look_again(
+    /// Returns the answers of the last refresh.
+    fn refresh_repeatedly(
         &self,
         session: &mut DaemonSession<'_>,
         mut screen: Option<TableScreen>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Vec<ReplySummary>> {
         let mut follower = StepFollower::default();
-        let mut looks = 0;
+        let mut refreshes = 0;
         loop {
             let begin = Instant::now();
             session.restart_deadline();
-            let hosts = look_at_all(session)?;
+            let hosts = query_all_hosts(session)?;
             match &mut screen {
                 Some(screen) => screen.draw(&draw_table(&hosts, &mut follower, begin))?,
-                None => report_look(session, hosts)?,
+                None => report_refresh(session, &hosts)?,
             }
-            looks += 1;
-            if self.count.is_some_and(|count| looks >= count) {
-                return Ok(());
+            refreshes += 1;
+            if self.count.is_some_and(|count| refreshes >= count) {
+                return Ok(hosts.into_iter().map(HostStatus::into_answer).collect());
             }
             session.sleep(self.interval.saturating_sub(begin.elapsed()))?;
         }
@@ -82,7 +86,7 @@ impl DaemonWatchArgs {
 }
 
 /// Asks all daemons for their status. The result is in the order of the daemons.
-pub(crate) fn look_at_all(session: &mut DaemonSession<'_>) -> anyhow::Result<Vec<HostLook>> {
+pub(crate) fn query_all_hosts(session: &mut DaemonSession<'_>) -> anyhow::Result<Vec<HostStatus>> {
     let body: std::sync::Arc<[u8]> = Request::Status { extended: true }.encode().into();
     let request = |daemon: &crate::daemon_address::DaemonAddress| crate::fanout::DaemonRequest {
         daemon: daemon.clone(),
@@ -91,15 +95,24 @@ pub(crate) fn look_at_all(session: &mut DaemonSession<'_>) -> anyhow::Result<Vec
     let requests = session.daemons().iter().map(request).collect();
     let mut hosts = Vec::new();
     session.query_each(requests, |_, place, answer, body| {
-        let reply = body.and_then(|body| decode_reply::<StatusReply>(&body));
-        hosts.push(HostLook { place, answer, reply });
+        let reply = body.and_then(|body| decode_status_reply(&body));
+        hosts.push(HostStatus { place, answer, reply });
         Ok(())
     })?;
     hosts.sort_by_key(|host| host.place);
     Ok(hosts)
 }
 
-impl HostLook {
+impl HostStatus {
+    /// Returns what a record says about the exchange.
+    fn into_answer(self) -> ReplySummary {
+        let mut answer = self.answer;
+        if let Err(failure) = self.reply {
+            failure.apply_to(&mut answer);
+        }
+        answer
+    }
+
     /// Returns the processes, if the daemon lists them.
     pub(crate) fn processes(&self) -> &[ProcessStatus] {
         let detail = self.reply.as_ref().ok().and_then(|reply| reply.detail.as_ref());
@@ -123,15 +136,10 @@ impl HostLook {
 }
 
 /// Writes a line or a record for each daemon.
-fn report_look(session: &mut DaemonSession<'_>, hosts: Vec<HostLook>) -> anyhow::Result<()> {
-    for HostLook { mut answer, reply, .. } in hosts {
-        let reply = match reply {
-            Ok(reply) => Some(reply),
-            Err(failure) => {
-                failure.apply_to(&mut answer);
-                None
-            }
-        };
+fn report_refresh(session: &mut DaemonSession<'_>, hosts: &[HostStatus]) -> anyhow::Result<()> {
+    for host in hosts {
+        let reply = host.reply.clone().ok();
+        let answer = host.clone().into_answer();
         if session.writes_records() {
             session.out.record(&status_record(answer, reply.unwrap_or_default()))?;
         } else {
@@ -144,7 +152,7 @@ fn report_look(session: &mut DaemonSession<'_>, hosts: Vec<HostLook>) -> anyhow:
 }
 
 /// Lays out the heading, the daemons that do not answer, and a row for each process.
-fn draw_table(hosts: &[HostLook], follower: &mut StepFollower, now: Instant) -> Vec<String> {
+fn draw_table(hosts: &[HostStatus], follower: &mut StepFollower, now: Instant) -> Vec<String> {
     let failed = hosts.iter().filter(|host| host.reply.is_err());
     let processes: usize = hosts.iter().map(|host| host.processes().len()).sum();
     let unreachable = failed.clone().count();
@@ -154,8 +162,20 @@ fn draw_table(hosts: &[HostLook], follower: &mut StepFollower, now: Instant) -> 
         let reason = &host.reply.as_ref().err()?.reason;
         Some(format!("{}: {reason}", host.answer.host))
     }));
-    let heading =
-        ["HOST", "PID", "JOB", "USER", "DEVICE", "NPUTRACE", "MONITOR", "STEP", "STEPS/S", "LAST POLL"];
+    let heading = [
+        "HOST",
+        "PID",
+        "JOB",
+        "RANK",
+        "USER",
+        "DEVICE",
+        "NPUTRACE",
+        "MONITOR",
+        "STEP",
+        "STEPS/S",
+        "LAST POLL",
+        "NAME",
+    ];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for host in hosts {
         for process in host.processes() {
@@ -181,7 +201,9 @@ fn process_row(host: &str, process: &ProcessStatus, progress: Option<&StepProgre
     vec![
         host.to_owned(),
         process.pid.to_string(),
-        process.job_id.to_string(),
+        // As `status --processes` shows them.
+        process.slurm_job_id.clone().unwrap_or_else(|| process.job_id.to_string()),
+        number(process.rank),
         user.unwrap_or_default(),
         number(process.device.map(i64::from)),
         state(process.nputrace),
@@ -189,6 +211,8 @@ fn process_row(host: &str, process: &ProcessStatus, progress: Option<&StepProgre
         number(progress.map(|p| p.step)),
         rate.map(|rate| format!("{rate:.2}")).unwrap_or_default(),
         poll.unwrap_or_default(),
+        // Last, because it may be long: the screen cuts it off.
+        process.command.clone().unwrap_or_default(),
     ]
 }
 
@@ -197,21 +221,22 @@ mod tests {
     use super::*;
     use common::record::profctl::RequestOutcome;
 
-    fn look(place: usize, json: Result<&str, &str>) -> HostLook {
+    fn look(place: usize, json: Result<&str, &str>) -> HostStatus {
         let answer = ReplySummary {
             host: format!("node{place}"),
             port: 1778,
             address: None,
             outcome: RequestOutcome::Done,
             reason: None,
+            code: None,
             hints: Vec::new(),
             elapsed_ms: 1,
         };
         let reply = match json {
-            Ok(json) => decode_reply(json.as_bytes()),
+            Ok(json) => crate::reply::decode_status_reply(json.as_bytes()),
             Err(reason) => Err(RequestFailure::from_error(reason, None)),
         };
-        HostLook { place, answer, reply }
+        HostStatus { place, answer, reply }
     }
 
     #[test]
@@ -219,7 +244,7 @@ mod tests {
         let of = |step: i64| {
             let json = format!(
                 r#"{{"nputrace":"Idle","detail":{{"counters":{{"metrics.received":7}},"processes":[{{"pid":5,
-                    "job_id":3,"user":"ann","uid":1000,"device":1,"nputrace":"Idle","current_step":{step},
+                    "job_id":3,"rank":7,"command":"python3 train.py","user":"ann","uid":1000,"device":1,"nputrace":"Idle","current_step":{step},
                     "last_poll_ms":800}},{{"pid":6,"job_id":3}}]}}}}"#
             );
             [look(0, Ok(&json)), look(1, Err("connection refused")), look(2, Ok(r#"{"status":1}"#))]
@@ -231,7 +256,10 @@ mod tests {
         assert_eq!(lines[0], "3 daemons, 1 without an answer, 2 processes");
         assert_eq!(lines[1], "node1: connection refused");
         let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(words(&lines[4]), ["node0", "5", "3", "ann", "1", "Idle", "30", "2.00", "800", "ms"]);
+        assert_eq!(
+            words(&lines[4]),
+            ["node0", "5", "3", "7", "ann", "1", "Idle", "30", "2.00", "800", "ms", "python3", "train.py"]
+        );
         assert_eq!(words(&lines[5]), ["node0", "6", "3"]);
         assert_eq!(of(1)[0].counter("metrics.received"), 7);
     }

@@ -35,6 +35,17 @@ fn version_and_its_text() {
 }
 
 #[test]
+fn two_daemons_of_one_host_have_their_ports_in_the_text() {
+    let daemons = ["1.0", "2.0"].map(|v| FakeDaemon::replying(&format!("{{\"version\":\"{v}\"}}")));
+    let [first, second] = [&daemons[0], &daemons[1]].map(|daemon| daemon.port);
+    let hosts = format!("127.0.0.1:{first},127.0.0.1:{second}");
+    let text = run(&["--certs-dir", "NO_CERTS", "--hosts", &hosts, "version"]);
+    let mut lines: Vec<_> = text.stdout.lines().collect();
+    lines.sort_by_key(|line| line.ends_with("2.0"));
+    assert_eq!(lines, [format!("127.0.0.1:{first}: 1.0"), format!("127.0.0.1:{second}: 2.0")]);
+}
+
+#[test]
 fn dcgm_is_done_or_declined() {
     let yes = FakeDaemon::replying(r#"{"status":true}"#);
     assert_eq!(run_against(yes.port, &["dcgm-pause"]).exit, Exit::Ok);
@@ -87,13 +98,18 @@ fn quotes_and_backslashes_arrive_as_they_are() {
 
 #[test]
 fn a_line_break_in_an_option_is_rejected() {
-    let ran = run_against(1, &["gputrace", "--log-file", "/tmp/a\nPROFILE_WITH_STACK=true.json"]);
-    assert_eq!(ran.exit, Exit::Failed);
-    assert_eq!(ran.error.as_deref(), Some("--log-file: the path has a control character"));
+    // The last ones end a line for some programs only.
+    for mark in ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'] {
+        let path = format!("/tmp/a{mark}PROFILE_WITH_STACK=true.json");
+        let ran = run_against(1, &["gputrace", "--log-file", &path]);
+        assert_eq!(ran.exit, Exit::Failed);
+        let expected = "--log-file: the path has a control character or line separator";
+        assert_eq!(ran.error.as_deref(), Some(expected), "{mark:?}");
+    }
     let ran = run_against(1, &["npu-monitor", "--npu-monitor-stop", "--filter", "a\nb"]);
     assert_eq!(
         ran.error.as_deref(),
-        Some("config key NPU_MONITOR_FILTER has a control character in its value")
+        Some("config key NPU_MONITOR_FILTER has a control character or line separator in its value")
     );
 }
 
@@ -137,12 +153,46 @@ fn detail_of_profd_is_in_the_record() {
             "busy":[{"pid":6,"since_ms":900}],"triggered":[{"pid":5,"trace_id":"18446744073709551615"}]}}"#,
     );
     let args = ["nputrace", "--start-step", "-1", "--iterations", "1", "--log-file", "/tmp/p"];
-    let record = run_against(fake.port, &args).only_record("profctl.request");
+    let ran = run_against(fake.port, &args);
+    let record = ran.only_record("profctl.request");
+    assert_eq!(
+        (ran.exit, &ran.only_record("profctl.summary")["partial"]),
+        (Exit::No, &json!(1)),
+        "one is busy"
+    );
     assert_eq!(
         record["triggered"],
         json!([{"pid": 5, "trace_id": "18446744073709551615", "path_pattern": "/tmp/p/*_5_*_ascend_pt"}])
     );
     assert_eq!((&record["busy"], &record["jobs"]), (&json!(1), &json!([{"job_id": 0, "processes": 2}])));
+}
+
+#[test]
+fn monitoring_is_also_stopped_in_processes_that_were_busy() {
+    let reply = |triggered: &str, busy: u32| {
+        super::fake_daemon::frame(&format!(
+            r#"{{"processesMatched":[5,6],"activityProfilersTriggered":[{triggered}],"activityProfilersBusy":{busy}}}"#
+        ))
+    };
+    let mut stops = 0;
+    let fake = FakeDaemon::with_handler(move |stream, request| {
+        use std::io::Write;
+        let config = request["config"].as_str().unwrap_or_default();
+        let is_stop = config.contains("NPU_MONITOR_STOP=true");
+        stops += u32::from(is_stop);
+        let frame = match (request["fn"].as_str(), is_stop && stops == 1) {
+            (Some("getStatus"), _) => super::fake_daemon::frame(
+                r#"{"nputrace":"Idle","npumonitor":"Running","current_step":3,"detail":{"processes":[]}}"#,
+            ),
+            (_, true) => reply("5", 1),
+            _ => reply("5,6", 0),
+        };
+        stream.write_all(&frame).unwrap();
+    });
+    let ran = run_against(fake.port, &["monitor", "--duration", "1s", "--interval", "1s"]);
+    let requests: Vec<_> = std::iter::repeat_with(|| fake.next_request()).take(4).collect();
+    let stops = requests.iter().filter(|r| r["config"].to_string().contains("NPU_MONITOR_STOP=true")).count();
+    assert_eq!((ran.exit, stops), (Exit::Ok, 2), "{}", ran.stdout);
 }
 
 #[test]

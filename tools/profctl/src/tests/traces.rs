@@ -151,3 +151,37 @@ fn without_wait_the_expected_paths_are_printed() {
          127.0.0.1: pid 5 writes /tmp/t_5.json\n127.0.0.1: pid 6 writes /tmp/t_6.json\n"
     );
 }
+
+/// A rule of the daemon may count the questions of a wait as requests (profd-rules(5)).
+#[test]
+fn a_wait_goes_on_to_ask_a_daemon_that_has_answered_too_often() {
+    let dir = tempfile::tempdir().unwrap();
+    let log_file = dir.path().join("t.json");
+    let triggered = frame(
+        r#"{"processesMatched":[5],"activityProfilersTriggered":[5],"activityProfilersBusy":0,
+            "detail":{"registered":1,"jobs":[{"job_id":0,"processes":1}],"triggered":[{"pid":5,"trace_id":"55"}]}}"#,
+    );
+    let limited = frame(r#"{"status":"failed","error":{"code":"rate","message":"3 requests a minute"}}"#);
+    let ended = frame(r#"{"configs":[{"trace_id":"55","state":"ended_before","since_ms":5}]}"#);
+    let mut questions = 0;
+    let fake = FakeDaemon::with_handler(move |stream, request| {
+        let reply = match request["fn"].as_str() {
+            Some("getConfigStates") => {
+                questions += 1;
+                if questions == 1 { &limited } else { &ended }
+            }
+            _ => &triggered,
+        };
+        stream.write_all(reply).unwrap();
+    });
+    let wait = |time: &str| {
+        let args = ["gputrace", "--wait", "--wait-timeout", time, "--log-file", log_file.to_str().unwrap()];
+        run_against(fake.port, &args).only_record("profctl.trace_missing")["reason"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let reason = wait("3s");
+    assert!(reason.ends_with("does not say what became of the request: 3 requests a minute"), "{reason}");
+    assert_eq!(wait("30s"), "the process ended before it fetched the request");
+}

@@ -7,6 +7,7 @@ mod no_trigger;
 
 use common::record::profctl::Job;
 use common::rpc::message::{CommandStatus, JobCount, OnDemandDetail, OnDemandReply};
+use common::text::count_noun;
 
 use crate::function::RequestedFunction;
 use crate::process_filter::ProcessFilter;
@@ -25,10 +26,12 @@ pub(crate) struct TriggerResult {
     pub(crate) detail: Option<OnDemandDetail>,
     /// Why no process is triggered, if none is.
     pub(crate) failure: Option<RequestFailure>,
-    /// What the user should know about processes that are not triggered although others are.
+    /// Remarks about processes that are not triggered although others are.
     pub(crate) remarks: Vec<String>,
     /// Matching processes that a limit has left out that the user has not given.
     pub(crate) limited: u64,
+    /// Matching processes that are busy or cannot take the request, although others are triggered.
+    pub(crate) held_back: u64,
 }
 
 /// A triggered process, as far as the daemon describes it.
@@ -104,6 +107,8 @@ impl TriggerResult {
             result.failure = Some(result.explain_no_trigger(status, filter, function));
         } else {
             result.remarks = result.collect_remarks(filter);
+            let untriggered = result.matched.len().saturating_sub(result.triggered.len()) as u64;
+            result.held_back = untriggered.saturating_sub(result.limited);
         }
         if filter.has_limit {
             result.limited = 0;
@@ -178,7 +183,7 @@ pub(crate) fn command_status_name(status: CommandStatus) -> &'static str {
 }
 
 fn format_process_count(n: u64) -> String {
-    format!("{n} process{}", if n == 1 { "" } else { "es" })
+    count_noun(n, "process")
 }
 
 fn format_pids<T: std::fmt::Display>(pids: &[T]) -> String {

@@ -75,7 +75,7 @@ impl TriggerResult {
         failure
     }
 
-    /// Whether only the status of the daemon tells why the command is ineffective: msMonitor's daemon sends no reason.
+    /// Whether only the status of the daemon says why the command is ineffective: msMonitor's daemon sends no reason.
     pub(crate) fn needs_status(&self) -> bool {
         self.failure.is_some()
             && self.detail.is_none()
@@ -133,7 +133,18 @@ impl TriggerResult {
         }
         let age = detail.started_ms.map(Duration::from_millis);
         if let Some(age) = age.filter(|_| detail.registered == 0 && detail.rejected.is_empty()) {
-            return explain_new_daemon(age);
+            return explain_new_daemon(age, filter);
+        }
+        if let Some(user) = filter.user.as_ref().filter(|_| detail.registered == 0) {
+            let mut failure = RequestFailure::from_decline(match detail.rejected.first() {
+                Some(rejected) => format!(
+                    "no process of user {user} is registered; the daemon did not take messages of {}",
+                    describe_rejected(rejected)
+                ),
+                None => format!("no process of user {user} is registered"),
+            });
+            failure.hints.push("`profctl status` lists the processes and their users".to_owned());
+            return failure;
         }
         if detail.registered == 0 {
             let mut failure = RequestFailure::from_decline(match detail.rejected.first() {
@@ -178,10 +189,14 @@ impl TriggerResult {
     /// Explains that no process has the ranks or names that are asked for.
     fn explain_selection(&self, in_job: u64, filter: &ProcessFilter) -> Option<RequestFailure> {
         let (detail, selection) = (self.detail.as_ref()?, filter.selection.as_ref()?);
-        let of_job = format!("the {} of job {}", format_process_count(in_job), filter.job_id);
+        let of_job = match in_job {
+            1 => format!("the only process of job {}", filter.job_id),
+            n => format!("none of the {} of job {}", format_process_count(n), filter.job_id),
+        };
+        let negation = if in_job == 1 { "not " } else { "" };
         if !selection.ranks.is_empty() {
             let mut failure = RequestFailure::from_decline(format!(
-                "none of {of_job} is known to have rank {}",
+                "{of_job} is {negation}known to have rank {}",
                 format_pids(&selection.ranks)
             ));
             if detail.without_rank > 0 {
@@ -195,7 +210,8 @@ impl TriggerResult {
         }
         if !selection.names.is_empty() {
             let names = selection.names.join(", ");
-            let mut failure = RequestFailure::from_decline(format!("none of {of_job} runs {names}"));
+            let runs = if in_job == 1 { "does not run" } else { "runs" };
+            let mut failure = RequestFailure::from_decline(format!("{of_job} {runs} {names}"));
             failure
                 .hints
                 .push("a name is that of the script, or of the program, without its directory".to_owned());
@@ -224,11 +240,14 @@ impl TriggerResult {
 }
 
 /// Explains that a daemon has just started, so that processes may not have registered again.
-fn explain_new_daemon(age: Duration) -> RequestFailure {
+fn explain_new_daemon(age: Duration, filter: &ProcessFilter) -> RequestFailure {
     let age = format_duration(age);
-    let mut failure = RequestFailure::from_decline(format!(
-        "the daemon started {age} ago, and no process is registered yet"
-    ));
+    let mut failure = RequestFailure::from_decline(match &filter.user {
+        Some(user) => {
+            format!("the daemon started {age} ago, and no process of user {user} is registered yet")
+        }
+        None => format!("the daemon started {age} ago, and no process is registered yet"),
+    });
     failure
         .hints
         .push("processes register again within 5 s after a start of the daemon: try again then".to_owned());

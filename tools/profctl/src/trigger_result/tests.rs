@@ -58,6 +58,7 @@ fn triggered_processes_carry_their_trace_ids() {
         &[5, 6, 7, 9],
     );
     assert!(v.failure.is_none());
+    assert_eq!((v.held_back, v.limited), (1, 1), "one is busy");
     assert_eq!((v.triggered[0].pid, v.triggered[0].trace_id.as_deref()), (5, Some("77")));
     assert_eq!(
         v.remarks,
@@ -83,7 +84,9 @@ fn nothing_matched_is_not_attributed_to_the_command_status() {
 fn blocked_processes_are_not_attributed_to_the_limit() {
     let json = r#"{"processesMatched":[5,6],"activityProfilersTriggered":[6],"detail":{"registered":2,"jobs":[],
         "triggered":[{"pid":6,"trace_id":"1"}],"reason":"in 1 of 2 matching processes npumonitor is running"}}"#;
-    assert_eq!(result_of(json, 0, &[0]).remarks, ["in 1 of 2 matching processes npumonitor is running"]);
+    let result = result_of(json, 0, &[0]);
+    assert_eq!(result.remarks, ["in 1 of 2 matching processes npumonitor is running"]);
+    assert_eq!((result.held_back, result.limited), (1, 0));
     let none = json.replace("\"activityProfilersTriggered\":[6]", "\"activityProfilersTriggered\":[]");
     assert_eq!(reason(&none, 0, &[0]), "in 1 of 2 matching processes npumonitor is running");
 }
@@ -94,6 +97,20 @@ fn nothing_registered_at_all() {
     let failure = v.failure.unwrap();
     assert_eq!(failure.reason, "no process is registered with the daemon");
     assert!(failure.hints[0].contains("KINETO_USE_DAEMON=1"));
+}
+
+#[test]
+fn a_user_without_processes_is_not_an_empty_daemon() {
+    let of_user = |detail: &str| {
+        let reply = crate::reply::decode_reply(with_detail(detail).as_bytes()).unwrap();
+        let filter = ProcessFilter { user: Some("ann".to_owned()), ..ProcessFilter::default() };
+        TriggerResult::from_reply(reply, &filter, RequestedFunction::GpuTrace).failure.unwrap()
+    };
+    let failure = of_user(r#""registered":0,"jobs":[]"#);
+    assert_eq!(failure.reason, "no process of user ann is registered");
+    assert!(failure.hints.iter().all(|hint| !hint.contains("KINETO_USE_DAEMON")), "{:?}", failure.hints);
+    let failure = of_user(r#""registered":0,"jobs":[],"started_ms":900"#);
+    assert_eq!(failure.reason, "the daemon started 900 ms ago, and no process of user ann is registered yet");
 }
 
 #[test]
@@ -190,7 +207,7 @@ fn a_daemon_that_does_not_know_selections_has_selected_nothing() {
     let known = with_detail(
         r#""selected":true,"registered":1,"jobs":[{"job_id":0,"processes":1}],"unknown_ranks":[0]"#,
     );
-    assert_eq!(of(&known).as_deref(), Some("none of the 1 process of job 0 is known to have rank 0"));
+    assert_eq!(of(&known).as_deref(), Some("the only process of job 0 is not known to have rank 0"));
 }
 
 #[test]

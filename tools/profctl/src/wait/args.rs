@@ -21,8 +21,8 @@ pub(crate) struct WaitArgs {
     /// The traces must appear on this machine, or in a directory that it shares with the processes. In text form the
     /// result is one path per line, in the order of completion; the replies of the daemons go to standard error. A
     /// trace that should carry the id of the request but carries none is accepted only when the time is over and no
-    /// other trace has appeared. profd is asked meanwhile: a process that has ended, or that does not fetch the request
-    /// because its profiler is already running, is not waited for.
+    /// other trace has appeared. profd is asked meanwhile: a process that has ended, that has not asked for requests for
+    /// 30 s, or that does not fetch the request because its profiler is already running, is not waited for.
     #[arg(long)]
     pub(super) wait: bool,
     /// Maximum time to wait, such as 30s or 5m [default: recording time + 60s; 10m with --iterations]

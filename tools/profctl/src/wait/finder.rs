@@ -1,4 +1,4 @@
-//! What a search for traces is given and what it finds; the searches themselves are in `kineto` and `ascend`.
+//! The input and the result of a search for traces; the searches themselves are in `kineto` and `ascend`.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -58,7 +58,7 @@ pub(crate) enum TraceState {
 /// Finds the traces of one profiler.
 pub(crate) trait TraceFinder {
     /// Checks the trace of a process. What takes longer than until `stop` is continued by the next call: the file may be of
-    /// any size, and anybody's.
+    /// any size, and belong to any user.
     fn check_trace(&mut self, expected: &ExpectedTrace, stop: Instant) -> TraceState;
     /// Returns the directories in which traces appear and change.
     fn watched_directories(&self) -> Vec<PathBuf>;

@@ -1,10 +1,10 @@
-//! What the daemons say about the requests whose traces are waited for: a process that has ended writes nothing any more.
+//! Asks the daemons about the requests whose traces are waited for: a process that has ended writes nothing any more.
 //!
 //! Only profd answers. A daemon that does not know the question is not asked again.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::rpc::message::Request;
 use common::rpc::progress::{ConfigProgress, ConfigState, ConfigStatesReply, MAX_TRACE_IDS};
@@ -13,7 +13,7 @@ use super::finder::ExpectedTrace;
 use crate::daemon_address::DaemonAddress;
 use crate::duration_text::format_duration;
 use crate::fanout::{self, DaemonRequest, FanoutLimits};
-use crate::reply::decode_reply;
+use crate::reply::{RequestFailure, decode_reply};
 use crate::runtime::ClientRuntime;
 use crate::transport::Transport;
 
@@ -23,8 +23,13 @@ const INTERVAL: Duration = Duration::from_secs(2);
 const BUSY_PATIENCE: Duration = Duration::from_secs(15);
 /// How long the trace of a process that has ended may take to appear, for example on NFS.
 const APPEARANCE_TIME: Duration = Duration::from_secs(5);
+/// How long a process may not ask: six polls of libkineto, which asks every 5 s. One that is stopped, hangs, or runs another
+/// program by now asks no more.
+const SILENCE_PATIENCE: Duration = Duration::from_secs(30);
+/// The longest pause after a daemon has not wanted to answer. It doubles from twice the interval.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// What identifies a request to one process: the place of its daemon, and the id.
+/// The key of a request to one process: the place of its daemon, and the id.
 pub(super) type RequestKey = (usize, String);
 
 /// Why no trace will appear, and how long it may still appear all the same.
@@ -34,9 +39,37 @@ pub(super) struct TraceVerdict {
     pub(super) grace: Duration,
 }
 
+/// What has become known about a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RequestNews {
+    Verdict(TraceVerdict),
+    State(RequestState),
+}
+
+/// The state of a request whose trace may still appear, for the message if the time is over first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RequestState {
+    pub(super) text: String,
+    /// Whether the process has not fetched it.
+    pub(super) is_pending: bool,
+}
+
+/// A daemon that is asked.
+struct AskedDaemon {
+    address: DaemonAddress,
+    /// The ids of the requests.
+    open: HashSet<u64>,
+    /// How long it is not asked after it has not wanted to answer.
+    pause: Duration,
+    /// When it may be asked again.
+    not_before: Instant,
+}
+
+type AskedDaemons = BTreeMap<usize, AskedDaemon>;
+
 /// Asks the daemons on a thread of its own until it is dropped.
 pub(super) struct ConfigInquiry {
-    verdicts: Receiver<(RequestKey, TraceVerdict)>,
+    news: Receiver<(RequestKey, RequestNews)>,
     /// Requests whose traces have appeared; the thread ends when this is dropped.
     settled: Sender<RequestKey>,
 }
@@ -50,29 +83,32 @@ impl ConfigInquiry {
         expected: &[ExpectedTrace],
         outlives_process: bool,
     ) -> Self {
-        let mut open: BTreeMap<usize, (DaemonAddress, HashSet<u64>)> = BTreeMap::new();
+        let mut asked = AskedDaemons::new();
         for trace in expected {
             let id = trace.trace_id.as_ref().and_then(|id| id.parse().ok());
             if let (Some(daemon), Some(id)) = (&trace.daemon, id) {
-                open.entry(trace.place).or_insert_with(|| (daemon.clone(), HashSet::new())).1.insert(id);
+                asked.entry(trace.place).or_insert_with(|| AskedDaemon::new(daemon.clone())).open.insert(id);
             }
         }
-        let (send, verdicts) = channel();
+        let (send, news) = channel();
         let (settled, told) = channel();
         let transport = transport.clone();
-        if !open.is_empty() {
+        if !asked.is_empty() {
             // The thread is not waited for: it may wait for a daemon.
             std::thread::spawn(move || {
-                let keep = |verdict: &TraceVerdict| !(outlives_process && verdict.grace == APPEARANCE_TIME);
-                ask_until_settled(&transport, parallel, open, &told, &send, keep);
+                let keep = |news: &RequestNews| match news {
+                    RequestNews::Verdict(verdict) => !(outlives_process && verdict.grace == APPEARANCE_TIME),
+                    RequestNews::State(_) => true,
+                };
+                ask_until_settled(&transport, parallel, asked, &told, &send, keep);
             });
         }
-        Self { verdicts, settled }
+        Self { news, settled }
     }
 
     /// Returns what has become known since the last call.
-    pub(super) fn take_verdicts(&self) -> impl Iterator<Item = (RequestKey, TraceVerdict)> {
-        self.verdicts.try_iter()
+    pub(super) fn take_news(&self) -> impl Iterator<Item = (RequestKey, RequestNews)> {
+        self.news.try_iter()
     }
 
     /// Does not ask about this trace any more.
@@ -83,73 +119,124 @@ impl ConfigInquiry {
     }
 }
 
+impl AskedDaemon {
+    fn new(address: DaemonAddress) -> Self {
+        Self { address, open: HashSet::new(), pause: INTERVAL, not_before: Instant::now() }
+    }
+
+    /// Waits longer before the next question: a rule of the daemon may limit requests, and older daemons count questions, too.
+    fn slow_down(&mut self) {
+        self.pause = (2 * self.pause).min(MAX_PAUSE);
+        self.not_before = Instant::now() + self.pause;
+    }
+}
+
+/// Why a daemon does not say the states of requests.
+enum Unanswered {
+    /// It does not know the question, or does not speak the protocol.
+    Never,
+    /// Its rules forbid it.
+    Forbidden(String),
+    /// It is busy, or has answered too often.
+    Later(String),
+}
+
+impl Unanswered {
+    fn of_failure(failure: RequestFailure) -> Self {
+        match failure.code.as_deref() {
+            _ if failure.is_unknown_function() => Self::Never,
+            Some("forbidden") => Self::Forbidden(failure.reason),
+            Some("frame" | "request" | "certificate") | None => Self::Never,
+            Some(_) => Self::Later(failure.reason),
+        }
+    }
+}
+
 fn ask_until_settled(
     transport: &Transport,
     parallel: usize,
-    mut open: BTreeMap<usize, (DaemonAddress, HashSet<u64>)>,
+    mut asked: AskedDaemons,
     told: &Receiver<RequestKey>,
-    send: &Sender<(RequestKey, TraceVerdict)>,
-    keep: impl Fn(&TraceVerdict) -> bool,
+    send: &Sender<(RequestKey, RequestNews)>,
+    keep: impl Fn(&RequestNews) -> bool,
 ) {
     let Ok(runtime) = ClientRuntime::new() else { return };
     let limits = FanoutLimits { parallel, retries: 0, deadline: None };
-    while !open.is_empty() {
-        if !wait_for_next_round(told, &mut open) {
+    while !asked.is_empty() {
+        if !wait_for_next_round(told, &mut asked) {
             return;
         }
-        let places: Vec<usize> = open.keys().copied().collect();
-        let requests = open.values().map(|(daemon, ids)| DaemonRequest {
-            daemon: daemon.clone(),
-            body: Request::ConfigStates { trace_ids: ids.iter().take(MAX_TRACE_IDS).copied().collect() }
-                .encode()
-                .into(),
+        let now = Instant::now();
+        let due: Vec<_> = asked.iter().filter(|(_, daemon)| daemon.not_before <= now).collect();
+        let places: Vec<usize> = due.iter().map(|(place, _)| **place).collect();
+        let requests = due.iter().map(|(_, daemon)| DaemonRequest {
+            daemon: daemon.address.clone(),
+            body: Request::ConfigStates {
+                trace_ids: daemon.open.iter().take(MAX_TRACE_IDS).copied().collect(),
+            }
+            .encode()
+            .into(),
         });
         let requests = requests.collect();
-        let asked = runtime.block_on(fanout::query_all(transport, requests, limits, |exchange| {
+        let done = runtime.block_on(fanout::query_all(transport, requests, limits, |exchange| {
             let place = places[exchange.index];
             let reply = match exchange.result {
-                Ok(reply) => decode_reply::<ConfigStatesReply>(&reply.body),
+                Ok(reply) => decode_reply::<ConfigStatesReply>(&reply.body).map_err(Unanswered::of_failure),
                 // It may be reachable again later.
                 Err(e) if !e.is_refusal() => return Ok(()),
-                Err(_) => {
-                    open.remove(&place);
+                Err(_) => Err(Unanswered::Never),
+            };
+            let unanswered = match reply {
+                Ok(reply) => {
+                    if let Some(daemon) = asked.get_mut(&place) {
+                        daemon.pause = INTERVAL;
+                    }
+                    for state in &reply.configs {
+                        if let Some(news) = assess_state(state).filter(&keep) {
+                            send.send(((place, state.trace_id.clone()), news))?;
+                        }
+                    }
                     return Ok(());
                 }
+                Err(unanswered) => unanswered,
             };
-            let Ok(reply) = reply else {
-                open.remove(&place);
-                return Ok(());
+            let reason = match &unanswered {
+                Unanswered::Never => None,
+                Unanswered::Forbidden(reason) | Unanswered::Later(reason) => Some(reason),
             };
-            for state in &reply.configs {
-                if let Some(verdict) = judge_state(state).filter(&keep) {
-                    send.send(((place, state.trace_id.clone()), verdict))?;
+            if let (Some(reason), Some(daemon)) = (reason, asked.get(&place)) {
+                let text = format!("the daemon does not say what became of the request: {reason}");
+                for id in &daemon.open {
+                    let state = RequestState { text: text.clone(), is_pending: false };
+                    send.send(((place, id.to_string()), RequestNews::State(state)))?;
                 }
+            }
+            match (unanswered, asked.get_mut(&place)) {
+                (Unanswered::Later(_), Some(daemon)) => daemon.slow_down(),
+                _ => drop(asked.remove(&place)),
             }
             Ok(())
         }));
-        // Nobody waits any more.
-        if asked.is_err() {
+        // The wait has ended.
+        if done.is_err() {
             return;
         }
     }
 }
 
-/// Waits until the daemons are to be asked again, and returns whether anybody still wants to know.
-fn wait_for_next_round(
-    told: &Receiver<RequestKey>,
-    open: &mut BTreeMap<usize, (DaemonAddress, HashSet<u64>)>,
-) -> bool {
-    let next = std::time::Instant::now() + INTERVAL;
+/// Waits until the daemons are to be asked again, and returns whether any trace is still waited for.
+fn wait_for_next_round(told: &Receiver<RequestKey>, asked: &mut AskedDaemons) -> bool {
+    let next = Instant::now() + INTERVAL;
     loop {
-        match told.recv_timeout(next.saturating_duration_since(std::time::Instant::now())) {
+        match told.recv_timeout(next.saturating_duration_since(Instant::now())) {
             Ok((place, id)) => {
-                let of_daemon = open.get_mut(&place);
-                let is_last = of_daemon.zip(id.parse().ok()).is_some_and(|((_, ids), id)| {
-                    ids.remove(&id);
-                    ids.is_empty()
+                let of_daemon = asked.get_mut(&place);
+                let is_last = of_daemon.zip(id.parse().ok()).is_some_and(|(daemon, id)| {
+                    daemon.open.remove(&id);
+                    daemon.open.is_empty()
                 });
                 if is_last {
-                    open.remove(&place);
+                    asked.remove(&place);
                 }
             }
             Err(RecvTimeoutError::Timeout) => return true,
@@ -158,9 +245,15 @@ fn wait_for_next_round(
     }
 }
 
-/// Decides whether a trace can still appear.
-fn judge_state(state: &ConfigState) -> Option<TraceVerdict> {
+/// Decides whether a trace can still appear. `None` for a state that this version does not know.
+fn assess_state(state: &ConfigState) -> Option<RequestNews> {
     let since = Duration::from_millis(state.since_ms);
+    let last_poll = state.last_poll_ms.map(Duration::from_millis);
+    let last_asked = match last_poll {
+        Some(age) => format!("it last asked {} ago", format_duration(Duration::from_secs(age.as_secs()))),
+        None => "it has never asked".to_owned(),
+    };
+    let open = |text: String, is_pending| Some(RequestNews::State(RequestState { text, is_pending }));
     let (reason, grace) = match state.state {
         ConfigProgress::EndedBefore => {
             ("the process ended before it fetched the request".to_owned(), Duration::ZERO)
@@ -173,19 +266,28 @@ fn judge_state(state: &ConfigState) -> Option<TraceVerdict> {
             (format!("{BUSY}, and the request has expired"), Duration::ZERO)
         }
         ConfigProgress::Expired => {
-            let asked = match state.last_poll_ms {
-                Some(ms) => format!("it last asked {} ago", format_duration(Duration::from_millis(ms))),
-                None => "it no longer asks".to_owned(),
-            };
+            let asked = if last_poll.is_some() { &last_asked } else { "it no longer asks" };
             (format!("the process did not fetch the request before it expired; {asked}"), Duration::ZERO)
         }
         ConfigProgress::Pending if state.profiler_busy && since >= BUSY_PATIENCE => {
             let age = format_duration(Duration::from_secs(since.as_secs()));
             (format!("{BUSY}: the request has been waiting for {age}"), Duration::ZERO)
         }
-        ConfigProgress::Pending | ConfigProgress::Fetched | ConfigProgress::Unknown => return None,
+        ConfigProgress::Pending if state.profiler_busy => return open(BUSY.to_owned(), true),
+        ConfigProgress::Pending => {
+            let text = format!("the process has not fetched the request; {last_asked}");
+            if since.min(last_poll.unwrap_or(since)) < SILENCE_PATIENCE {
+                return open(text, true);
+            }
+            (format!("{text}, so it may be stopped, hang, or run another program"), Duration::ZERO)
+        }
+        ConfigProgress::Fetched => {
+            let age = format_duration(Duration::from_secs(since.as_secs()));
+            return open(format!("the process has fetched the request, {age} ago"), false);
+        }
+        ConfigProgress::Unknown => return None,
     };
-    Some(TraceVerdict { reason, grace })
+    Some(RequestNews::Verdict(TraceVerdict { reason, grace }))
 }
 
 /// Why a process asks, and takes no request.
@@ -200,12 +302,25 @@ mod tests {
         ConfigState { trace_id: "7".into(), state, since_ms, last_poll_ms: Some(61_000), profiler_busy }
     }
 
+    fn verdict(of: &ConfigState) -> Option<TraceVerdict> {
+        match assess_state(of)? {
+            RequestNews::Verdict(verdict) => Some(verdict),
+            RequestNews::State(_) => None,
+        }
+    }
+
+    fn open_state(of: &ConfigState) -> (String, bool) {
+        let Some(RequestNews::State(state)) = assess_state(of) else { panic!("{of:?}") };
+        (state.text, state.is_pending)
+    }
+
     #[test]
     fn only_what_cannot_change_ends_a_wait() {
         use ConfigProgress::{EndedAfter, EndedBefore, Expired, Fetched, Pending, Unknown};
-        let reason = |of: &ConfigState| judge_state(of).map(|v| v.reason);
+        let reason = |of: &ConfigState| verdict(of).map(|v| v.reason);
         for open in [Pending, Fetched, Unknown] {
-            assert_eq!(reason(&state(open, 600_000, false)), None, "{open:?}");
+            let asks = ConfigState { last_poll_ms: Some(4_000), ..state(open, 600_000, false) };
+            assert_eq!(reason(&asks), None, "{open:?}");
         }
         assert_eq!(reason(&state(Fetched, 600_000, true)), None, "it records");
         assert_eq!(reason(&state(Pending, 14_999, true)), None, "an earlier trace may be about to end");
@@ -213,7 +328,26 @@ mod tests {
         assert!(busy.contains("already running") && busy.ends_with("waiting for 15 s"), "{busy}");
         let expired = reason(&state(Expired, 0, false)).unwrap();
         assert!(expired.ends_with("it last asked 61 s ago"), "{expired}");
-        assert_eq!(judge_state(&state(EndedBefore, 0, false)).unwrap().grace, Duration::ZERO);
-        assert!(judge_state(&state(EndedAfter, 0, false)).unwrap().grace > Duration::ZERO);
+        assert_eq!(verdict(&state(EndedBefore, 0, false)).unwrap().grace, Duration::ZERO);
+        assert!(verdict(&state(EndedAfter, 0, false)).unwrap().grace > Duration::ZERO);
+    }
+
+    #[test]
+    fn a_process_that_asks_no_more_ends_a_wait_and_until_then_its_state_is_known() {
+        use ConfigProgress::{Fetched, Pending};
+        let silent = |since_ms, last_poll_ms| ConfigState { last_poll_ms, ..state(Pending, since_ms, false) };
+        let text = "the process has not fetched the request; it last asked 29 s ago";
+        assert_eq!(open_state(&silent(40_000, Some(29_900))), (text.to_owned(), true));
+        assert!(open_state(&silent(1_000, Some(61_000))).1, "the request is new");
+        for (last_poll_ms, words) in
+            [(Some(31_000), "it last asked 31 s ago, so"), (None, "it has never asked, so")]
+        {
+            let reason = verdict(&silent(31_000, last_poll_ms)).unwrap().reason;
+            assert!(reason.contains(words), "{reason}");
+        }
+        assert_eq!(
+            open_state(&state(Fetched, 58_200, false)),
+            ("the process has fetched the request, 58 s ago".to_owned(), false)
+        );
     }
 }

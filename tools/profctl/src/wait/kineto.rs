@@ -35,7 +35,10 @@ const FALLBACK_PREFIX: &str = "libkineto_activities_";
 /// Returns a warning if libkineto does not write to the path as the user expects (see the module).
 pub(crate) fn find_path_problem(log_file: &str) -> Option<&'static str> {
     if !log_file.contains(".json") {
-        Some("no `.json` in the path: libkineto does not add the pid, and all processes write the same file")
+        Some(
+            "no `.json` in the path: libkineto does not add the pid. profd gives each process another path; with other \
+             daemons all processes write the same file",
+        )
     } else if log_file.contains("..") {
         Some("libkineto rejects a path with `..`, and writes /tmp/libkineto_activities_PID.json instead")
     } else if !log_file.starts_with(DEFAULT_TRACE_DIR) {
@@ -168,7 +171,11 @@ impl KinetoTraceFinder {
         let Ok(meta) = std::fs::symlink_metadata(path) else { return CandidateState::Absent };
         let version = FileVersion::from_metadata(&meta);
         if self.preexisting.get(path) == Some(&version) {
-            return CandidateState::Rejected("only the file of an earlier request exists".to_owned());
+            let reason = match meta.is_file() {
+                true => "only the file of an earlier request exists",
+                false => "what was there before the request is not a file",
+            };
+            return CandidateState::Rejected(reason.to_owned());
         }
         let being_written = || CandidateState::Unsettled("still being written".to_owned());
         // A file is read once it has not changed for some time, and then only once.
@@ -317,7 +324,11 @@ impl TraceFinder for KinetoTraceFinder {
         match (unsettled, best) {
             (Some((path, reason)), _) => TraceState::Unsettled { path, reason },
             (None, Some((path, reason))) => TraceState::Waiting { path, reason },
-            (None, None) => TraceState::Waiting { path: paths[0].clone(), reason: "no such file".to_owned() },
+            (None, None) => {
+                let has_dir = paths[0].parent().is_none_or(Path::is_dir);
+                let reason = if has_dir { "no such file" } else { "no such directory on this machine" };
+                TraceState::Waiting { path: paths[0].clone(), reason: reason.to_owned() }
+            }
         }
     }
 

@@ -14,6 +14,7 @@ mod inquiry;
 pub(crate) mod kineto;
 mod output;
 mod pending;
+mod plain_name;
 mod skew;
 mod watch;
 
@@ -86,19 +87,20 @@ impl TraceWait {
             progress.inc(1);
             progress.suspend(|| reporter.report_complete(expected, trace))
         };
-        let verdicts = || inquiry.take_verdicts().collect();
+        let news = || inquiry.take_news().collect();
         let missing = match (&mut self.finder, &plan.collect) {
             (Some(finder), _) => {
-                poll_until_complete(finder.as_mut(), expected, needed, plan.timeout, verdicts, found)?
+                poll_until_complete(finder.as_mut(), expected, needed, plan.timeout, news, found)?
             }
             (None, Some(collect)) => {
                 let copies = RemoteCopies::start(collect, &self.output, expected, plan.timeout);
-                copies.wait_for_all(verdicts, found)?
+                copies.wait_for_all(news, found)?
             }
             (None, None) => Vec::new(),
         };
         progress.finish_and_clear();
-        let timed_out = missing.iter().any(|trace| !trace.is_final);
+        let is_pending = |trace: &MissingTrace| trace.state.as_ref().is_some_and(|state| state.is_pending);
+        let timed_out = missing.iter().any(|trace| !trace.is_final && !is_pending(trace));
         for trace in missing {
             self.report_missing(session, trace)?;
         }
@@ -112,7 +114,10 @@ impl TraceWait {
     }
 
     fn report_missing(&self, session: &mut DaemonSession<'_>, trace: MissingTrace) -> anyhow::Result<()> {
-        let MissingTrace { expected, path, reason, is_final } = trace;
+        let MissingTrace { expected, path, mut reason, is_final, state } = trace;
+        if let Some(state) = state {
+            reason = format!("{reason}; {}", state.text);
+        }
         session.summary_mut().traces_missing += 1;
         let place = path.display();
         let text = match is_final {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use common::rpc::config::trace_path;
 
 use super::ascend::trace_dir_pattern;
+use super::plain_name::require_plain_name;
 
 /// The traces that a request makes the processes write.
 #[derive(Clone, Debug)]
@@ -56,6 +57,12 @@ impl TraceOutput {
         matches!(self, Self::Kineto { log_file } if log_file.contains('%'))
     }
 
+    /// Returns whether the path has what would be replaced in that of a trace of PyTorch.
+    pub(crate) fn has_unused_placeholders(&self) -> bool {
+        let Self::Ascend { dir, .. } = self else { return false };
+        ["%h", "%H", "%p", "%j", "%r"].iter().any(|placeholder| dir.contains(placeholder))
+    }
+
     /// Returns the path of the trace of a process with `*` for its unknown parts, if they exist.
     pub(crate) fn trace_pattern_of(&self, pid: i64) -> Option<String> {
         match self {
@@ -67,6 +74,19 @@ impl TraceOutput {
     /// Returns the path or the pattern, for text output.
     pub(crate) fn displayed_path_of(&self, told: Option<&str>, pid: i64) -> Option<String> {
         self.trace_path_of(told, pid).or_else(|| self.trace_pattern_of(pid))
+    }
+
+    /// Checks that a copy of a trace can have its name, and unless it `is_shared` that all of its path can be given to other programs.
+    ///
+    /// # Errors
+    /// A name is unsafe, whatever stands for the placeholders.
+    pub(crate) fn check_collectable(&self, is_shared: bool) -> anyhow::Result<()> {
+        let Self::Kineto { log_file } = self else { return Ok(()) };
+        // The value of a placeholder is checked with the path of each process.
+        let path = log_file.replace("%%", "\0").replace('%', "").replace('\0', "%");
+        let parts = path.rsplit('/').filter(|part| !part.is_empty());
+        let count = if is_shared { 1 } else { usize::MAX };
+        parts.take(count).try_for_each(require_plain_name)
     }
 
     /// Returns the directory of the traces if it does not exist and the processes do not create it.
@@ -96,5 +116,19 @@ mod tests {
         let mut ascend = TraceOutput::Ascend { dir: "/data/".into(), analyzed: false, ranks: None };
         assert_eq!(ascend.separate_run(1).as_deref(), Some("/data/run1"));
         assert_eq!(TraceOutput::None.separate_run(1), None);
+    }
+
+    #[test]
+    fn names_that_cannot_be_copied_are_known_before_the_request() {
+        let check = |path: &str, is_shared| {
+            TraceOutput::Kineto { log_file: path.to_owned() }.check_collectable(is_shared).is_ok()
+        };
+        for good in ["/data/prof/t.json", "/data/%h/%r.json", "/t.pt.trace.json"] {
+            assert!(check(good, true) && check(good, false), "{good}");
+        }
+        for bad in ["/data/it's.json", "/data/a b.json", "/data/100%%.json", "/data/.hidden.json"] {
+            assert!(!check(bad, true) && !check(bad, false), "{bad}");
+        }
+        assert!(check("/my data/t.json", true) && !check("/my data/t.json", false));
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::finder::{CompleteTrace, ExpectedTrace, TraceFinder, TraceState};
-use super::inquiry::{RequestKey, TraceVerdict};
+use super::inquiry::{RequestKey, RequestNews, RequestState};
 use super::kineto::SETTLE_TIME;
 use super::watch::DirectoryWatch;
 
@@ -21,6 +21,8 @@ pub(crate) struct MissingTrace {
     pub(crate) reason: String,
     /// It can no longer appear; else the time was over.
     pub(crate) is_final: bool,
+    /// The last known state of the request, if the time was over.
+    pub(super) state: Option<RequestState>,
 }
 
 /// A trace that is waited for.
@@ -28,6 +30,8 @@ struct PendingTrace {
     expected: ExpectedTrace,
     /// Why it can no longer appear, and when to believe that.
     verdict: Option<(String, Instant)>,
+    /// The last known state of its request.
+    state: Option<RequestState>,
 }
 
 /// A check of all pending traces.
@@ -40,7 +44,7 @@ struct CheckRound {
 }
 
 /// Checks the traces until `needed` of them are complete, the others can no longer appear, or the time is over. Returns the
-/// missing ones. `verdicts` tells which traces can no longer appear.
+/// missing ones. `news` returns what the daemons have said about the requests since the last call.
 ///
 /// # Errors
 /// The first error of `found`.
@@ -49,19 +53,19 @@ pub(super) fn poll_until_complete(
     expected: Vec<ExpectedTrace>,
     needed: usize,
     timeout: Duration,
-    mut verdicts: impl FnMut() -> Vec<(RequestKey, TraceVerdict)>,
+    mut news: impl FnMut() -> Vec<(RequestKey, RequestNews)>,
     mut found: impl FnMut(&ExpectedTrace, CompleteTrace) -> anyhow::Result<()>,
 ) -> anyhow::Result<Vec<MissingTrace>> {
     let deadline = Instant::now() + timeout;
     let not_needed = expected.len() - needed.min(expected.len());
     let mut pending: Vec<_> =
-        expected.into_iter().map(|expected| PendingTrace { expected, verdict: None }).collect();
+        expected.into_iter().map(|expected| PendingTrace { expected, verdict: None, state: None }).collect();
     let mut given_up: Vec<MissingTrace> = Vec::new();
     let mut watch = DirectoryWatch::new();
     loop {
         // Watch before checking: a file that appears in between is then notified of.
         watch.add_directories(&finder.watched_directories());
-        note_verdicts(&mut pending, verdicts());
+        note_news(&mut pending, news());
         let mut round = check_all(finder, pending, deadline, &mut found)?;
         let now = Instant::now();
         let left = deadline.saturating_duration_since(now);
@@ -74,11 +78,13 @@ pub(super) fn poll_until_complete(
         let (over, missing) = round.missing.into_iter().partition::<Vec<_>, _>(|(trace, ..)| is_over(trace));
         round.missing = missing;
         given_up.extend(over.into_iter().map(|(trace, path, reason)| {
-            let (reason, is_final) = match trace.verdict {
-                Some((verdict, at)) if now >= at => (verdict, true),
-                _ => (reason, false),
-            };
-            MissingTrace { expected: trace.expected, path, reason, is_final }
+            let PendingTrace { expected, verdict, state } = trace;
+            match verdict {
+                Some((verdict, at)) if now >= at => {
+                    MissingTrace { expected, path, reason: verdict, is_final: true, state: None }
+                }
+                _ => MissingTrace { expected, path, reason, is_final: false, state },
+            }
         }));
         let waiting = round.missing.len() + round.doubtful.len();
         if waiting + given_up.len() <= not_needed {
@@ -93,15 +99,21 @@ pub(super) fn poll_until_complete(
     }
 }
 
-fn note_verdicts(pending: &mut [PendingTrace], verdicts: Vec<(RequestKey, TraceVerdict)>) {
-    for ((place, id), verdict) in verdicts {
+fn note_news(pending: &mut [PendingTrace], all: Vec<(RequestKey, RequestNews)>) {
+    for ((place, id), news) in all {
         let own = |trace: &&mut PendingTrace| {
             trace.expected.place == place && trace.expected.trace_id.as_ref() == Some(&id)
         };
-        if let Some(trace) = pending.iter_mut().find(own).filter(|trace| trace.verdict.is_none()) {
-            // The file may be there already, and must be seen not to change.
-            let grace = verdict.grace.max(3 * SETTLE_TIME);
-            trace.verdict = Some((verdict.reason, Instant::now() + grace));
+        let Some(trace) = pending.iter_mut().find(own).filter(|trace| trace.verdict.is_none()) else {
+            continue;
+        };
+        match news {
+            RequestNews::Verdict(verdict) => {
+                // The file may be there already, and must be seen not to change.
+                let grace = verdict.grace.max(3 * SETTLE_TIME);
+                trace.verdict = Some((verdict.reason, Instant::now() + grace));
+            }
+            RequestNews::State(state) => trace.state = Some(state),
         }
     }
 }

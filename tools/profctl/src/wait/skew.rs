@@ -36,7 +36,7 @@ impl StartTimes {
         Self { planned_ns, clocks, begins: Vec::new(), uncertainty_ns: 0 }
     }
 
-    /// Adds the begin of a trace of the daemon at a place, if the trace tells it.
+    /// Adds the begin of a trace of the daemon at a place, if the trace says it.
     pub(super) fn add(&mut self, place: usize, path: &Path) {
         let Some(clock) = self.clocks.get(place).copied().flatten() else { return };
         if let Some(begin_ns) = read_begin(path) {

@@ -10,7 +10,7 @@ use std::thread;
 use super::args::DEFAULT_TIMEOUT;
 use super::ascend::AscendTraceFinder;
 use super::collect::CollectArgs;
-use super::inquiry::{RequestKey, TraceVerdict};
+use super::inquiry::{RequestKey, RequestNews, RequestState, TraceVerdict};
 use super::kineto::KinetoTraceFinder;
 use super::*;
 
@@ -41,7 +41,7 @@ fn wait_with_verdicts(
     traces: &mut dyn TraceFinder,
     pending: Vec<ExpectedTrace>,
     timeout: Duration,
-    verdicts: impl FnMut() -> Vec<(RequestKey, TraceVerdict)>,
+    verdicts: impl FnMut() -> Vec<(RequestKey, RequestNews)>,
 ) -> (Vec<CompleteTrace>, Vec<MissingTrace>) {
     let mut complete = Vec::new();
     let needed = traces.needed_count(pending.len());
@@ -126,6 +126,15 @@ fn files_that_are_renamed_come_in_the_order_of_completion() {
     assert_eq!(missing, []);
     let paths: Vec<_> = complete.into_iter().map(|t| t.path).collect();
     assert_eq!(paths, [dirs.trace("t_2.json"), dirs.trace("t_1.json")]);
+}
+
+#[test]
+fn what_is_no_trace_is_named_as_what_it_is() {
+    let dirs = TestDirs::new();
+    fs::create_dir(dirs.trace("t_7.json")).unwrap();
+    let mut traces = dirs.kineto();
+    let (_, missing) = wait(&mut traces, vec![expected(7, None)], SHORT);
+    assert_eq!(missing, [(7, "what was there before the request is not a file".to_owned())]);
 }
 
 #[test]
@@ -394,7 +403,7 @@ fn a_process_that_has_ended_ends_the_wait_with_the_reason() {
     let verdicts = || {
         let verdict = |id: &str| {
             let verdict = TraceVerdict { reason: "the process ended".into(), grace: Duration::ZERO };
-            ((0, id.to_owned()), verdict)
+            ((0, id.to_owned()), RequestNews::Verdict(verdict))
         };
         if std::mem::replace(&mut said, true) { Vec::new() } else { vec![verdict("11"), verdict("22")] }
     };
@@ -405,4 +414,18 @@ fn a_process_that_has_ended_ends_the_wait_with_the_reason() {
     assert_eq!(complete.len(), 1, "written before the process ended");
     assert_eq!((missing[0].expected.pid, missing[0].is_final), (1, true));
     assert_eq!(missing[0].reason, "the process ended");
+}
+
+#[test]
+fn when_the_time_is_over_the_last_state_of_the_request_is_known() {
+    let dirs = TestDirs::new();
+    let mut traces = dirs.kineto();
+    let state = |text: &str| RequestState { text: text.into(), is_pending: true };
+    let mut said = vec![state("newer"), state("older")];
+    let news =
+        || said.pop().map(|state| ((0, "11".to_owned()), RequestNews::State(state))).into_iter().collect();
+    let pending = vec![expected(1, Some("11")), expected(2, Some("22"))];
+    let (_, missing) = wait_with_verdicts(&mut traces, pending, Duration::from_millis(1500), news);
+    let states: Vec<_> = missing.iter().map(|m| (m.expected.pid, m.is_final, m.state.clone())).collect();
+    assert_eq!(states, [(1, false, Some(state("newer"))), (2, false, None)]);
 }

@@ -1,19 +1,20 @@
 //! The record of one request.
 
+use std::time::SystemTime;
+
 use common::record::profd::{Audit, AuditedProcess};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::core::audit::{self, AuditDetail};
+use crate::log::format_time;
 
 /// Makes the record of a request without its client. `function` stands for the name where the request has none.
 pub(crate) fn make_record(request_id: String, function: &str, detail: &AuditDetail) -> Audit {
     let (processes, omitted) = detail.listed_processes();
     let target = detail.target.as_ref();
-    let (pids, pids_omitted) = target.map(audit::AuditTarget::listed_pids).unwrap_or_default();
+    let (pids, pids_omitted) = target.map(audit::RequestTarget::listed_pids).unwrap_or_default();
     let count = |n: usize| (n > 0).then_some(n as u64);
     Audit {
-        time: timestamp_now(),
+        time: format_time(SystemTime::now()),
         request_id,
         function: if detail.function.is_empty() { function } else { detail.function }.to_owned(),
         job_id: target.map(|t| t.job_id),
@@ -39,11 +40,4 @@ fn process_record(process: &audit::AuditedProcess) -> AuditedProcess {
         result: process.result.name().to_owned(),
         trace_id: process.trace_id.map(|id| id.to_string()),
     }
-}
-
-/// The time in milliseconds.
-fn timestamp_now() -> String {
-    let now = OffsetDateTime::now_utc();
-    let now = now.replace_millisecond(now.millisecond()).unwrap_or(now);
-    now.format(&Rfc3339).unwrap_or_default()
 }

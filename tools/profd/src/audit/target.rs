@@ -1,6 +1,6 @@
 //! Where the audit trail goes: a file, the systemd journal, or standard output.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -48,12 +48,13 @@ impl AuditFile {
         if compared.elapsed() < ROTATION_INTERVAL {
             return Ok(());
         }
-        *compared = Instant::now();
         let open = file.metadata()?;
         let is_same = path.symlink_metadata().is_ok_and(|m| (m.dev(), m.ino()) == (open.dev(), open.ino()));
         if !is_same {
             *file = open_file(path)?;
         }
+        // Only now: a path that cannot be opened is tried again at once, and nothing is written to the former file meanwhile.
+        *compared = Instant::now();
         Ok(())
     }
 
@@ -80,6 +81,25 @@ impl AuditFile {
     }
 }
 
+/// Checks that a target can be opened, and creates nothing.
+///
+/// # Errors
+/// As [`AuditFile::open`]; also that its directory cannot be written.
+pub(crate) fn check_target(target: &AuditTarget) -> io::Result<()> {
+    match target {
+        AuditTarget::File(path) => match path.symlink_metadata() {
+            Ok(_) => check_file(&open_options().open(path)?.metadata()?),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                Ok(rustix::fs::access(dir, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)?)
+            }
+            Err(e) => Err(e),
+        },
+        AuditTarget::Journal => connect_to_journal().map(drop),
+        AuditTarget::Stdout => Ok(()),
+    }
+}
+
 fn connect_to_journal() -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
     socket.connect(JOURNAL_SOCKET)?;
@@ -88,26 +108,9 @@ fn connect_to_journal() -> io::Result<UnixDatagram> {
 
 /// Opens the file to append to it. A line that was cut, for example by a loss of power, is ended first.
 fn open_file(path: &Path) -> io::Result<File> {
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let flags = i32::try_from(flags.bits()).unwrap_or_default();
-    let mode = Class::LogRecording.max().0;
-    let mut options = OpenOptions::new();
-    options.append(true).read(true).create(true).mode(mode).custom_flags(flags);
-    let mut file = options.open(path)?;
+    let mut file = open_options().create(true).mode(Class::LogRecording.max().0).open(path)?;
     let meta = file.metadata()?;
-    let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why.to_owned()));
-    if !meta.is_file() {
-        return refuse("not a regular file");
-    }
-    if meta.nlink() != 1 {
-        return refuse("has several names (hard links)");
-    }
-    if meta.uid() != rustix::process::geteuid().as_raw() && meta.uid() != 0 {
-        return refuse("belongs to another user");
-    }
-    if meta.mode() & 0o022 != 0 {
-        return refuse("others than its owner may write it");
-    }
+    check_file(&meta)?;
     if meta.len() > 0 {
         file.seek(SeekFrom::End(-1))?;
         let mut last = [0];
@@ -117,6 +120,32 @@ fn open_file(path: &Path) -> io::Result<File> {
         }
     }
     Ok(file)
+}
+
+fn open_options() -> OpenOptions {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
+    let mut options = OpenOptions::new();
+    options.append(true).read(true).custom_flags(flags);
+    options
+}
+
+/// Checks that no other user can write the file or can have planted it.
+fn check_file(meta: &Metadata) -> io::Result<()> {
+    let reject = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why.to_owned()));
+    if !meta.is_file() {
+        return reject("not a regular file");
+    }
+    if meta.nlink() != 1 {
+        return reject("has several names (hard links)");
+    }
+    if meta.uid() != rustix::process::geteuid().as_raw() && meta.uid() != 0 {
+        return reject("belongs to another user");
+    }
+    if meta.mode() & 0o022 != 0 {
+        return reject("others than its owner may write it");
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -153,10 +182,18 @@ mod tests {
         file.follow_rotation().unwrap();
         file.write(b"two\n").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
+        fs::rename(&path, dir.path().join("audit.jsonl.2")).unwrap();
+        std::os::unix::fs::symlink("elsewhere", &path).unwrap();
+        if let AuditFile::File { compared, .. } = &mut file {
+            *compared = compared.checked_sub(ROTATION_INTERVAL).unwrap();
+        }
+        for attempt in 0..3 {
+            assert!(file.follow_rotation().is_err(), "attempt {attempt}");
+        }
     }
 
     #[test]
-    fn what_another_user_could_have_planted_is_refused() {
+    fn what_another_user_could_have_planted_is_rejected() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.jsonl");
         fs::write(dir.path().join("other"), "").unwrap();
@@ -169,5 +206,19 @@ mod tests {
         fs::write(&path, "").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
         assert!(open(&path).unwrap_err().to_string().contains("write"));
+    }
+
+    #[test]
+    fn a_check_finds_what_opening_would_find_and_creates_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let check = |name: &str| check_target(&AuditTarget::File(dir.path().join(name)));
+        assert!(check("new.jsonl").is_ok() && !dir.path().join("new.jsonl").exists());
+        assert_eq!(check("none/new.jsonl").unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(check_target(&AuditTarget::File(dir.path().to_owned())).is_err(), "a directory");
+        fs::write(dir.path().join("cut.jsonl"), "cu").unwrap();
+        assert!(check("cut.jsonl").is_ok());
+        assert_eq!(fs::read(dir.path().join("cut.jsonl")).unwrap(), b"cu");
+        fs::set_permissions(dir.path().join("cut.jsonl"), fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(check("cut.jsonl").unwrap_err().to_string().contains("write"));
     }
 }

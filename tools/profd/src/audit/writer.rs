@@ -1,11 +1,11 @@
 //! The thread that writes the audit trail: many lines at once when many wait, and again until they are written.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::condition::TrailCondition;
 use super::target::AuditFile;
 use crate::counters::Counters;
 use crate::log::DaemonLog;
@@ -28,7 +28,7 @@ pub(super) struct AuditLine {
 pub(super) fn write_lines(
     mut lines: mpsc::Receiver<AuditLine>,
     mut file: AuditFile,
-    is_failing: &AtomicBool,
+    condition: &TrailCondition,
     counters: &Counters,
     log: &DaemonLog,
 ) {
@@ -41,16 +41,17 @@ pub(super) fn write_lines(
         }
         let mut written = 0;
         while written < batch.len() {
+            condition.begin_write();
             match write_some(&mut file, &batch, written) {
                 Ok(n) => {
                     written += n;
-                    if is_failing.swap(false, Ordering::Relaxed) {
+                    if condition.note_error(false) {
                         log.notice("audit", "the audit trail is written again");
                     }
                 }
                 Err(e) => {
                     counters.audit_errors.increment();
-                    is_failing.store(true, Ordering::Relaxed);
+                    condition.note_error(true);
                     log.limited(
                         "audit",
                         "audit",
@@ -60,6 +61,7 @@ pub(super) fn write_lines(
                 }
             }
         }
+        condition.end_write();
         for done in waiting.drain(..) {
             let _ = done.send(());
         }

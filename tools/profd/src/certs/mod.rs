@@ -5,7 +5,8 @@
 //! revocation makes the daemon stricter and must not wait until, for example, the mode of another file is fixed. After
 //! each of these changes every open connection verifies its client again.
 //!
-//! A new trust root is not taken by a reload: who can write the directory could let in clients of his own.
+//! A new trust root is not taken by a reload: a user who can write the directory could admit
+//! clients of their own.
 
 mod stamps;
 mod state;

@@ -85,12 +85,18 @@ impl CertificateState {
         self.roots = dir.roots().iter().filter_map(|der| Cert::parse(der).ok()).collect();
     }
 
-    /// What keeps clients out at a time in seconds since 1970, or the daemon from noticing changes. The texts do not
+    /// Lists the problems that keep clients out at a time in seconds since 1970, or the daemon from noticing changes. The texts do not
     /// change from second to second.
     pub(super) fn list_problems(&self, now: i64) -> Vec<String> {
         let mut problems = Vec::new();
         for UsedCrl { crl, .. } in &self.crls {
             let (number, issuer) = (format_crl_number(crl), &crl.issuer);
+            if let Some(why) = self.explain_uncovered(crl) {
+                problems.push(format!(
+                    "CRL {number} by {issuer} does not cover the daemon's own certificate: {why}; clients whose \
+                     certificates it does not cover are rejected"
+                ));
+            }
             if let Some(end) = crl.next_update.filter(|end| now > end.unix) {
                 problems.push(format!(
                     "CRL {number} by {issuer} expired at {end} (nextUpdate): clients of this CA are rejected until a newer \
@@ -123,6 +129,16 @@ impl CertificateState {
         problems
     }
 
+    /// Explains why a CRL that is limited to other certificates of its CA does not cover that of the daemon, if no other CRL
+    /// does: the certificates of clients are likely to be like it.
+    fn explain_uncovered(&self, crl: &Crl) -> Option<String> {
+        let leaf = self.leaf.as_ref()?;
+        let by_issuer = |crl: &Crl| crl.issuer == leaf.issuer;
+        let covers = |used: &UsedCrl| by_issuer(&used.crl) && used.crl.explain_out_of_scope(leaf).is_none();
+        let why = crl.explain_out_of_scope(leaf).filter(|_| by_issuer(crl))?;
+        (!self.crls.iter().any(covers)).then_some(why)
+    }
+
     /// Logs which CRLs are not in use, once until they change: a few of them, since a file can hold thousands.
     pub(super) fn report_declined_crls(&mut self, path: &Path, log: &DaemonLog) {
         let declined = std::mem::take(&mut self.undecided_crls);
@@ -152,6 +168,7 @@ impl UsedCrl {
         let crl = &self.crl;
         CrlStatus {
             issuer: crl.issuer.to_string(),
+            authority_key_id: crl.authority_key_id.as_ref().and_then(|id| id.key_id.as_deref()).map(hex),
             number: crl.number.as_ref().map(|n| hex(&n.value)),
             this_update: crl.this_update.to_string(),
             next_update: crl.next_update.map(|t| t.to_string()),

@@ -1,4 +1,4 @@
-//! Who may do what: rules that map clients to permissions.
+//! The access rules, which map clients to permissions.
 //!
 //! The rules are tried in order; the first that matches a client decides, and a client that no rule matches may do
 //! nothing. Without rules every client may do everything.
@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use common::rpc::config::Config;
 use common::rpc::message::Request;
 
-use super::output_roots::OutputRoots;
+use super::audit::cut_subject;
+use super::output_roots::{OutputRoots, records_trace};
 use super::process_scope::ProcessScope;
 
-/// Who a client is, by its certificate. All texts are compared exactly.
+/// The identity of a client, by its certificate. All texts are compared exactly.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ClientIdentity {
     /// By RFC 4514, the last part first.
@@ -26,7 +27,7 @@ pub(crate) struct ClientIdentity {
 /// A kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Permission {
-    /// Status and version.
+    /// Status, version and metrics.
     Read,
     /// Traces.
     Trace,
@@ -60,7 +61,7 @@ pub(crate) struct AccessRule {
     pub(crate) requests_per_minute: Option<u32>,
 }
 
-/// What a client may do.
+/// The permissions of a client.
 #[derive(Clone, Debug)]
 pub(crate) enum Access<'a> {
     /// Everything: no rules file is given.
@@ -81,19 +82,23 @@ impl Permission {
             | Request::Processes(_)
             | Request::Health
             | Request::ConfigStates { .. }
+            | Request::Metrics(_)
             | Request::Clock => &[Self::Read],
             Request::DcgmPause { .. } | Request::DcgmResume => &[Self::Admin],
             Request::OnDemand(request) => {
                 let config = Config::parse(&request.config).unwrap_or_default();
-                // libkineto takes its own keys from any config, also from one that msMonitor takes for a monitor command.
-                let traces = config.pairs().iter().any(|(key, _)| key.starts_with("ACTIVITIES_"));
-                match (config.is_monitor(), traces) {
+                match (config.is_monitor(), records_trace(&config)) {
                     (true, false) => &[Self::Monitor],
                     (true, true) => &[Self::Monitor, Self::Trace],
                     (false, _) => &[Self::Trace],
                 }
             }
         }
+    }
+
+    /// Returns whether a request changes nothing.
+    pub(crate) fn only_reads(request: &Request) -> bool {
+        Self::needed_for(request) == [Self::Read]
     }
 
     /// Returns the word in rules and replies.
@@ -108,6 +113,21 @@ impl Permission {
 }
 
 impl AccessRules {
+    /// Checks that some rule is for the clients that there are. `has_tls`: they have certificates.
+    ///
+    /// # Errors
+    /// No client could do anything.
+    pub(crate) fn check_clients(&self, has_tls: bool) -> Result<(), &'static str> {
+        let Some(rules) = &self.0 else { return Ok(()) };
+        match (has_tls, rules.iter().any(|rule| rule.clients.is_plain != has_tls)) {
+            (_, true) => Ok(()),
+            (true, false) => Err("no rule is for clients with a certificate, so no client could do anything"),
+            (false, false) => Err(
+                "no rule has plain = true, so no client could do anything: with NO_CERTS clients have no certificate",
+            ),
+        }
+    }
+
     /// Finds what a client may do; `None` for a client without a certificate.
     ///
     /// # Errors
@@ -115,8 +135,10 @@ impl AccessRules {
     pub(crate) fn find(&self, client: Option<&ClientIdentity>) -> Result<Access<'_>, String> {
         let Some(rules) = &self.0 else { return Ok(Access::Unlimited) };
         let found = rules.iter().find(|rule| rule.clients.matches(client));
-        let who = client.map_or("a client without a certificate", |c| c.subject.as_str());
-        found.map(Access::Rule).ok_or_else(|| format!("no access rule is for {who}"))
+        found.map(Access::Rule).ok_or_else(|| {
+            let who = client.map_or("a client without a certificate".into(), |c| cut_subject(&c.subject));
+            format!("no access rule is for {who}")
+        })
     }
 }
 
@@ -167,6 +189,19 @@ impl Access<'_> {
 }
 
 impl ClientPattern {
+    /// Returns whether it is for every client that `other` is for.
+    pub(crate) fn includes(&self, other: &Self) -> bool {
+        let lists = |pattern: &Self| {
+            [&pattern.subjects, &pattern.issuers, &pattern.fingerprints, &pattern.alternative_names]
+                .map(Clone::clone)
+        };
+        let includes = |own: &Vec<String>, others: &Vec<String>| {
+            own.is_empty() || (!others.is_empty() && others.iter().all(|value| own.contains(value)))
+        };
+        self.is_plain == other.is_plain
+            && lists(self).iter().zip(lists(other).iter()).all(|(own, others)| includes(own, others))
+    }
+
     fn matches(&self, client: Option<&ClientIdentity>) -> bool {
         let Some(client) = client else { return self.is_plain };
         let lists = [&self.subjects, &self.issuers, &self.fingerprints, &self.alternative_names];
@@ -252,6 +287,9 @@ mod tests {
         assert_eq!(on_demand("NPU_MONITOR_STARTS=true"), [Permission::Trace]);
         let both = on_demand(r"NPU_MONITOR_START=true\nACTIVITIES_LOG_FILE=/tmp/a");
         assert_eq!(both, [Permission::Monitor, Permission::Trace]);
+        let later = on_demand(r"ACTIVITIES_LOG_FILE=/tmp/a\nNPU_MONITOR_START=false\nNPU_MONITOR_STOP=true");
+        assert_eq!(later, [Permission::Monitor, Permission::Trace], "processes do not mind the order");
+        assert_eq!(on_demand(r"DURATION=1\nNPU_MONITOR_STOP=true"), [Permission::Monitor]);
         assert_eq!(of(br#"{"fn":"dcgmPause"}"#), [Permission::Admin]);
     }
 }

@@ -1,13 +1,22 @@
-//! What the audit trail says about one request: what was asked for, of which processes, and what the answer was.
+//! The entry of the audit trail about one request: what was asked for, of which processes, and what the answer was.
 //!
 //! The client and the time are added by [`crate::audit`].
 
+use std::borrow::Cow;
 use std::fmt;
 
 use common::rpc::message::{CommandStatus, ErrorCode};
 
 /// Maximum number of pids and of processes that one line lists.
 const MAX_LISTED: usize = 64;
+
+/// Maximum length of a reason and of the name of a user in bytes. They can quote what a client has sent.
+const MAX_REASON: usize = 512;
+const MAX_USER: usize = 256;
+/// Maximum length of an output path in bytes: longer than a config may be.
+const MAX_OUTPUT: usize = 4096;
+/// Maximum length of the subject of a certificate in bytes. The fingerprint tells apart what is equal after the cut.
+const MAX_SUBJECT: usize = 512;
 
 /// Maximum number of pids and of traces that a line of the log lists.
 const MAX_SHOWN: usize = 8;
@@ -17,7 +26,7 @@ const MAX_SHOWN: usize = 8;
 pub(crate) struct AuditDetail {
     /// The name of the function; empty if the request could not be decoded.
     pub(crate) function: &'static str,
-    pub(crate) target: Option<AuditTarget>,
+    pub(crate) target: Option<RequestTarget>,
     pub(crate) processes: Vec<AuditedProcess>,
     pub(crate) answer: AuditAnswer,
     pub(crate) code: Option<ErrorCode>,
@@ -26,7 +35,7 @@ pub(crate) struct AuditDetail {
 
 /// The processes that a request names, and where they are to write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct AuditTarget {
+pub(crate) struct RequestTarget {
     pub(crate) job_id: i64,
     /// Empty for every process of the job.
     pub(crate) pids: Vec<i32>,
@@ -45,7 +54,7 @@ pub(crate) struct AuditedProcess {
     pub(crate) trace_id: Option<u64>,
 }
 
-/// What became of a process that matched.
+/// The outcome for a process that matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProcessResult {
     /// The config is pending for it.
@@ -74,7 +83,7 @@ impl AuditDetail {
     /// Describes a request that was rejected.
     pub(crate) fn rejected(
         function: &'static str,
-        target: Option<AuditTarget>,
+        target: Option<RequestTarget>,
         code: ErrorCode,
         reason: String,
     ) -> Self {
@@ -84,16 +93,8 @@ impl AuditDetail {
             processes: Vec::new(),
             answer: AuditAnswer::Rejected,
             code: Some(code),
-            reason: Some(reason),
+            reason: Some(cut_text(reason, MAX_REASON)),
         }
-    }
-
-    /// Returns whether the request only reads, so that the log shows it with `--verbose` only.
-    pub(crate) fn is_read(&self) -> bool {
-        matches!(
-            self.function,
-            "getStatus" | "getVersion" | "listProcesses" | "getHealth" | "getConfigStates" | "getClock"
-        ) && self.answer != AuditAnswer::Rejected
     }
 
     /// Returns the processes that a line lists, and the number of the others.
@@ -102,12 +103,45 @@ impl AuditDetail {
         (listed, self.processes.len() - listed.len())
     }
 
+    /// Returns the ids of the traces that were requested.
+    pub(crate) fn trace_ids(&self) -> impl Iterator<Item = u64> + '_ {
+        self.processes.iter().filter_map(|process| process.trace_id)
+    }
+
     fn count(&self, is_counted: impl Fn(&ProcessResult) -> bool) -> usize {
         self.processes.iter().filter(|p| is_counted(&p.result)).count()
     }
 }
 
-impl AuditTarget {
+/// Cuts the subject of a certificate, which a client may have chosen itself, for the trail and the log.
+pub(crate) fn cut_subject(subject: &str) -> Cow<'_, str> {
+    if subject.len() <= MAX_SUBJECT {
+        return Cow::Borrowed(subject);
+    }
+    Cow::Owned(cut_text(subject.to_owned(), MAX_SUBJECT))
+}
+
+/// Cuts a text, with an ellipsis where it was cut.
+fn cut_text(mut text: String, max_bytes: usize) -> String {
+    if text.len() > max_bytes {
+        let mut end = max_bytes;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+impl RequestTarget {
+    /// Describes a target. `user` and `output` are as the client sent them.
+    pub(crate) fn new(job_id: i64, pids: Vec<i32>, user: Option<String>, output: Option<String>) -> Self {
+        let (user, output) =
+            (user.map(|user| cut_text(user, MAX_USER)), output.map(|output| cut_text(output, MAX_OUTPUT)));
+        Self { job_id, pids, user, output }
+    }
+
     /// Returns the pids that a line lists, and the number of the others.
     pub(crate) fn listed_pids(&self) -> (&[i32], usize) {
         let listed = &self.pids[..self.pids.len().min(MAX_LISTED)];
@@ -168,5 +202,25 @@ impl fmt::Display for AuditDetail {
             Some(reason) => write!(f, ": {reason}"),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_clients_are_cut() {
+        assert_eq!(cut_subject("CN=alice"), "CN=alice");
+        // Not in the middle of a character.
+        let cut = cut_subject(&"ä".repeat(MAX_SUBJECT)).into_owned();
+        assert!(cut.ends_with("ä…") && cut.len() <= MAX_SUBJECT + '…'.len_utf8(), "{}", cut.len());
+        let long = || "x".repeat(100_000);
+        let target = RequestTarget::new(0, Vec::new(), Some(long()), Some(long()));
+        let detail = AuditDetail::rejected("f", Some(target), ErrorCode::Forbidden, long());
+        let target = detail.target.as_ref().unwrap();
+        let lengths = [&target.user, &target.output, &detail.reason].map(|text| text.as_ref().unwrap().len());
+        assert_eq!(lengths, [MAX_USER + 3, MAX_OUTPUT + 3, MAX_REASON + 3]);
+        assert!(detail.to_string().len() < 2 * MAX_REASON);
     }
 }

@@ -20,6 +20,10 @@ pub(crate) struct HealthFacts {
     pub(crate) is_audit_failing: bool,
     /// Why what a restart must not lose cannot be kept, if so.
     pub(crate) handover_error: Option<String>,
+    /// Why the rules in use are not those of the file, if so.
+    pub(crate) rules_failure: Option<String>,
+    /// The destinations of metrics that take none at present, each with the reason.
+    pub(crate) stalled_sinks: Vec<String>,
 }
 
 /// Returns the health of the daemon. It is ready if a request that is sent now is carried out.
@@ -55,6 +59,12 @@ pub(crate) fn assess_health(facts: HealthFacts) -> HealthReply {
     if let Some(reason) = facts.handover_error {
         add(false, "state_dir", format!("a restart would lose configs that are not fetched: {reason}"));
     }
+    if let Some(reason) = facts.rules_failure {
+        add(false, "rules", reason);
+    }
+    for reason in facts.stalled_sinks {
+        add(false, "metrics", reason);
+    }
     let status = match (is_ready, problems.is_empty()) {
         (false, _) => "not_ready",
         (true, false) => "degraded",
@@ -84,12 +94,14 @@ mod tests {
                 problems: vec!["CRL 02 expired".into()],
                 ..Default::default()
             }),
+            rules_failure: Some("the rules file was not taken".into()),
+            stalled_sinks: vec!["otlp: connection refused".into()],
             ..HealthFacts::default()
         };
         let health = assess_health(degraded);
         let codes: Vec<_> = health.problems.iter().map(|p| p.code.as_str()).collect();
         assert_eq!((health.status.as_str(), health.ready), ("degraded", true));
-        assert_eq!(codes, ["ipc_disabled", "ipc_socket", "certificates"]);
+        assert_eq!(codes, ["ipc_disabled", "ipc_socket", "certificates", "rules", "metrics"]);
         for facts in [
             HealthFacts { is_stopping: true, ..well.clone() },
             HealthFacts { ipc_stalled_s: Some(9), ..well.clone() },

@@ -1,12 +1,13 @@
 //! The result of a handler: a reply, what the audit trail says about it, and its effects.
 
 use common::rpc::message::{
-    DcgmReply, ErrorCode, Failure, HealthReply, OnDemandReply, ProcessListReply, StatusReply, VersionReply,
+    DcgmReply, ErrorCode, Failure, HealthReply, MetricListReply, OnDemandReply, ProcessListReply,
+    StatusReply, VersionReply,
 };
 use common::rpc::progress::{ClockReply, ConfigStatesReply};
 use serde::Serialize;
 
-use super::audit::{AuditDetail, AuditTarget};
+use super::audit::{AuditDetail, RequestTarget};
 
 /// The result of a handler.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub(crate) enum RpcReply {
     Status(Box<StatusReply>),
     Processes(Box<ProcessListReply>),
     Health(Box<HealthReply>),
+    Metrics(Box<MetricListReply>),
     OnDemand(Box<OnDemandReply>),
     ConfigStates(ConfigStatesReply),
     Clock(ClockReply),
@@ -44,7 +46,7 @@ impl HandlerOutcome {
     /// Rejects a request.
     pub(crate) fn rejected(
         function: &'static str,
-        target: Option<AuditTarget>,
+        target: Option<RequestTarget>,
         code: ErrorCode,
         reason: impl Into<String>,
     ) -> Self {

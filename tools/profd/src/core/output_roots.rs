@@ -7,10 +7,16 @@ use common::rpc::config::{Config, LOG_FILE};
 
 /// The directories that configs may write to. `/` allows any path.
 #[derive(Clone, Debug)]
-pub(crate) struct OutputRoots(Vec<PathBuf>);
+pub(crate) struct OutputRoots {
+    dirs: Vec<PathBuf>,
+    /// Who allows them, for the client: the daemon, or a rule.
+    source: String,
+    /// Where they are written.
+    option: String,
+}
 
 impl OutputRoots {
-    /// `option` names where the directories come from, for the error.
+    /// `option` names where the directories come from.
     ///
     /// # Errors
     /// A directory is not an absolute path, or has `..` in it.
@@ -22,13 +28,18 @@ impl OutputRoots {
                 root.display()
             );
         }
-        Ok(Self(roots))
+        Ok(Self { dirs: roots, source: "this daemon".to_owned(), option: option.to_owned() })
+    }
+
+    /// Names the access rule that the directories are from.
+    pub(crate) fn of_rule(self, name: &str) -> Self {
+        Self { source: format!("access rule {name}"), option: "output, profd-rules(5)".to_owned(), ..self }
     }
 
     /// Any path.
     #[cfg(test)]
     pub(crate) fn any() -> Self {
-        Self(vec!["/".into()])
+        Self { dirs: vec!["/".into()], source: String::new(), option: String::new() }
     }
 
     /// Checks that a config names outputs below these directories only.
@@ -36,10 +47,10 @@ impl OutputRoots {
     /// # Errors
     /// The reason, for the client.
     pub(crate) fn check_config(&self, config: &Config) -> Result<(), String> {
-        if self.0.iter().any(|root| root == Path::new("/")) {
+        if self.dirs.iter().any(|root| root == Path::new("/")) {
             return Ok(());
         }
-        if !config.is_monitor() && config.get(LOG_FILE).is_none_or(str::is_empty) {
+        if records_trace(config) && config.get(LOG_FILE).is_none_or(str::is_empty) {
             return Err(format!("config has no {LOG_FILE}; {}", self.explain_allowed()));
         }
         // Every key that names a file or an address to write to, also of the profilers that are not known here.
@@ -54,13 +65,22 @@ impl OutputRoots {
     }
 
     fn explain_allowed(&self) -> String {
-        let roots: Vec<_> = self.0.iter().map(|root| root.display().to_string()).collect();
-        format!("this daemon lets processes write below {} only (--output-root)", roots.join(", "))
+        let roots: Vec<_> = self.dirs.iter().map(|root| root.display().to_string()).collect();
+        let (who, option) = (&self.source, &self.option);
+        match roots.as_slice() {
+            [] => format!("{who} lets processes write nowhere ({option})"),
+            _ => format!("{who} lets processes write below {} only ({option})", roots.join(", ")),
+        }
     }
 
     fn contains_path(&self, path: &Path) -> bool {
-        is_absolute_without_parent(path) && self.0.iter().any(|root| path.starts_with(root))
+        is_absolute_without_parent(path) && self.dirs.iter().any(|root| path.starts_with(root))
     }
+}
+
+/// Returns whether a process may record a trace for a config: libkineto takes its own keys from a monitor command, too.
+pub(crate) fn records_trace(config: &Config) -> bool {
+    !config.is_monitor() || config.pairs().iter().any(|(key, _)| key.starts_with("ACTIVITIES_"))
 }
 
 /// Returns whether a path is absolute and has no `..`: apart from symlinks, it leads where it says.
@@ -87,12 +107,25 @@ mod tests {
             "ACTIVITIES_LOG_FILE=",
             "ACTIVITIES_ITERATIONS=5",
             "NPU_MONITOR_START=true\nNPU_MONITOR_LOG_FILE=/etc",
+            // libkineto records for it, to a file of its own choice.
+            "NPU_MONITOR_START=true\nACTIVITIES_DURATION_MSECS=500",
         ] {
             assert!(check(bad).is_err(), "{bad}");
         }
         let e = check("ACTIVITIES_LOG_FILE=/etc/x").unwrap_err();
         assert!(e.contains("/data/prof") && e.contains("--output-root"), "{e}");
         assert!(OutputRoots::new(vec!["rel".into()], "--output-root").is_err());
+        let of_rule = |dirs: &[&str]| {
+            let dirs = dirs.iter().map(Into::into).collect();
+            let roots = OutputRoots::new(dirs, "output").unwrap().of_rule("bob");
+            roots.check_config(&Config::parse("ACTIVITIES_LOG_FILE=/etc/x").unwrap()).unwrap_err()
+        };
+        let e = of_rule(&["/out"]);
+        assert!(
+            e.ends_with("; access rule bob lets processes write below /out only (output, profd-rules(5))"),
+            "{e}"
+        );
+        assert!(of_rule(&[]).contains(" lets processes write nowhere (output"));
         assert!(OutputRoots::any().check_config(&Config::parse("A=/x").unwrap()).is_ok());
     }
 }

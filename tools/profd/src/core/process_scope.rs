@@ -1,4 +1,4 @@
-//! Which processes a request may be about.
+//! The processes that a request may be about.
 
 use std::collections::BTreeSet;
 

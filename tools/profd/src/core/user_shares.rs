@@ -1,9 +1,9 @@
 //! How the room in a table is shared among the users of a host.
 //!
 //! A table that serves several users must not be filled by one of them. A user may hold as many entries as are free,
-//! which is half of a table without others; while more users fill it, each keeps what he has and a newcomer finds room.
+//! which is half of a table without others; while more users fill it, each keeps its entries and a newcomer finds room.
 //! (Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998.) A table that serves
-//! one user only is his as a whole.
+//! one user only is that user's as a whole.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub(crate) struct UserShares {
 pub(crate) enum NoRoom {
     /// The table is full.
     TableFull,
-    /// The user holds his share of the table.
+    /// The user has no share left in the table.
     ShareUsed,
 }
 
@@ -34,7 +34,7 @@ impl UserShares {
     /// Checks whether an account may have one entry more.
     ///
     /// # Errors
-    /// Which limit is reached.
+    /// The limit that is reached.
     pub(crate) fn check_room(&self, account: u32) -> Result<(), NoRoom> {
         let free = self.capacity.saturating_sub(self.total);
         match free {

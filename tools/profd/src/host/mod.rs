@@ -1,6 +1,8 @@
 //! The counters of the host: processors, memory, network, disks, from `/proc` (proc(5)).
 
 mod parse;
+pub(crate) mod report;
+pub(crate) mod sampler;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,7 +13,7 @@ use parse::{parse_disks, parse_loads, parse_memory, parse_networks, parse_stat};
 /// Maximum size of a file of `/proc` in bytes: of a host with thousands of processors and network devices.
 const MAX_BYTES: u64 = 8 << 20;
 
-/// What the host has counted since it was started. What the kernel does not tell, or not to this process, is missing.
+/// The counters of the host since it was started. Those that the kernel does not show, or not to this process, are missing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct HostSample {
     /// Of all processors together.
@@ -58,7 +60,7 @@ pub(crate) struct MemoryField {
     pub(crate) is_bytes: bool,
 }
 
-/// What the daemon itself uses (proc_pid_stat(5)).
+/// The resources that the daemon itself uses (proc_pid_stat(5)).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct OwnUsage {
     pub(crate) cpu_ticks: u64,

@@ -1,5 +1,6 @@
 //! The texts of `/proc` as numbers. Lines that are not as expected are left out.
 
+use super::report::CpuPackages;
 use super::{CpuTimes, HostSample, MemoryField, OwnUsage};
 
 /// `/proc/stat` (proc_stat(5)).
@@ -87,6 +88,22 @@ pub(super) fn parse_own_usage(text: &str, page: u64) -> Option<OwnUsage> {
     })
 }
 
+/// The packages of processors by `/proc/cpuinfo` (`processor` and `physical id`, where dynolog takes its sockets from).
+pub(super) fn parse_packages(text: &str) -> CpuPackages {
+    let (mut packages, mut processor): (CpuPackages, Option<u32>) = (CpuPackages::new(), None);
+    for line in text.lines() {
+        let Some((name, value)) = line.split_once(':') else { continue };
+        match name.trim() {
+            "processor" => processor = value.trim().parse().ok(),
+            "physical id" => {
+                packages.extend(processor.zip(value.trim().parse().ok()));
+            }
+            _ => {}
+        }
+    }
+    packages
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +134,14 @@ mod tests {
         let disks = parse_disks("   8 0 sda 1 2 3 4 5 6 7 8 9 10 11\n 8 1 sda1 1 2\n");
         assert_eq!(disks, [("sda".to_owned(), (1..=11).collect::<Vec<u64>>())]);
         assert_eq!(parse_loads("0.5 1 2.25 1/2 3"), Some([0.5, 1.0, 2.25]));
+    }
+
+    #[test]
+    fn processors_have_packages() {
+        let text =
+            "processor\t: 0\nmodel name\t: x: y\nphysical id\t: 0\n\nprocessor\t: 1\nphysical id\t: 1\n";
+        assert_eq!(parse_packages(text), [(0, 0), (1, 1)].into());
+        assert!(parse_packages("processor : 0\nphysical id : x\nphysical id").is_empty());
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub(super) struct MetricPage {
     text: String,
 }
 
-/// What a metric is.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FamilyKind {
     Counter,

@@ -1,6 +1,5 @@
 //! `/healthz` and `/readyz`: whether the daemon works, and whether clients are served, with the reasons.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::HttpContext;
@@ -26,7 +25,7 @@ pub(super) fn list_obstacles(context: &HttpContext) -> Vec<String> {
     if state.is_stopping() {
         reasons.push("rpc: the daemon is stopping and accepts no connections".to_owned());
     }
-    if context.audit_fails.load(Ordering::Relaxed) {
+    if context.audit.is_failing() {
         reasons.push("audit: the trail cannot be written, so requests are rejected".to_owned());
     }
     let certificates = context.certs.as_ref().map(|certs| certs.certificate_status());
@@ -43,10 +42,20 @@ pub(super) fn list_notes(context: &HttpContext) -> Vec<String> {
             notes.push(format!("metrics: {} has lost {lost} since the start", kind.name()));
         }
     }
+    notes.extend(state_notes(context));
+    for kind in context.devices.list_silent() {
+        notes.push(format!("devices: {} does not answer", kind.name()));
+    }
     let failure = context.certs.as_ref().and_then(|certs| certs.certificate_status().reload_failure);
     notes.extend(failure.map(|f| format!("certificates: reload failed at {}: {}", f.at, f.reason)));
     if !context.has_sockets {
         notes.push("ipc: disabled, so no process can be traced".to_owned());
     }
     notes
+}
+
+fn state_notes(context: &HttpContext) -> impl Iterator<Item = String> {
+    let state = &context.state;
+    let stalled = state.counters.list_stalled_sinks().into_iter().map(|reason| format!("metrics: {reason}"));
+    stalled.chain(state.rules_state().describe_failure().map(|reason| format!("rules: {reason}")))
 }

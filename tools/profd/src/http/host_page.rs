@@ -7,7 +7,7 @@ use crate::host::{HostSample, TICKS_PER_SECOND};
 /// The modes of a processor; guest times are part of `user` and `nice`.
 const MODES: [&str; 8] = ["user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"];
 
-/// What `/proc/net/dev` counts, in its order.
+/// The counters of `/proc/net/dev`, in its order.
 const NETWORK: [(&str, &str); 16] = [
     ("node_network_receive_bytes_total", "receive_bytes"),
     ("node_network_receive_packets_total", "receive_packets"),
@@ -48,7 +48,7 @@ const fn disk(name: &'static str, help: &'static str, unit: DiskUnit) -> DiskCou
     DiskCounter { name, help, unit }
 }
 
-/// What `/proc/diskstats` counts, in its order.
+/// The counters of `/proc/diskstats`, in its order.
 const DISK: [DiskCounter; 17] = [
     disk("reads_completed_total", "Reads completed.", DiskUnit::Number),
     disk("reads_merged_total", "Reads merged.", DiskUnit::Number),

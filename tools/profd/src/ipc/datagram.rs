@@ -26,7 +26,7 @@ pub(super) struct DatagramHandler {
     users: AllowedUsers,
     senders: SenderTable,
     state: Arc<DaemonState>,
-    metrics: Option<MetricQueue>,
+    metrics: MetricQueue,
 }
 
 /// The socket that a datagram was received on; the reply is sent from it.
@@ -45,7 +45,7 @@ struct Sender<'a> {
 }
 
 impl DatagramHandler {
-    pub(super) fn new(plan: IpcPlan, state: Arc<DaemonState>, metrics: Option<MetricQueue>) -> Self {
+    pub(super) fn new(plan: IpcPlan, state: Arc<DaemonState>, metrics: MetricQueue) -> Self {
         let senders = SenderTable::new(&plan, state.clone());
         Self { users: plan.users, senders, state, metrics }
     }
@@ -288,9 +288,9 @@ impl DatagramHandler {
 
     fn queue_metric(&self, sender: SenderId, json: &[u8]) {
         self.state.counters.metrics_received.increment();
-        let Some(queue) = &self.metrics else { return };
         let process = self.state.registry().find_single_job(sender.host_pid);
-        queue.push(ReceivedMetric::new(sender, process, json.to_vec()));
+        let facts = self.state.watch.facts(sender.host_pid);
+        self.metrics.push(ReceivedMetric::new(sender, process, facts, json.to_vec()));
     }
 
     /// Sends a reply without waiting, and returns whether it was sent. A receiver that has ended or whose queue is full

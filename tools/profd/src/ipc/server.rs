@@ -38,7 +38,7 @@ struct IpcServer {
 pub(crate) fn start_ipc(
     sockets: Vec<BoundSocket>,
     plan: IpcPlan,
-    metrics: Option<MetricQueue>,
+    metrics: MetricQueue,
     state: Arc<DaemonState>,
     shutdown: ShutdownWatch,
 ) -> io::Result<JoinHandle<()>> {

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Context;
 use common::error::HintExt;
 use common::ipc::address::Address;
-use common::ipc::socket::Socket;
+use common::ipc::socket::{OnNetworkFileSystem, Socket};
 use common::policy::{Class, Mode};
 
 use crate::plan::ipc::{PlannedPlace, SocketFileAccess, SocketPlace};
@@ -130,7 +130,7 @@ fn suggest_remedy(error: &io::Error, place: &SocketPlace) -> String {
     // The path of a socket has at most 107 bytes (unix(7), sun_path), and each part of it at most 255.
     let is_too_long = error.raw_os_error() == Some(rustix::io::Errno::NAMETOOLONG.raw_os_error());
     let first = match error.kind() {
-        ErrorKind::AddrInUse if error.to_string().contains("network file system") => {
+        ErrorKind::AddrInUse if error.get_ref().is_some_and(|inner| inner.is::<OnNetworkFileSystem>()) => {
             "remove the file if no daemon of another host uses it"
         }
         ErrorKind::AddrInUse => "stop the other daemon",

@@ -21,6 +21,8 @@ pub(super) enum Argument {
         name: String,
         is_on: bool,
     },
+    /// A warning about what was given.
+    Warning(String),
     /// Left to the parser of the command line.
     Other(OsString),
 }
@@ -30,7 +32,7 @@ impl Argument {
     pub(super) fn option_name(&self) -> Option<&str> {
         match self {
             Self::Value { name, .. } | Self::Switch { name, .. } => Some(name),
-            Self::Foreign { .. } | Self::Other(_) => None,
+            Self::Foreign { .. } | Self::Warning(_) | Self::Other(_) => None,
         }
     }
 }

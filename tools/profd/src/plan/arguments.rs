@@ -1,17 +1,23 @@
 //! From what was typed to the command line that is parsed: options of flag files and of the configuration file are added,
 //! those of the existing daemons are rewritten or marked.
 //!
-//! The command line goes before the configuration file. Within the command line and its flag files the last one of an
+//! The command line takes precedence over the configuration file. Within the command line and its flag files the last one of an
 //! option counts, as with gflags.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use clap::Command;
+use common::duration::parse_duration;
+use common::error::io_reason;
 
 use super::argument::{Argument, OptionTable};
+use super::collector::check_endpoint;
 use super::config_file::read_config_file;
+use super::devices::complete_address;
+use super::directory_check::explain_unusable_metric_dir;
 use super::gflags::{ArgumentReader, OptionSource};
 
 /// The name that makes the daemon behave as the existing ones where an option is missing.
@@ -36,7 +42,7 @@ pub(crate) fn collect_arguments(args: Vec<OsString>, command: &Command) -> anyho
     let Some(program) = args.next() else { return Ok(Vec::new()) };
     let options = OptionTable::of_command(command);
     let name = program.to_string_lossy().into_owned();
-    let mut reader = ArgumentReader { options: &options, program: &name, arguments: Vec::new() };
+    let mut reader = ArgumentReader { options: &options, program: &name, arguments: Vec::new(), sources: 0 };
     reader.read(args.collect(), OptionSource::CommandLine)?;
     let mut arguments = reader.arguments;
     let config = arguments.iter().rev().find_map(|argument| match argument {
@@ -50,8 +56,69 @@ pub(crate) fn collect_arguments(args: Vec<OsString>, command: &Command) -> anyho
         of_file.retain(|argument| argument.option_name().is_none_or(|name| !given.contains(name)));
         arguments.splice(0..0, of_file);
     }
-    add_defaults(&mut arguments, name.rsplit('/').next() == Some(EXISTING_NAME));
+    let is_existing = name.rsplit('/').next() == Some(EXISTING_NAME);
+    if is_existing {
+        accept_endpoint(&mut arguments);
+        leave_out_invalid(&mut arguments);
+    }
+    add_defaults(&mut arguments, is_existing);
     Ok(format_arguments(program, arguments, &options))
+}
+
+/// Makes the address of a collector one that `profd` takes, or leaves it out with a warning: no option of the existing daemons
+/// keeps a daemon of their name from starting. They leave the address to libcurl, which takes one without a scheme for HTTP.
+fn accept_endpoint(arguments: &mut [Argument]) {
+    for argument in arguments {
+        let Argument::Value { name, value } = argument else { continue };
+        if name != "otlp-endpoint" {
+            continue;
+        }
+        let given = value.to_string_lossy().into_owned();
+        let url = if given.contains("://") { given } else { format!("http://{given}") };
+        match check_endpoint(&url) {
+            Ok(()) => *value = url.into(),
+            Err(reason) => {
+                *argument = Argument::Warning(format!("--otlp-endpoint is ignored: {reason}"));
+            }
+        }
+    }
+}
+
+/// Leaves out what `profd` could not start with, with a warning: no option of the existing daemons keeps a daemon of their name
+/// from starting. Only the port and what protects it must be right.
+fn leave_out_invalid(arguments: &mut [Argument]) {
+    for argument in arguments.iter_mut() {
+        let Argument::Value { name, value } = argument else { continue };
+        if let Some(reason) = find_fault(name, value) {
+            let text = format!("--{name}={} is ignored: {reason}", value.to_string_lossy());
+            *argument = Argument::Warning(text);
+        }
+    }
+    let names = ["otlp-cert", "otlp-key"];
+    let is_given = |name| arguments.iter().any(|argument| argument.option_name() == Some(name));
+    if names.map(is_given).into_iter().filter(|is_there| *is_there).count() == 1 {
+        let text = "the certificate for the collector is ignored: both --otlp-cert and --otlp-key are needed";
+        let single = arguments.iter_mut().filter(|a| a.option_name().is_some_and(|n| names.contains(&n)));
+        single.for_each(|argument| *argument = Argument::Warning(text.to_owned()));
+    }
+}
+
+/// Returns why the value of an option of the existing daemons cannot be used.
+fn find_fault(name: &str, value: &OsStr) -> Option<String> {
+    let text = value.to_string_lossy();
+    match name {
+        "host-interval"
+        | "device-interval"
+        | "dcgm-reporting-interval-s"
+        | "otlp-interval"
+        | "otlp-timeout" => parse_duration(&text).err(),
+        "dcgm-address" | "dcgm-standalone-address" => {
+            complete_address(&text).is_none().then(|| "expected HOST:PORT".to_owned())
+        }
+        "otlp-ca" | "otlp-cert" | "otlp-key" => File::open(value).err().map(|e| io_reason(&e)),
+        "metric-log-dir" => explain_unusable_metric_dir(Path::new(value)),
+        _ => None,
+    }
 }
 
 /// Adds the certificates and the passphrase that a service manager provides (systemd.exec(5), `LoadCredential`), and the
@@ -74,6 +141,10 @@ fn add_defaults(arguments: &mut Vec<Argument>, is_existing: bool) {
             add(arguments, "certs-dir", dir.into());
         }
     }
+    // Its metrics of the host are not an option.
+    if is_existing && !is_given(arguments, "host-metrics") {
+        arguments.push(Argument::Switch { name: "host-metrics".to_owned(), is_on: true });
+    }
     let is_plain = arguments.iter().any(|argument| {
         matches!(argument, Argument::Value { name, value } if name == "certs-dir" && value == super::flags::NO_CERTS)
     });
@@ -94,6 +165,10 @@ fn format_arguments(program: OsString, arguments: Vec<Argument>, options: &Optio
         let (name, arg) = match argument {
             Argument::Other(arg) => {
                 others.push(arg);
+                continue;
+            }
+            Argument::Warning(text) => {
+                formatted.push(OsString::from(format!("--option-warning={text}")));
                 continue;
             }
             Argument::Value { name, value } => {

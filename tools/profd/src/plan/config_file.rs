@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::argument::Argument;
 use super::rules::{describe_position, describe_toml_error};
+use crate::option_file::open_through_links;
 
 /// Maximum size of the file in bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -30,7 +31,7 @@ pub(crate) fn list_config_keys(command: &Command) -> impl Iterator<Item = (&str,
 /// It cannot be read, others could have written it, or a key or a value is invalid: with its line and column.
 pub(super) fn read_config_file(path: &Path, command: &Command) -> anyhow::Result<Vec<Argument>> {
     let read = || {
-        let (file, meta) = fsat::open_regular(path)?;
+        let (file, meta) = open_through_links(path)?;
         fsat::require_trusted(&meta)?;
         let text = String::from_utf8(fsat::read_bounded(file, MAX_BYTES)?)?;
         parse_config(&text, command)

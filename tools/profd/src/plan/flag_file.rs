@@ -8,7 +8,10 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 use common::fsat;
 use common::glob::Glob;
+use common::text::count_noun;
 use thiserror::Error;
+
+use crate::option_file::open_through_links;
 
 /// Maximum size of a flag file in bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -16,53 +19,110 @@ const MAX_BYTES: u64 = 1 << 20;
 /// How deep flag files may name each other.
 const MAX_DEPTH: usize = 16;
 
+/// How many flag files and variables are read: without a limit, 16 levels of files that name two others each are 65,535 of them.
+pub(super) const MAX_SOURCES: usize = 256;
+
+/// Maximum number of characters of a line that a warning shows.
+const MAX_SHOWN: usize = 80;
+
 /// Flag files name each other too often.
 #[derive(Debug, Error)]
-#[error("flag files are nested more than {MAX_DEPTH} deep")]
-pub(super) struct TooDeep;
+pub(super) enum FlagFileLimit {
+    #[error("flag files are nested more than {MAX_DEPTH} deep")]
+    Depth,
+    #[error("more than {MAX_SOURCES} flag files and variables are named, repeated ones included")]
+    Sources,
+}
 
 /// Reads one flag file.
-pub(super) struct FlagFileReader<'a> {
+pub(super) struct GflagsFileReader<'a> {
     /// The name that the program was called by.
     pub(super) program: &'a str,
     /// How many flag files lead to this one, itself included.
     pub(super) depth: usize,
 }
 
-impl FlagFileReader<'_> {
-    /// Returns the options that are for this program, as typed.
+/// The options of a flag file.
+#[derive(Debug, Default)]
+pub(super) struct FlagFileOptions {
+    /// Those for this program, as typed.
+    pub(super) options: Vec<OsString>,
+    /// The lines that are left out, if there are any: gflags says nothing about them.
+    pub(super) skipped: Option<SkippedLines>,
+}
+
+/// Lines below patterns of names that are not those of this program.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SkippedLines {
+    /// The number of the first line with patterns, from 1.
+    pub(super) line: usize,
+    patterns: String,
+    /// Number of options below these and further patterns of other programs.
+    options: u64,
+}
+
+impl SkippedLines {
+    /// Describes the lines for a warning. `program` is the name that they do not have.
+    pub(super) fn describe(&self, program: &str) -> String {
+        let Self { patterns, options, .. } = self;
+        let below = match options {
+            0 => "is left out".to_owned(),
+            n => format!("and {} below it are left out", count_noun(*n, "option")),
+        };
+        format!(
+            "{patterns:?} {below}: a line without a dash names the programs that the options below it are for, and {program:?} is not one of them"
+        )
+    }
+}
+
+impl GflagsFileReader<'_> {
+    /// Returns the options that are for this program.
     ///
     /// # Errors
-    /// The file cannot be read, others could have written it, or it is nested too deep.
-    pub(super) fn read(&self, path: &Path) -> anyhow::Result<Vec<OsString>> {
-        ensure!(self.depth <= MAX_DEPTH, TooDeep);
-        let (file, meta) = fsat::open_regular(path)?;
+    /// The file cannot be read, others could have written it, or there are too many.
+    pub(super) fn read(&self, path: &Path) -> anyhow::Result<FlagFileOptions> {
+        ensure!(self.depth <= MAX_DEPTH, FlagFileLimit::Depth);
+        let (file, meta) = open_through_links(path)?;
         fsat::require_trusted(&meta)?;
         let text = fsat::read_bounded(file, MAX_BYTES).context("cannot be read")?;
         Ok(self.select_options(&text))
     }
 
-    fn select_options(&self, text: &[u8]) -> Vec<OsString> {
-        let mut options = Vec::new();
+    fn select_options(&self, text: &[u8]) -> FlagFileOptions {
+        // Editors of other systems put a byte order mark in front (RFC 3629, section 6).
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+        let mut selected = FlagFileOptions::default();
+        let (mut skipped, mut is_loss): (Option<SkippedLines>, bool) = (None, false);
         // Between patterns of names and the options for them.
         let (mut in_patterns, mut applies) = (false, true);
-        for line in text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii) {
+        for (n, line) in text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).enumerate() {
             match line.first() {
                 None | Some(b'#') => {}
                 Some(b'-') => {
                     in_patterns = false;
                     if applies {
-                        options.push(OsString::from_vec(line.to_vec()));
+                        selected.options.push(OsString::from_vec(line.to_vec()));
+                    } else if let Some(skipped) = &mut skipped {
+                        skipped.options += 1;
+                        is_loss = true;
                     }
                 }
                 Some(_) => {
                     // A new section; its patterns may stand on several lines.
-                    applies = (in_patterns && applies) || self.is_named_by(&String::from_utf8_lossy(line));
+                    let patterns = String::from_utf8_lossy(line);
+                    applies = (in_patterns && applies) || self.is_named_by(&patterns);
                     in_patterns = true;
+                    if !applies {
+                        // An option whose dashes were forgotten is lost itself.
+                        is_loss |= patterns.contains('=');
+                        let patterns = patterns.chars().take(MAX_SHOWN).collect();
+                        skipped.get_or_insert(SkippedLines { line: n + 1, patterns, options: 0 });
+                    }
                 }
             }
         }
-        options
+        selected.skipped = skipped.filter(|_| is_loss);
+        selected
     }
 
     fn is_named_by(&self, patterns: &str) -> bool {
@@ -119,9 +179,42 @@ mod tests {
         let path = dir.path().join("f");
         let text = "--certs_dir=/a\nother\n--certs_dir=/b\nelse dyno*\n/opt/*/profd\n--certs_dir=/c\nnobody\n--use_JSON\n";
         write(&path, text, 0o600);
-        assert_eq!(read("/x/dynolog", &path).unwrap(), "/x/dynolog --certs-dir=/c --port=7");
-        assert_eq!(read("/opt/pg/profd", &path).unwrap(), "/opt/pg/profd --certs-dir=/c --port=7");
-        assert_eq!(read("profd", &path).unwrap(), "profd --certs-dir=/a --port=7");
+        let read = |program: &str| {
+            let line = read(program, &path).unwrap();
+            let (before, rest) = line.split_once(" --option-warning=").unwrap();
+            let (warning, after) = rest.split_once(" is not one of them").unwrap();
+            (format!("{before}{after}"), warning.replace(&path.display().to_string(), "F"))
+        };
+        assert_eq!(read("/x/dynolog").0, "/x/dynolog --certs-dir=/c --port=7 --host-metrics");
+        assert_eq!(read("/opt/pg/profd").0, "/opt/pg/profd --certs-dir=/c --port=7");
+        let (line, warning) = read("profd");
+        assert_eq!(line, "profd --certs-dir=/a --port=7");
+        assert!(warning.starts_with("F:2: \"other\" and 3 options below it are left out: "), "{warning}");
+    }
+
+    #[test]
+    fn lines_that_are_lost_are_said_and_a_byte_order_mark_is_not_one() {
+        let select = |text: &[u8]| GflagsFileReader { program: "/x/dynolog", depth: 1 }.select_options(text);
+        let skipped = |text: &str| select(text.as_bytes()).skipped.map(|s| (s.line, s.options));
+        let marked = select(b"\xef\xbb\xbf--certs_dir=/c\n");
+        assert_eq!((marked.options, marked.skipped), (vec!["--certs_dir=/c".into()], None));
+        assert_eq!(skipped("--port=1\ncerts_dir=/c\n--enable_ipc_monitor\n"), Some((2, 1)));
+        assert_eq!(skipped("# x\nmy settings\n\n--a\n--b\n"), Some((2, 2)));
+        assert_eq!(skipped("--a\ncerts_dir=/c"), Some((2, 0)), "nothing below it, but it was an option");
+        assert_eq!(skipped("--a\nmy settings\n"), None, "nothing is lost");
+        assert_eq!(skipped("dynolog\n--a\n"), None);
+        assert_eq!(skipped("dynolog\n--a\nother\n--b\ndyno*\n--c"), Some((3, 1)));
+    }
+
+    #[test]
+    fn links_of_the_user_are_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("..2026")).unwrap();
+        write(&dir.path().join("..2026/f"), "--use_JSON\n", 0o600);
+        // As Kubernetes mounts a ConfigMap.
+        std::os::unix::fs::symlink("..2026", dir.path().join("..data")).unwrap();
+        std::os::unix::fs::symlink("..data/f", dir.path().join("f")).unwrap();
+        assert_eq!(read("profd", &dir.path().join("f")).unwrap(), "profd --use-json --port=7");
     }
 
     #[test]
@@ -134,5 +227,17 @@ mod tests {
         write(&path, &format!("--flagfile={}\n", path.display()), 0o600);
         let e = read("profd", &path).unwrap_err();
         assert!(e.ends_with("flag files are nested more than 16 deep"), "{e}");
+        // Not deep, but each one names the next one twice.
+        let name = |i: usize| dir.path().join(format!("wide{i}"));
+        for i in 0..12 {
+            let next = name(i + 1).display().to_string();
+            write(&name(i), &format!("--flagfile={next}\n--flagfile={next}\n"), 0o600);
+        }
+        write(&name(12), "", 0o600);
+        let e = read("profd", &name(0)).unwrap_err();
+        assert!(
+            e.ends_with("more than 256 flag files and variables are named, repeated ones included"),
+            "{e}"
+        );
     }
 }

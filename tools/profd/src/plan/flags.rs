@@ -10,6 +10,7 @@ use common::duration::parse_duration;
 use common::pki::MinVersion;
 use common::size::parse_size;
 
+use super::devices::DeviceFlags;
 use super::limits::parse_positive;
 use super::metrics::MetricFlags;
 use crate::log::LogFormat;
@@ -22,8 +23,8 @@ pub(crate) const NO_CERTS: &str = "NO_CERTS";
 pub(crate) struct DaemonFlags {
     /// Read options from a TOML file; see profd-config(5)
     ///
-    /// Its keys are the options without their dashes. What is given on the command line goes first. The file must belong
-    /// to root or to the user who starts the daemon, and nobody else may write it.
+    /// Its keys are the options without their dashes. The command line takes precedence. The file must belong to root or to
+    /// the user who starts the daemon, and must not be writable by others.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
@@ -113,18 +114,19 @@ pub(crate) struct DaemonFlags {
     #[arg(long, value_name = "FILE")]
     pub(crate) rules: Option<PathBuf>,
 
-    /// Append one JSON line for each request and each refused client to a file; `journal` or `-` (standard output)
+    /// Append one JSON line for each request and each rejected client to a file; `journal` or `-` (standard output)
     ///
     /// A client gets its reply when its line is written, so none is lost. While the trail cannot be written, requests are
-    /// rejected. A file that was moved away is replaced by a new one. `profctl audit` reads the lines. Without this
-    /// option the log has the lines that change something, as text.
+    /// rejected; of their lines there is one for each client later, with the number. Requests over HTTP with TLS have a line,
+    /// too. A file that was moved away is replaced by a new one. `profctl audit` reads the lines. Without this option the log
+    /// has the lines that change something, as text.
     #[arg(long, value_name = "DEST")]
     pub(crate) audit_log: Option<PathBuf>,
 
     /// Become this user after everything is bound; the daemon must be started as root
     ///
-    /// Certificates, rules and the audit trail are opened as this user, who must be able to read or write them. His own
-    /// processes are served; give those of the training users with --allow-user or --allow-gid.
+    /// Certificates, rules and the audit trail are opened as this user, who must be able to read or write them. The
+    /// processes of this user are served; add the training users with --allow-user or --allow-gid.
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
 
@@ -162,6 +164,9 @@ pub(crate) struct DaemonFlags {
     pub(crate) metrics: MetricFlags,
 
     #[command(flatten)]
+    pub(crate) devices: DeviceFlags,
+
+    #[command(flatten)]
     pub(crate) limits: DaemonLimitFlags,
 
     /// Write a newline to this file descriptor when the daemon is ready, for example for s6
@@ -173,6 +178,10 @@ pub(crate) struct DaemonFlags {
     /// An option of the existing daemons, inserted when the command line is rewritten.
     #[arg(long, hide = true, value_name = "NAME")]
     pub(crate) foreign_flag: Vec<String>,
+
+    /// A warning about the command line, inserted when it is rewritten.
+    #[arg(long, hide = true, value_name = "TEXT")]
+    pub(crate) option_warning: Vec<String>,
 }
 
 /// Limits. Each has a counter, and a reply or a log line when it is reached.
@@ -212,11 +221,8 @@ pub(crate) struct DaemonLimitFlags {
     /// Niceness of those threads: how far they stand back behind the training processes
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(i32).range(0..=19))]
     pub(crate) nice: i32,
-    /// Maximum length of a request
-    ///
-    /// SIZE is a number of bytes, or a number with a unit: `65536`, `64K`, `64KiB` (1024 bytes each), `64KB` (1000 bytes). TIME is a number with
-    /// a unit: `500ms`, `5s`, `2m`; without one it is seconds.
-    #[arg(long, value_name = "SIZE", default_value = "64K", value_parser = parse_size)]
+    /// Maximum length of a request, from 64 bytes to 16MiB
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = parse_size)]
     pub(crate) max_request: u64,
     /// Timeout of a TLS handshake
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]

@@ -1,7 +1,9 @@
 //! Options of the existing daemons that `profd` does not have: those of dynolog c3a231a, of msMonitor b942bf5, and of the
 //! libraries that they link, gflags 2.2 and glog 0.6.
 
-/// What an option of an existing daemon is.
+use std::ffi::{OsStr, OsString};
+
+/// The kind of an option of an existing daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ForeignKind {
     /// Switches a function on that `profd` does not have.
@@ -19,8 +21,6 @@ impl ForeignKind {
 }
 
 const FUNCTIONS: &[&str] = &[
-    "enable-gpu-monitor",
-    "enable-perf-monitor",
     "enable-tcp-relay",
     "enable-tpu-monitor",
     "use-fbrelay",
@@ -32,10 +32,41 @@ const FUNCTIONS: &[&str] = &[
 
 /// Functions that other options switch on, which say more: dynolog's serves everybody in plain text, for example.
 const EQUIVALENTS: &[(&str, &str)] = &[
-    ("use-otlp", "--otlp-endpoint URL"),
     ("use-prometheus", "--http-listen 127.0.0.1:8080 --dynolog-names"),
     ("use-tensorboard", "--metric-log-dir DIR --metric-format tensorboard"),
 ];
+
+/// Options that `profd` has under another name, and how their values are written there.
+const TRANSLATIONS: &[(&str, &str, Translation)] = &[
+    ("kernel-monitor-reporting-interval-s", "host-interval", Translation::Seconds),
+    ("otlp-export-interval-ms", "otlp-interval", Translation::Milliseconds),
+    ("otlp-ssl-ca-cert-path", "otlp-ca", Translation::AsItIs),
+    ("otlp-ssl-client-cert-path", "otlp-cert", Translation::AsItIs),
+    ("otlp-ssl-client-key-path", "otlp-key", Translation::AsItIs),
+    ("otlp-timeout-ms", "otlp-timeout", Translation::Milliseconds),
+];
+
+/// Options whose values do not belong here, and what says the same.
+const VALUE_HINTS: &[(&str, &str)] = &[
+    // Headers have tokens, and every user of the host can read a command line (proc_pid_cmdline(5)).
+    ("otlp-headers", "--otlp-header-file FILE"),
+    ("otlp-max-queue-size", "--otlp-spool-size SIZE"),
+    ("prometheus-address", "--http-listen ADDR:PORT"),
+    ("prometheus-port", "--http-listen ADDR:PORT"),
+];
+
+/// How a value becomes one of `profd`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Translation {
+    /// A whole number of seconds; 0 is none.
+    Seconds,
+    /// A whole number of milliseconds; 0 is none.
+    Milliseconds,
+    AsItIs,
+}
+
+/// Switches, and the option and value that do the same here.
+const SWITCH_TRANSLATIONS: &[(&str, &str, &str)] = &[("enable-gpu-monitor", "device-metrics", "auto")];
 
 const SWITCHES: &[&str] = &[
     "alsologtoemail",
@@ -64,11 +95,7 @@ const VALUES: &[&str] = &[
     "category-id",
     "certificate-path",
     "dcgm-fields",
-    "dcgm-lib-path",
     "dcgm-major-version",
-    "dcgm-reporting-interval-s",
-    "dcgm-standalone-address",
-    "env-attribution-mappings-file",
     "fbrelay-address",
     "fbrelay-port",
     "kernel-monitor-reporting-interval-s",
@@ -90,10 +117,9 @@ const VALUES: &[&str] = &[
     "otel-metric-mappings-file",
     "otel-resource-attrs",
     "otel-resource-env-file",
-    "otlp-endpoint",
+    "otlp-export-interval-ms",
     "otlp-headers",
     "otlp-max-queue-size",
-    "otlp-service-name",
     "otlp-ssl-ca-cert-path",
     "otlp-ssl-client-cert-path",
     "otlp-ssl-client-key-path",
@@ -117,7 +143,15 @@ const VALUES: &[&str] = &[
     "vmodule",
 ];
 
-/// Returns what an option is, by its name with hyphens. An option of `profd` of the same name goes first.
+/// Returns the option and the value that do the same as a switch.
+pub(super) fn translate_switch(switch: &str) -> Option<(&'static str, &'static str)> {
+    SWITCH_TRANSLATIONS
+        .iter()
+        .find(|(name, _, _)| *name == switch)
+        .map(|(_, option, value)| (*option, *value))
+}
+
+/// Returns what an option is, by its name with hyphens. An option of `profd` of the same name takes precedence.
 pub(super) fn find(name: &str) -> Option<ForeignKind> {
     if EQUIVALENTS.iter().any(|(function, _)| *function == name) {
         return Some(ForeignKind::Switch);
@@ -127,6 +161,41 @@ pub(super) fn find(name: &str) -> Option<ForeignKind> {
     rows.iter().find(|(names, _)| names.contains(&name)).map(|(_, kind)| *kind)
 }
 
+/// An option with a value, translated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Translated {
+    /// The option of `profd` that says the same, and its value.
+    Value(&'static str, OsString),
+    /// `profd` has the option, but not this value. The warning says so.
+    Invalid(String),
+    /// `profd` does not have the option.
+    NotHere,
+}
+
+/// Translates an option with a value.
+pub(super) fn translate(name: &str, value: &OsStr) -> Translated {
+    let Some((_, own, how)) = TRANSLATIONS.iter().find(|(foreign, ..)| *foreign == name) else {
+        return Translated::NotHere;
+    };
+    let number = |unit: &str| {
+        let number = value.to_str()?.trim().parse::<u32>().ok().filter(|n| *n > 0)?;
+        Some(format!("{number}{unit}").into())
+    };
+    let translated: Option<OsString> = match how {
+        Translation::Seconds => number("s"),
+        Translation::Milliseconds => number("ms"),
+        Translation::AsItIs => Some(value.to_owned()).filter(|value| !value.is_empty()),
+    };
+    let expected = if *how == Translation::AsItIs { "a path" } else { "a whole number from 1" };
+    match translated {
+        Some(value) => Translated::Value(own, value),
+        None => Translated::Invalid(format!(
+            "--{name}={} is ignored: expected {expected}, and --{own} keeps its own value",
+            value.to_string_lossy()
+        )),
+    }
+}
+
 /// Returns the warning about an option, given as `name=true` or `name=false`.
 pub(crate) fn explain_foreign_flag(flag: &str) -> String {
     let (name, value) = flag.split_once('=').unwrap_or((flag, "true"));
@@ -134,7 +203,7 @@ pub(crate) fn explain_foreign_flag(flag: &str) -> String {
         Some(ForeignKind::Function) if value == "true" => {
             format!("--{name}: profd does not have this function, and runs without it")
         }
-        Some(_) => match EQUIVALENTS.iter().find(|(function, _)| *function == name) {
+        Some(_) => match EQUIVALENTS.iter().chain(VALUE_HINTS).find(|(function, _)| *function == name) {
             Some((_, options)) if value == "true" => {
                 format!("--{name} has no effect here and is ignored: {options} does it")
             }
@@ -151,14 +220,40 @@ mod tests {
 
     #[test]
     fn a_function_that_is_missing_is_said_and_a_switch_that_is_off_is_not() {
-        let missing = explain_foreign_flag("enable-gpu-monitor=true");
-        assert_eq!(missing, "--enable-gpu-monitor: profd does not have this function, and runs without it");
-        assert!(explain_foreign_flag("enable-gpu-monitor=false").contains("no effect here"));
-        let other = explain_foreign_flag("use-otlp=true");
-        assert_eq!(other, "--use-otlp has no effect here and is ignored: --otlp-endpoint URL does it");
-        assert!(!explain_foreign_flag("use-otlp=false").contains("endpoint"));
+        let missing = explain_foreign_flag("enable-tpu-monitor=true");
+        assert_eq!(missing, "--enable-tpu-monitor: profd does not have this function, and runs without it");
+        assert!(explain_foreign_flag("enable-tpu-monitor=false").contains("no effect here"));
+        let other = explain_foreign_flag("use-tensorboard=true");
+        assert!(other.starts_with("--use-tensorboard has no effect here and is ignored: --metric-log-dir"));
+        assert!(!explain_foreign_flag("use-tensorboard=false").contains("metric-log-dir"));
+        assert!(explain_foreign_flag("otlp-headers=true").contains("--otlp-header-file FILE"));
         assert!(explain_foreign_flag("minloglevel=true").contains("no effect here"));
         assert!(explain_foreign_flag("unheard-of=true").contains("unknown"));
+    }
+
+    #[test]
+    fn values_are_translated_or_left_out() {
+        let own = |name: &str, value: &str| match translate(name, value.as_ref()) {
+            Translated::Value(own, value) => Some(format!("--{own}={}", value.display())),
+            Translated::Invalid(warning) => {
+                assert!(
+                    warning.starts_with(&format!("--{name}={value} is ignored: expected a")),
+                    "{warning}"
+                );
+                None
+            }
+            Translated::NotHere => panic!("{name}"),
+        };
+        assert_eq!(own("kernel-monitor-reporting-interval-s", "5").as_deref(), Some("--host-interval=5s"));
+        assert_eq!(own("otlp-timeout-ms", "1500").as_deref(), Some("--otlp-timeout=1500ms"));
+        assert_eq!(own("otlp-ssl-ca-cert-path", "/c").as_deref(), Some("--otlp-ca=/c"));
+        for (name, value) in
+            [("otlp-timeout-ms", "0"), ("otlp-timeout-ms", "x"), ("otlp-ssl-ca-cert-path", "")]
+        {
+            assert_eq!(own(name, value), None, "{name}={value}");
+        }
+        assert!(TRANSLATIONS.iter().all(|(name, ..)| find(name) == Some(ForeignKind::Value)));
+        assert!(VALUE_HINTS.iter().all(|(name, _)| find(name) == Some(ForeignKind::Value)));
     }
 
     #[test]

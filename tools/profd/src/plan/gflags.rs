@@ -1,15 +1,15 @@
 //! Command lines of the existing daemons (dynolog c3a231a, msMonitor b942bf5). They use gflags 2.2, which accepts one
 //! dash or two, underscores or hyphens, `--flag=true`, `--noflag`, `--flag value` and `--flagfile=FILE`.
 //!
-//! Every option of theirs is taken. What `profd` has under the same name is done; all else is ignored with a warning, also
+//! Every option of theirs is taken. What `profd` has, under the same name or another, is done; all else is ignored with a warning, also
 //! a function that it does not have: a service that ends at once would be restarted for ever, and serve nobody.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use super::argument::{Argument, OptionTable};
-use super::flag_file::{FlagFileReader, TooDeep};
-use super::foreign::{self, ForeignKind};
+use super::flag_file::{FlagFileLimit, GflagsFileReader, MAX_SOURCES};
+use super::foreign::{self, ForeignKind, Translated};
 
 /// Reads a command line, or the options of a flag file.
 pub(super) struct ArgumentReader<'a> {
@@ -17,6 +17,8 @@ pub(super) struct ArgumentReader<'a> {
     /// The name that the program was called by, which sections of flag files are for.
     pub(super) program: &'a str,
     pub(super) arguments: Vec<Argument>,
+    /// How many flag files and variables were read until now.
+    pub(super) sources: usize,
 }
 
 /// Where options come from.
@@ -73,6 +75,10 @@ impl ArgumentReader<'_> {
         if let Some((is_on, name)) = flag.match_switch(|name| self.options.has_switch(name)) {
             self.arguments.push(Argument::Switch { name, is_on });
         } else if let Some((is_on, name)) =
+            flag.match_switch(|name| foreign::translate_switch(name).is_some())
+        {
+            self.translate_switch(&name, is_on);
+        } else if let Some((is_on, name)) =
             flag.match_switch(|name| foreign::find(name).is_some_and(ForeignKind::is_switch))
         {
             self.arguments.push(Argument::Foreign { name, is_on });
@@ -85,6 +91,16 @@ impl ArgumentReader<'_> {
             self.arguments.push(Argument::Foreign { name: flag.name, is_on: true });
         }
         Ok(())
+    }
+
+    /// Adds the option that does the same, or takes it away again: the last one of a switch counts.
+    fn translate_switch(&mut self, switch: &str, is_on: bool) {
+        let Some((option, value)) = foreign::translate_switch(switch) else { return };
+        let same = Argument::Value { name: option.to_owned(), value: value.into() };
+        self.arguments.retain(|argument| *argument != same);
+        if is_on {
+            self.arguments.push(same);
+        }
     }
 
     fn take_value(
@@ -112,7 +128,12 @@ impl ArgumentReader<'_> {
                 Ok(())
             }
             _ => {
-                self.arguments.push(Argument::Foreign { name: name.to_owned(), is_on: true });
+                let value = value.as_os_str();
+                self.arguments.push(match foreign::translate(name, value) {
+                    Translated::Value(own, value) => Argument::Value { name: own.to_owned(), value },
+                    Translated::Invalid(warning) => Argument::Warning(warning),
+                    Translated::NotHere => Argument::Foreign { name: name.to_owned(), is_on: true },
+                });
                 Ok(())
             }
         }
@@ -124,14 +145,25 @@ impl ArgumentReader<'_> {
             OptionSource::FlagFile { depth } => depth + 1,
         };
         for path in paths.split(',').filter(|path| !path.is_empty()) {
-            let reader = FlagFileReader { program: self.program, depth };
-            let args = reader.read(path.as_ref()).map_err(|e| match e.downcast::<TooDeep>() {
-                Ok(deep) => anyhow::anyhow!("--flagfile {path}: {deep}"),
+            self.count_source()?;
+            let reader = GflagsFileReader { program: self.program, depth };
+            let content = reader.read(path.as_ref()).map_err(|e| match e.downcast::<FlagFileLimit>() {
+                Ok(limit) => anyhow::anyhow!("--flagfile {path}: {limit}"),
                 Err(e) => e.context(format!("--flagfile {path}")),
             })?;
-            self.read(args, OptionSource::FlagFile { depth })?;
+            if let Some(skipped) = &content.skipped {
+                let reason = skipped.describe(self.program.rsplit('/').next().unwrap_or_default());
+                self.arguments.push(Argument::Warning(format!("{path}:{}: {reason}", skipped.line)));
+            }
+            self.read(content.options, OptionSource::FlagFile { depth })?;
         }
         Ok(())
+    }
+
+    /// Counts a flag file or a variable: they may name each other, and a variable itself.
+    fn count_source(&mut self) -> Result<(), FlagFileLimit> {
+        self.sources += 1;
+        if self.sources > MAX_SOURCES { Err(FlagFileLimit::Sources) } else { Ok(()) }
     }
 
     /// Takes options from the variables `FLAGS_name`, as `--fromenv=name,name` asks for.
@@ -140,6 +172,7 @@ impl ArgumentReader<'_> {
             let variable = format!("FLAGS_{name}");
             match std::env::var_os(&variable) {
                 Some(value) => {
+                    self.count_source()?;
                     let mut arg = OsString::from(format!("--{name}="));
                     arg.push(value);
                     self.read(vec![arg], source)?;
@@ -248,20 +281,77 @@ mod tests {
             rewritten("d --minloglevel 2 --v=1 -q --minloglevel=0"),
             "d --foreign-flag=v=true --foreign-flag=minloglevel=true -q"
         );
-        assert_eq!(rewritten("d --enable_gpu_monitor"), "d --foreign-flag=enable-gpu-monitor=true");
+        assert_eq!(rewritten("d --enable_tpu_monitor"), "d --foreign-flag=enable-tpu-monitor=true");
         assert_eq!(rewritten("d --nouse_ODS"), "d --foreign-flag=use-ods=false");
         assert_eq!(rewritten("d --dcgm_fields 100,155"), "d --foreign-flag=dcgm-fields=true");
+        assert_eq!(
+            rewritten("d --kernel_monitor_reporting_interval_s=5 --otlp_timeout_ms 900 --use_otlp"),
+            "d --host-interval=5s --otlp-timeout=900ms --use-otlp"
+        );
+        assert_eq!(rewritten("d --otlp_headers=a=b"), "d --foreign-flag=otlp-headers=true");
+        let wrong = rewritten("d --kernel_monitor_reporting_interval_s=abc --otlp_timeout_ms=-5");
+        assert!(
+            wrong.starts_with("d --option-warning=--kernel-monitor-reporting-interval-s=abc is ignored"),
+            "{wrong}"
+        );
+        assert!(wrong.contains("--option-warning=--otlp-timeout-ms=-5 is ignored"), "{wrong}");
+    }
+
+    #[test]
+    fn gpus_are_monitored_by_the_switch_of_dynolog() {
+        assert_eq!(rewritten("d --enable_gpu_monitor"), "d --device-metrics=auto");
+        assert_eq!(rewritten("d --enable_gpu_monitor=true --noenable_gpu_monitor"), "d");
+        assert_eq!(
+            rewritten("d --noenable_gpu_monitor --device-metrics=dcmi --enable_gpu_monitor"),
+            "d --device-metrics=dcmi --device-metrics=auto"
+        );
+        assert_eq!(
+            rewritten("d --dcgm_reporting_interval_s 10 --dcgm_lib_path=/l --enable_perf_monitor"),
+            "d --dcgm-reporting-interval-s=10 --dcgm-lib-path=/l --enable-perf-monitor"
+        );
+    }
+
+    #[test]
+    fn no_value_keeps_an_existing_daemon_from_starting() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = dir.path().join("open");
+        std::fs::create_dir(&open).unwrap();
+        std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let open = format!("--metric_log_dir={}", open.display());
+        for option in [
+            "--dcgm_reporting_interval_s=0",
+            "--kernel_monitor_reporting_interval_s=4000000000",
+            "--dcgm_standalone_address=localhost:99999",
+            "--dcgm_standalone_address=unix:///run/x",
+            "--otlp_ssl_ca_cert_path=/nonexistent",
+            "--otlp_ssl_client_cert_path=/dev/null",
+            "--metric_log_dir=/nonexistent/m",
+            &open,
+        ] {
+            let line = rewritten(&format!("/x/dynolog --certs_dir=/c {option}"));
+            let (before, warning) = line.split_once("--option-warning=").unwrap_or((&line, ""));
+            assert!(warning.contains("is ignored"), "{line}");
+            assert!(before.ends_with("/x/dynolog ") || before.ends_with("--certs-dir=/c "), "{line}");
+            let own = rewritten(&format!("/x/profd --certs_dir=/c {option}"));
+            assert!(!own.contains("--option-warning"), "profd says what is wrong: {own}");
+        }
+        let fine =
+            rewritten("/x/dynolog --certs_dir=/c --dcgm_reporting_interval_s=5 --dcgm_standalone_address=h");
+        assert!(!fine.contains("--option-warning"), "{fine}");
     }
 
     #[test]
     fn an_existing_daemon_needs_no_certificates() {
-        assert_eq!(rewritten("/usr/bin/dynolog --certs_dir=/c"), "/usr/bin/dynolog --certs-dir=/c");
+        assert_eq!(
+            rewritten("/usr/bin/dynolog --certs_dir=/c"),
+            "/usr/bin/dynolog --certs-dir=/c --host-metrics"
+        );
         let without = rewritten("/usr/local/bin/dynolog --port=1");
         let default = if std::path::Path::new(crate::plan::arguments::DEFAULT_CERTS_DIR).is_dir() {
             crate::plan::arguments::DEFAULT_CERTS_DIR
         } else {
             "NO_CERTS"
         };
-        assert_eq!(without, format!("/usr/local/bin/dynolog --port=1 --certs-dir={default}"));
+        assert_eq!(without, format!("/usr/local/bin/dynolog --port=1 --certs-dir={default} --host-metrics"));
     }
 }

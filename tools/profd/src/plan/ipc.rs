@@ -40,7 +40,7 @@ impl AllowedUsers {
         self.contains_user(uid) || self.groups.contains(&gid)
     }
 
-    /// Returns whether one of these groups is served, whoever is in it.
+    /// Returns whether one of these groups is served, for any user in it.
     pub(crate) fn contains_group(&self, mut gids: impl Iterator<Item = u32>) -> bool {
         !self.groups.is_empty() && gids.any(|gid| self.groups.contains(&gid))
     }
@@ -60,7 +60,7 @@ impl AllowedUsers {
     }
 }
 
-/// Who may write to the socket files.
+/// The users who may write to the socket files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SocketFileAccess {
     pub(crate) mode: u32,

@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use clap::{Args, ValueEnum};
 use common::duration::parse_duration;
 use common::error::HintExt;
 use common::size::parse_size;
 
+use super::attribution::{AttributionKind, AttributionPlan};
+use super::collector::{CollectorEnvironment, CollectorFlags, OtlpPlan, plan_collector};
 use super::limits::parse_positive;
 
 /// Minimum size of a file in bytes.
@@ -29,7 +31,7 @@ pub(crate) struct MetricFlags {
     #[arg(long, overrides_with = "use_json")]
     pub(crate) use_json: bool,
     /// Size at which a metric file is closed and the next one is created
-    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_size)]
     metric_file_size: u64,
     /// Age at which a metric file is closed and the next one is created [default: no limit]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
@@ -43,50 +45,61 @@ pub(crate) struct MetricFlags {
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     metric_total_size: Option<u64>,
     /// Free disk space below which no metrics are recorded
-    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
     metric_disk_reserve: u64,
     /// Maximum number of metrics that wait for each destination; further ones are dropped and counted
     #[arg(long, value_name = "N", default_value_t = 8192, value_parser = parse_positive)]
     metric_queue: usize,
+    /// Facts about the sending processes to add to metrics, one or several
+    ///
+    /// It is what their environment says. In Prometheus and OTLP these are labels, in files fields.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT",
+        value_delimiter = ',',
+        default_value = "rank,slurm,kubernetes"
+    )]
+    metric_attribution: Vec<AttributionKind>,
+    /// File with further variables of processes that metrics show, one `VARIABLE,NAME` a line
+    #[arg(long, value_name = "FILE")]
+    env_attribution_mappings_file: Option<PathBuf>,
+    /// Record and send samples of the host, too: processors and network devices, by the names of dynolog
+    ///
+    /// In files of the formats jsonl and csv, on standard output, and to a collector. Values are percentages and differences
+    /// between two samples.
+    #[arg(long)]
+    host_metrics: bool,
+    /// Time between two samples of the host
+    #[arg(
+        long,
+        alias = "dynolog-interval",
+        value_name = "TIME",
+        default_value = "60s",
+        value_parser = parse_duration
+    )]
+    host_interval: Duration,
 
     /// Serve /metrics for Prometheus, and /healthz and /readyz, over HTTP on this address of loopback
     ///
     /// /metrics has the counters of the host, under the names of node_exporter, the totals of what processes send, and the
-    /// counters of the daemon. Every user of the host can read it.
+    /// counters of the daemon. Every user of the host can read it. With --http-tls it may be any address.
     #[arg(long, value_name = "ADDR:PORT")]
     http_listen: Option<SocketAddr>,
+    /// Serve HTTP with mutual TLS, with the certificates of --certs-dir
+    ///
+    /// A client must show a certificate, and needs the permission `read` of the rules file. It gets the metrics of the
+    /// processes that its rule names, and nothing more often than that allows.
+    #[arg(long, requires = "http_listen")]
+    http_tls: bool,
     /// Show the metrics of the host also under the names of dynolog (cpu_util, rx_bytes and others)
     ///
-    /// They are percentages and differences between the last two samples (--dynolog-interval).
+    /// They are percentages and differences between the last two samples (--host-interval).
     #[arg(long, requires = "http_listen")]
     dynolog_names: bool,
-    /// Time between two samples of the host for --dynolog-names
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
-    dynolog_interval: Duration,
 
-    /// Send totals of the metrics to an OpenTelemetry collector (OTLP over HTTP): http[s]://HOST[:PORT]
-    ///
-    /// `/v1/metrics` is added to an address without a path. Proxies are not used.
-    #[arg(long, value_name = "URL")]
-    otlp_endpoint: Option<String>,
-    /// Name of the service in what is sent
-    #[arg(long, value_name = "NAME", default_value = "profd")]
-    otlp_service_name: String,
-    /// File with headers for the collector, one `Name: value` a line; mode 0600
-    #[arg(long, value_name = "FILE", requires = "otlp_endpoint")]
-    otlp_header_file: Option<PathBuf>,
-    /// Trust anchors for a collector with HTTPS, PEM [default: the system's]
-    #[arg(long, value_name = "FILE", requires = "otlp_endpoint")]
-    otlp_ca: Option<PathBuf>,
-    /// Time between two exports
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
-    otlp_interval: Duration,
-    /// Timeout of a request to the collector
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
-    otlp_timeout: Duration,
-    /// Memory for requests that wait while the collector is away; the oldest are dropped and counted
-    #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = parse_size)]
-    otlp_spool_size: u64,
+    #[command(flatten)]
+    collector: CollectorFlags,
 }
 
 /// A format of metric files.
@@ -111,6 +124,12 @@ pub(crate) struct MetricPlan {
     pub(crate) queue_length: usize,
     pub(crate) http: Option<HttpPlan>,
     pub(crate) otlp: Option<OtlpPlan>,
+    pub(crate) attribution: AttributionPlan,
+    /// Whether samples of the host are recorded and sent.
+    pub(crate) records_host: bool,
+    /// The time between two samples of the host.
+    pub(crate) host_interval: Duration,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Where to record metrics, in which formats, and how much.
@@ -134,26 +153,14 @@ pub(crate) struct RotationPlan {
     pub(crate) reserve_bytes: u64,
 }
 
-/// What is served over HTTP.
+/// The pages that are served over HTTP.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HttpPlan {
     pub(crate) address: SocketAddr,
-    /// The time between two samples for the names of dynolog, if they are shown.
-    pub(crate) dynolog_interval: Option<Duration>,
-}
-
-/// Where totals are sent.
-#[derive(Clone, Debug)]
-pub(crate) struct OtlpPlan {
-    /// The address with its path.
-    pub(crate) endpoint: String,
-    pub(crate) port: u16,
-    pub(crate) service_name: String,
-    pub(crate) header_file: Option<PathBuf>,
-    pub(crate) ca: Option<PathBuf>,
-    pub(crate) interval: Duration,
-    pub(crate) timeout: Duration,
-    pub(crate) spool_bytes: usize,
+    /// Whether it is served with TLS.
+    pub(crate) tls: bool,
+    /// Whether the names of dynolog are shown.
+    pub(crate) shows_dynolog: bool,
 }
 
 impl MetricPlan {
@@ -161,7 +168,7 @@ impl MetricPlan {
     ///
     /// # Errors
     /// An option is invalid.
-    pub(crate) fn new(flags: MetricFlags) -> anyhow::Result<Self> {
+    pub(crate) fn new(flags: MetricFlags, environment: &CollectorEnvironment) -> anyhow::Result<Self> {
         let file_bytes = flags.metric_file_size.max(MIN_FILE_BYTES);
         let total = flags.metric_total_size;
         ensure!(
@@ -175,66 +182,41 @@ impl MetricPlan {
             total_bytes: total,
             reserve_bytes: flags.metric_disk_reserve,
         };
-        let mut formats = flags.metric_format.clone();
-        formats.dedup();
+        let mut formats = Vec::new();
+        for format in &flags.metric_format {
+            if !formats.contains(format) {
+                formats.push(*format);
+            }
+        }
         let files = flags.metric_log_dir.clone().map(|dir| MetricFilePlan { dir, formats, rotation });
         let to_stdout = files.is_none() && flags.use_json;
-        let (http, otlp) = (plan_http(&flags)?, plan_otlp(&flags)?);
-        Ok(Self { files, to_stdout, queue_length: flags.metric_queue, http, otlp })
+        let http = plan_http(&flags)?;
+        let (otlp, mut warnings) = plan_collector(&flags.collector, environment)?;
+        let file = flags.env_attribution_mappings_file.as_deref();
+        let (attribution, warning) = AttributionPlan::new(&flags.metric_attribution, file);
+        warnings.extend(warning);
+        ensure!(flags.host_interval >= Duration::from_secs(1), "--host-interval: expected at least 1s");
+        Ok(Self {
+            files,
+            to_stdout,
+            queue_length: flags.metric_queue,
+            http,
+            otlp,
+            attribution,
+            records_host: flags.host_metrics,
+            host_interval: flags.host_interval,
+            warnings,
+        })
     }
 }
 
 fn plan_http(flags: &MetricFlags) -> anyhow::Result<Option<HttpPlan>> {
     let Some(address) = flags.http_listen else { return Ok(None) };
-    if !address.ip().to_canonical().is_loopback() {
+    if !flags.http_tls && !address.ip().to_canonical().is_loopback() {
         return Err(anyhow::anyhow!("--http-listen {address}: not an address of loopback"))
-            .hint("HTTP has no certificates: let Prometheus scrape it through a proxy or an SSH tunnel of this host");
+            .hint("in plain text everybody could read it: serve it with certificates (--http-tls)");
     }
-    ensure!(flags.dynolog_interval >= Duration::from_secs(1), "--dynolog-interval: expected at least 1s");
-    Ok(Some(HttpPlan { address, dynolog_interval: flags.dynolog_names.then_some(flags.dynolog_interval) }))
-}
-
-fn plan_otlp(flags: &MetricFlags) -> anyhow::Result<Option<OtlpPlan>> {
-    let Some(url) = &flags.otlp_endpoint else { return Ok(None) };
-    let (endpoint, port) = complete_endpoint(url).with_context(|| "--otlp-endpoint".to_owned())?;
-    ensure!(!flags.otlp_interval.is_zero(), "--otlp-interval: expected more than 0");
-    Ok(Some(OtlpPlan {
-        endpoint,
-        port,
-        service_name: flags.otlp_service_name.clone(),
-        header_file: flags.otlp_header_file.clone(),
-        ca: flags.otlp_ca.clone(),
-        interval: flags.otlp_interval,
-        timeout: flags.otlp_timeout,
-        spool_bytes: usize::try_from(flags.otlp_spool_size).unwrap_or(usize::MAX).max(1 << 16),
-    }))
-}
-
-/// Returns the address of a collector with its path, and its port.
-fn complete_endpoint(url: &str) -> anyhow::Result<(String, u16)> {
-    let (scheme, rest) =
-        url.split_once("://").context("expected http://HOST[:PORT] or https://HOST[:PORT]")?;
-    let default_port = match scheme {
-        "http" => 80,
-        "https" => 443,
-        _ => anyhow::bail!("expected http or https"),
-    };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    ensure!(
-        !authority.is_empty() && !url.contains(|c: char| c.is_whitespace() || c.is_control()),
-        "has no host"
-    );
-    ensure!(!authority.contains('@'), "has a password: give it with --otlp-header-file");
-    ensure!(!url.contains(['?', '#']), "has a query");
-    let port = match authority.rsplit_once(':') {
-        // The colons of an IPv6 address stand in brackets.
-        Some((_, port)) if !port.contains(']') => {
-            port.parse().ok().filter(|p| *p > 0).context("has no port")?
-        }
-        _ => default_port,
-    };
-    let path = if path.trim_end_matches('/').is_empty() { "/v1/metrics" } else { path };
-    Ok((format!("{scheme}://{authority}{path}"), port))
+    Ok(Some(HttpPlan { address, tls: flags.http_tls, shows_dynolog: flags.dynolog_names }))
 }
 
 #[cfg(test)]
@@ -251,7 +233,7 @@ mod tests {
     fn plan(args: &[&str]) -> Result<MetricPlan, String> {
         let args = std::iter::once("profd").chain(args.iter().copied());
         let flags = TestArgs::try_parse_from(args).map_err(|e| e.to_string())?.flags;
-        MetricPlan::new(flags).map_err(|e| format!("{e:#}"))
+        MetricPlan::new(flags, &CollectorEnvironment::default()).map_err(|e| format!("{e:#}"))
     }
 
     #[test]
@@ -263,6 +245,12 @@ mod tests {
             (p.files.unwrap().formats, p.to_stdout),
             (vec![MetricFormat::Csv, MetricFormat::Sqlite], false)
         );
+        let twice = plan(&["--metric-log-dir=/m", "--metric-format=csv,jsonl,csv"]).unwrap().files.unwrap();
+        assert_eq!(
+            twice.formats,
+            [MetricFormat::Csv, MetricFormat::Jsonl],
+            "two sinks would write the same files"
+        );
         assert!(plan(&["--metric-log-dir=/m", "--metric-total-size=1M"]).unwrap_err().contains("one file"));
     }
 
@@ -273,22 +261,8 @@ mod tests {
         }
         for address in ["0.0.0.0:9178", "[::]:9178", "192.0.2.1:1"] {
             assert!(plan(&["--http-listen", address]).unwrap_err().contains("not an address of loopback"));
+            assert!(plan(&["--http-listen", address, "--http-tls"]).unwrap().http.unwrap().tls);
         }
         assert!(plan(&["--dynolog-names"]).is_err());
-    }
-
-    #[test]
-    fn the_address_of_a_collector_is_completed() {
-        let endpoint = |url: &str| complete_endpoint(url).map_err(|e| e.to_string());
-        let expected = |url: &str, port| Ok((url.to_owned(), port));
-        assert_eq!(endpoint("http://c:4318"), expected("http://c:4318/v1/metrics", 4318));
-        assert_eq!(endpoint("https://c/"), expected("https://c/v1/metrics", 443));
-        assert_eq!(endpoint("http://[::1]"), expected("http://[::1]/v1/metrics", 80));
-        assert_eq!(endpoint("http://[::1]:4318/x"), expected("http://[::1]:4318/x", 4318));
-        for wrong in
-            ["c:4318", "ftp://c", "http://", "http://u:p@c", "http://c:0", "http://c:x", "http://a b"]
-        {
-            assert!(endpoint(wrong).is_err(), "{wrong}");
-        }
     }
 }

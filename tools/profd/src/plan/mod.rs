@@ -2,7 +2,11 @@
 
 mod argument;
 pub(crate) mod arguments;
+pub(crate) mod attribution;
+pub(crate) mod collector;
 pub(crate) mod config_file;
+pub(crate) mod devices;
+pub(crate) mod directory_check;
 mod flag_file;
 pub(crate) mod flags;
 mod foreign;
@@ -21,11 +25,14 @@ use anyhow::{Context, bail, ensure};
 use common::error::HintExt;
 use common::ipc::address::SOCKET_DIR_VAR;
 use common::pki::MinVersion;
+use common::size::format_size;
 
 use crate::core::accounts::Accounts;
 use crate::core::output_roots::OutputRoots;
 use crate::core::registry::RegistryLimits;
 use crate::log::LogFormat;
+use collector::CollectorEnvironment;
+use devices::DevicePlan;
 use flags::{DaemonFlags, DaemonLimitFlags, IpcChoice, NO_CERTS};
 use ipc::{AllowedUsers, DEFAULT_ABSTRACT_NAME, IpcPlan, PlannedPlace, SocketFileAccess, SocketPlace};
 use limits::{ConnectionLimits, PoolLimits, RequestLimits, ServerLimits};
@@ -60,6 +67,8 @@ pub(crate) struct HostEnvironment {
     pub(crate) socket_dir: Option<OsString>,
     /// The value of [`STATE_DIR_VAR`].
     pub(crate) state_dir: Option<OsString>,
+    /// The environment's settings of a collector of metrics.
+    pub(crate) collector: CollectorEnvironment,
 }
 
 /// The validated plan of the daemon.
@@ -76,6 +85,7 @@ pub(crate) struct DaemonPlan {
     pub(crate) registry: RegistryLimits,
     pub(crate) server: ServerLimits,
     pub(crate) metrics: MetricPlan,
+    pub(crate) devices: DevicePlan,
     pub(crate) output_roots: OutputRoots,
     /// The rules file; without it every client may do everything.
     pub(crate) rules: Option<PathBuf>,
@@ -189,6 +199,7 @@ impl DaemonPlan {
         for flag in &flags.foreign_flag {
             warnings.push(("options", foreign::explain_foreign_flag(flag)));
         }
+        warnings.extend(flags.option_warning.iter().map(|text| ("options", text.clone())));
         let tls = plan_tls(&flags)?;
         let listen = plan_listeners(&flags);
         if tls.is_none() {
@@ -207,7 +218,18 @@ impl DaemonPlan {
             let text = "disabled, so no process can be traced (--enable-ipc-monitor)";
             warnings.push(("ipc", text.to_owned()));
         }
+        let metrics = MetricPlan::new(flags.metrics.clone(), &environment.collector)?;
+        let devices = DevicePlan::new(&flags.devices)?;
+        if !devices.sources.is_empty() && metrics.http.is_none() {
+            let text = "their metrics are shown nowhere without --http-listen";
+            warnings.push(("devices", text.to_owned()));
+        }
         let DaemonLimitFlags { keep_alive, max_processes, .. } = flags.limits;
+        ensure!(
+            tls.is_some() || !metrics.http.is_some_and(|http| http.tls),
+            "--http-tls: NO_CERTS has no certificates"
+        );
+        warnings.extend(metrics.warnings.iter().map(|warning| ("metrics", warning.clone())));
         let users = plan_users(&flags, environment)?;
         let is_shared = users.are_several();
         Ok(Self {
@@ -230,7 +252,8 @@ impl DaemonPlan {
                 config_expiry: flags.limits.config_expiry,
             },
             server: plan_server_limits(&flags.limits)?,
-            metrics: MetricPlan::new(flags.metrics.clone())?,
+            metrics,
+            devices,
             output_roots: plan_output_roots(flags.output_root, environment)?,
             rules: flags.rules,
             audit: plan_audit(flags.audit_log, flags.metrics.use_json)?,
@@ -411,6 +434,9 @@ fn require_absolute(dir: &Path) -> anyhow::Result<PathBuf> {
 
 fn plan_server_limits(flags: &DaemonLimitFlags) -> anyhow::Result<ServerLimits> {
     let request = usize::try_from(flags.max_request).ok().filter(|n| (64..=1 << 24).contains(n));
+    let max_bytes = request.with_context(|| {
+        format!("--max-request: {}: expected 64 bytes to 16 MiB", format_size(flags.max_request))
+    })?;
     Ok(ServerLimits {
         connections: ConnectionLimits {
             pending: PoolLimits {
@@ -428,7 +454,7 @@ fn plan_server_limits(flags: &DaemonLimitFlags) -> anyhow::Result<ServerLimits> 
             write_timeout: flags.write_timeout,
             idle_timeout: flags.idle_timeout,
             max_age: flags.max_connection_age,
-            max_bytes: request.context("--max-request: expected 64 bytes to 16M")?,
+            max_bytes,
         },
         handshakes_per_second: flags.max_handshake_rate,
         drain: flags.drain_timeout,

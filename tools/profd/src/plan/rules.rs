@@ -1,5 +1,6 @@
 //! The rules file: who may do what, in TOML. profd-rules(5) describes it.
 
+use common::pki::name::Name;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,7 @@ pub(crate) struct RulesFile {
     rules: Vec<RuleEntry>,
 }
 
-/// What some clients may do.
+/// The permissions of some clients.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RuleEntry {
@@ -41,7 +42,7 @@ pub(crate) struct RuleEntry {
     /// The rule is for clients without a certificate, which there are with `--certs-dir NO_CERTS` only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     plain: bool,
-    /// What these clients may do. `trace` and `monitor` include `read`, `admin` includes everything.
+    /// The permissions of these clients. `trace` and `monitor` include `read`, `admin` includes everything.
     allow: Vec<AllowedRole>,
     /// Jobs whose processes they see and trace [default: all].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,7 +53,8 @@ pub(crate) struct RuleEntry {
     /// Directories that their traces are written below [default: those of `--output-root`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     output: Option<Vec<String>>,
-    /// Maximum number of requests of one client in a minute [default: no limit].
+    /// Maximum number of requests of one client in a minute [default: no limit]. Questions about the state of a request
+    /// (`profctl --wait`) are counted for themselves, and there may be 300 at least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     requests_per_minute: Option<u32>,
 }
@@ -61,7 +63,7 @@ pub(crate) struct RuleEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum AllowedRole {
-    /// Status and version.
+    /// Status, version and metrics.
     Read,
     /// Traces (gputrace, nputrace).
     Trace,
@@ -89,6 +91,13 @@ pub(crate) fn parse_rules(text: &str, accounts: &Accounts) -> Result<AccessRules
         let rule = compile_rule(entry, accounts).map_err(|e| format!("rule {name:?}: {e}"))?;
         if rules.iter().any(|r| r.name == rule.name) {
             return Err(format!("rule {name:?} is there twice"));
+        }
+        // A client of both is decided about by the first, so the other one would say what does not hold.
+        if let Some(earlier) = rules.iter().find(|r| r.clients.includes(&rule.clients)) {
+            return Err(format!(
+                "rule {name:?} never decides: rule {:?} before it is for all of its clients",
+                earlier.name
+            ));
         }
         rules.push(rule);
     }
@@ -124,6 +133,9 @@ fn compile_rule(entry: RuleEntry, accounts: &Accounts) -> Result<AccessRule, Str
     if by_certificate == entry.plain {
         return Err("expected one of subject, san, fingerprint and issuer, or else plain = true".to_owned());
     }
+    entry.subject.iter().try_for_each(|name| check_name("subject", name))?;
+    entry.issuer.iter().try_for_each(|name| check_name("issuer", name))?;
+    entry.san.iter().try_for_each(|name| check_alternative_name(name))?;
     let clients = ClientPattern {
         subjects: entry.subject,
         issuers: entry.issuer,
@@ -135,7 +147,8 @@ fn compile_rule(entry: RuleEntry, accounts: &Accounts) -> Result<AccessRule, Str
     let users = entry.users.map(|users| users.iter().map(find_user).collect::<Result<_, _>>()).transpose()?;
     let roots = entry.output.map(|dirs| {
         let dirs = dirs.into_iter().map(Into::into).collect();
-        OutputRoots::new(dirs, "output").map_err(|e| format!("{e:#}"))
+        let roots = OutputRoots::new(dirs, "output").map_err(|e| format!("{e:#}"))?;
+        Ok::<_, String>(roots.of_rule(&entry.name))
     });
     if entry.requests_per_minute == Some(0) {
         return Err("requests_per_minute is 0".to_owned());
@@ -148,6 +161,34 @@ fn compile_rule(entry: RuleEntry, accounts: &Accounts) -> Result<AccessRule, Str
         output_roots: roots.transpose()?,
         requests_per_minute: entry.requests_per_minute,
     })
+}
+
+/// Checks that a name is written as certificates are shown: they are compared as text, and another notation of the same name
+/// would match nobody.
+fn check_name(key: &str, name: &str) -> Result<(), String> {
+    match Name::normalize_text(name) {
+        Some(shown) if shown == name => Ok(()),
+        Some(shown) => {
+            Err(format!("{key} {name:?}: expected the form that certificates are shown with: {shown}"))
+        }
+        None => Err(format!("{key} {name:?}: expected a name such as CN=alice,O=Research")),
+    }
+}
+
+/// Checks the form of a subject alternative name.
+fn check_alternative_name(name: &str) -> Result<(), String> {
+    let expected = |what: &str| Err(format!("san {name:?}: expected {what}"));
+    match name.split_once(':') {
+        Some(("DNS" | "email" | "URI" | "DN", value)) if !value.is_empty() => Ok(()),
+        // Of an unusual length, and names of other kinds.
+        Some((kind, value)) if value.starts_with('#') && (kind == "IP" || kind.starts_with('[')) => Ok(()),
+        Some(("IP", value)) => match value.parse::<std::net::IpAddr>() {
+            Ok(ip) if ip.to_string() == value => Ok(()),
+            Ok(ip) => expected(&format!("the form that certificates are shown with: IP:{ip}")),
+            Err(_) => expected("an address such as IP:192.0.2.1"),
+        },
+        _ => expected("DNS:NAME, email:ADDRESS, URI:URI or IP:ADDRESS, in this case of letters"),
+    }
 }
 
 fn parse_fingerprint(text: &str) -> Result<String, String> {
@@ -232,6 +273,27 @@ requests_per_minute = 30
             error(&rule("allow = [\"read\"]\nplain = true\nsan = [\"DNS:a\"]")).contains("or else plain")
         );
         assert!(error(&rule("allow = [\"read\"]\nfingerprint = [\"ab\"]")).contains("64 digits"));
+        let by = |key: &str| error(&rule(&format!("allow = [\"read\"]\n{key}")));
+        assert!(by("san = [\"grafana\"]").contains("san \"grafana\": expected DNS:NAME"));
+        assert!(by("san = [\"DNS:a\", \"dns:x\"]").contains("san \"dns:x\""));
+        assert!(by("san = [\"IP:999.1.1.1\"]").contains("expected an address"));
+        assert!(by("san = [\"IP:2001:DB8::1\"]").contains("IP:2001:db8::1"));
+        assert!(by("subject = [\"not a dn\"]").contains("subject \"not a dn\": expected a name"));
+        assert!(by("issuer = [\"CN=a,\"]").contains("issuer \"CN=a,\""));
+        // The same name in another notation, which would match nobody: then the next rule would decide.
+        for (other, shown) in
+            [("CN=a, O=b", "CN=a,O=b"), ("cn=a", "CN=a"), ("CN=a ", "CN=a"), ("2.5.4.3=a", "CN=a")]
+        {
+            let error = by(&format!("subject = [\"{other}\"]"));
+            assert!(error.ends_with(&format!("are shown with: {shown}")), "{error}");
+        }
+        for good in [
+            r#"subject = ['CN=a\,b,O=x+OU=y,2.5.4.99=#0c017a', 'CN=\#x']"#,
+            r#"san = ["IP:2001:db8::1", "URI:spiffe://e/a"]"#,
+        ] {
+            let text = rule(&format!("allow = [\"read\"]\n{good}"));
+            assert!(parse_rules(&text, &Accounts::default()).is_ok(), "{good}");
+        }
         assert!(error(&rule("allow = [\"read\"]\nplain = true\nusers = [\"nobody\"]")).contains("nobody"));
         assert!(error(&rule("allow = [\"read\"]\nplain = true\noutput = [\"x\"]")).contains("absolute"));
         let twice = format!(
@@ -240,5 +302,30 @@ requests_per_minute = 30
             "[[rule]]\nname = \"r\"\nallow = [\"read\"]\nplain = true"
         );
         assert!(error(&twice).contains("twice"));
+        let then = |first: &str, second: &str| {
+            let second = format!("[[rule]]\nname = \"s\"\nallow = [\"read\"]\n{second}");
+            parse_rules(
+                &format!("{}\n{second}", rule(&format!("allow = [\"read\"]\n{first}"))),
+                &Accounts::default(),
+            )
+        };
+        for (first, second) in [
+            ("issuer = [\"CN=CA\"]", "issuer = [\"CN=CA\"]\nsubject = [\"CN=a\"]"),
+            ("subject = [\"CN=a\", \"CN=b\"]", "subject = [\"CN=b\"]"),
+            ("plain = true", "plain = true"),
+        ] {
+            assert!(
+                then(first, second).unwrap_err().contains("never decides: rule \"r\" before it"),
+                "{first}"
+            );
+        }
+        for (first, second) in [
+            ("subject = [\"CN=a\"]", "subject = [\"CN=a\", \"CN=b\"]"),
+            ("issuer = [\"CN=CA\"]\nsubject = [\"CN=a\"]", "issuer = [\"CN=CA\"]"),
+            ("subject = [\"CN=a\"]", "san = [\"DNS:a\"]"),
+            ("plain = true", "subject = [\"CN=a\"]"),
+        ] {
+            assert!(then(first, second).is_ok(), "{first}");
+        }
     }
 }

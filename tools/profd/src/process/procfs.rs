@@ -7,12 +7,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::environ::{EnvironmentReader, MAX_ENVIRONMENT};
 use crate::core::registry::pid_match::{AncestryClaim, Claimant, PidFacts, PidScope};
-use crate::core::registry::process_facts::ProcessFacts;
+use crate::core::registry::process_facts::{EnvMapping, ProcessFacts};
 use crate::core::registry::process_role::ProcessRole;
 use crate::core::registry::process_traits::find_name;
 
@@ -31,6 +33,8 @@ pub(crate) struct Procfs {
     root: PathBuf,
     /// For a daemon that may not look into other processes itself.
     environments: Option<EnvironmentReader>,
+    /// The variables that facts have besides those that the daemon knows.
+    mappings: Arc<[EnvMapping]>,
 }
 
 /// The parts of `/proc/<pid>/status` that are used.
@@ -47,16 +51,54 @@ struct ProcStatus {
     pids: Vec<i32>,
 }
 
+/// The facts that distinguish a process that trains from its launcher.
+#[derive(Debug)]
+struct TrainerTraits {
+    rank: Option<i64>,
+    /// A hash of the command line.
+    command_line: u64,
+}
+
+/// The processes that one has started, directly or through others.
+#[derive(Debug, Default)]
+struct StartedProcesses {
+    /// One has the rank of the process itself.
+    has_its_rank: bool,
+    has_other_rank: bool,
+    /// One has no rank, and was not forked only: it runs something else.
+    has_other_program: bool,
+}
+
+impl StartedProcesses {
+    fn note(&mut self, starter: &TrainerTraits, started: &TrainerTraits) {
+        match started.rank {
+            Some(_) if started.rank == starter.rank => self.has_its_rank = true,
+            Some(_) => self.has_other_rank = true,
+            None => self.has_other_program |= started.command_line != starter.command_line,
+        }
+    }
+
+    /// Returns the role of the process that has started these, if it does not train. With a rank it trains, unless the rank is
+    /// also that of one of several ranks that it has started (`srun` gives a launcher one).
+    fn role_of_starter(&self, starter: &TrainerTraits) -> Option<ProcessRole> {
+        match starter.rank {
+            Some(_) => (self.has_its_rank && self.has_other_rank).then_some(ProcessRole::Launcher),
+            None if self.has_other_rank => Some(ProcessRole::Launcher),
+            None => self.has_other_program.then_some(ProcessRole::Starter),
+        }
+    }
+}
+
 impl Default for Procfs {
     fn default() -> Self {
-        Self { root: "/proc".into(), environments: None }
+        Self { root: "/proc".into(), environments: None, mappings: Arc::default() }
     }
 }
 
 impl Procfs {
-    /// Returns one that reads environments by a thread of their own.
-    pub(crate) fn with_environments(environments: Option<EnvironmentReader>) -> Self {
-        Self { environments, ..Self::default() }
+    /// Returns one that reads environments by a thread of their own, and further variables in them.
+    pub(crate) fn new(environments: Option<EnvironmentReader>, mappings: Arc<[EnvMapping]>) -> Self {
+        Self { environments, mappings, ..Self::default() }
     }
 
     /// Returns the pids of a process in all namespaces that it is in.
@@ -102,16 +144,44 @@ impl Procfs {
     /// Looks up the roles of the processes of a job, except of those that train; their ranks; and with `needs_names` the
     /// names of what they run.
     pub(crate) fn look_up_traits(&self, host_pids: &[i32], needs_names: bool, facts: &mut PidFacts) {
+        let mut trainers = BTreeMap::new();
         for pid in host_pids.iter().take(MAX_READ) {
             let command_line = self.read_start_of(*pid, "cmdline", MAX_COMMAND_LINE);
-            let found = ProcessFacts::read(&command_line, &self.read_environment(*pid));
-            if found.role != ProcessRole::Trainer {
+            let found = ProcessFacts::read(&command_line, &self.read_environment(*pid), &[]);
+            if found.role == ProcessRole::Trainer {
+                let mut hasher = DefaultHasher::new();
+                command_line.hash(&mut hasher);
+                trainers.insert(*pid, TrainerTraits { rank: found.rank, command_line: hasher.finish() });
+            } else {
                 facts.roles.insert(*pid, found.role);
             }
             facts.ranks.extend(found.rank.map(|rank| (*pid, rank)));
             let name = if needs_names { find_name(&command_line) } else { None };
             facts.names.extend(name.map(|name| (*pid, name)));
         }
+        facts.roles.extend(self.find_starters(&trainers));
+    }
+
+    /// Finds the processes that have started others of the same job, whatever their program is called: launchers of users' own.
+    fn find_starters(&self, trainers: &BTreeMap<i32, TrainerTraits>) -> BTreeMap<i32, ProcessRole> {
+        let mut started: BTreeMap<i32, StartedProcesses> = BTreeMap::new();
+        let mut read = BTreeMap::new();
+        for (pid, traits) in trainers.iter().filter(|_| trainers.len() > 1) {
+            let mut at = self.read_status_once(&mut read, *pid).map_or(0, |status| status.parent);
+            for _ in 0..MAX_DEPTH {
+                if let Some(ancestor) = trainers.get(&at) {
+                    started.entry(at).or_default().note(ancestor, traits);
+                }
+                let parent = if at > 1 { self.read_status_once(&mut read, at) } else { None };
+                match parent {
+                    Some(status) => at = status.parent,
+                    None => break,
+                }
+            }
+        }
+        let role =
+            |(pid, found): (i32, StartedProcesses)| Some((pid, found.role_of_starter(&trainers[&pid])?));
+        started.into_iter().filter_map(role).collect()
     }
 
     /// Reads the environment of a process (proc_pid_environ(5)); empty if it cannot be read.
@@ -133,7 +203,7 @@ impl Procfs {
     /// Reads what a process is, as far as this daemon may: the environment of another user's process it may not.
     pub(crate) fn read_facts(&self, host_pid: i32) -> ProcessFacts {
         let command_line = self.read_start_of(host_pid, "cmdline", MAX_COMMAND_LINE);
-        ProcessFacts::read(&command_line, &self.read_environment(host_pid))
+        ProcessFacts::read(&command_line, &self.read_environment(host_pid), &self.mappings)
     }
 
     /// Returns the real user of a process, and when it started, in clock ticks since the host did: no two processes of one
@@ -242,7 +312,7 @@ mod tests {
             let text = format!("Name:\tx PPid: 9\nPid:\t{pid}\nPPid:\t{parent}\nNSpid:\t{all}\n{rest}");
             fs::write(dir.path().join(pid.to_string()).join("status"), text).unwrap();
         }
-        let procfs = Procfs { root: dir.path().to_owned(), environments: None };
+        let procfs = Procfs { root: dir.path().to_owned(), ..Procfs::default() };
         (dir, procfs)
     }
 
@@ -295,7 +365,7 @@ mod tests {
         let pid = i32::try_from(child.id()).unwrap();
         let mut facts = ProcessFacts::default();
         // The kernel sets them up a moment after the process has begun.
-        while facts.rank.is_none() && child.try_wait().unwrap().is_none() {
+        while (facts.rank.is_none() || facts.command.is_none()) && child.try_wait().unwrap().is_none() {
             facts = procfs.read_facts(pid);
         }
         assert!(procfs.read_identity(pid).unwrap().1 >= started);
@@ -324,6 +394,33 @@ mod tests {
         let mut facts = PidFacts::default();
         procfs.look_up_traits(&[300], false, &mut facts);
         assert!(facts.names.is_empty());
+    }
+
+    #[test]
+    fn an_ancestor_of_ranks_is_a_launcher_whatever_it_is_called() {
+        let (dir, procfs) = fake_procfs();
+        // Each is (command line, environment) of 100, the parent of 200, and of 200, the parent of 300.
+        let roles = |processes: [(&str, &str); 3]| {
+            for (pid, (command_line, environment)) in ["100", "200", "300"].into_iter().zip(processes) {
+                let dir = dir.path().join(pid);
+                fs::write(dir.join("cmdline"), command_line.replace(' ', "\0")).unwrap();
+                fs::write(dir.join("environ"), environment.replace(' ', "\0")).unwrap();
+            }
+            let mut facts = PidFacts::default();
+            procfs.look_up_traits(&[300, 200, 100], false, &mut facts);
+            facts.roles.into_iter().collect::<Vec<_>>()
+        };
+        let (start, train) = ("python start.py", "python train.py");
+        let launcher = [(100, ProcessRole::Launcher)];
+        assert_eq!(roles([(start, ""), (train, "RANK=0"), (train, "RANK=1")]), launcher, "200 is rank 0");
+        assert_eq!(roles([(start, "RANK=0"), (train, "RANK=0"), (train, "RANK=1")]), launcher);
+        let forked = [(start, ""), (train, ""), (train, "")];
+        assert_eq!(roles(forked), [(100, ProcessRole::Starter)], "200 has forked itself");
+        let helps = [(train, "RANK=2"), ("python eval.py", "RANK=2"), ("python log.py", "")];
+        assert_eq!(roles(helps), [], "a process with the rank of its parent helps it");
+        let loader = ("python -c spawn_main --multiprocessing-fork", "");
+        let helpers = [(200, ProcessRole::Helper), (300, ProcessRole::Helper)];
+        assert_eq!(roles([(train, ""), loader, loader]), helpers);
     }
 
     #[test]

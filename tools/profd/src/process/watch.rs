@@ -45,7 +45,7 @@ struct WatchedProcess {
     pidfd: Option<Arc<OwnedFd>>,
     /// Its pids in all namespaces, once they were read.
     pids: Option<Arc<[i32]>>,
-    /// What it is, once that was read.
+    /// The facts about it, once they were read.
     facts: Option<Arc<ProcessFacts>>,
     last_message: Uptime,
     /// The task that removes it when it ends.
@@ -86,7 +86,7 @@ impl ProcessWatch {
     /// Checks whether there is room for one sender more of an account.
     ///
     /// # Errors
-    /// Which limit is reached.
+    /// The limit that is reached.
     pub(crate) fn check_room(&self, account: u32) -> Result<(), NoRoom> {
         self.lock_senders().shares.check_room(account)
     }
@@ -156,13 +156,15 @@ impl ProcessWatch {
         self.lock_senders().processes.get(&host_pid).and_then(|p| p.facts.clone())
     }
 
-    /// Notes what a sender is if it is still alive: only then it is certainly its own.
-    pub(crate) fn note_facts(&self, host_pid: i32, facts: Arc<ProcessFacts>) {
-        if let Some(entry) = self.lock_senders().processes.get_mut(&host_pid) {
-            if !entry.pidfd.as_ref().is_some_and(has_ended) {
-                entry.facts = Some(facts);
-            }
+    /// Notes what a sender is if it is still alive, and returns whether it is: only then it is certainly its own.
+    pub(crate) fn note_facts(&self, host_pid: i32, facts: Arc<ProcessFacts>) -> bool {
+        let mut known = self.lock_senders();
+        let Some(entry) = known.processes.get_mut(&host_pid) else { return false };
+        let is_alive = !entry.pidfd.as_ref().is_some_and(has_ended);
+        if is_alive {
+            entry.facts = Some(facts);
         }
+        is_alive
     }
 
     /// Removes a sender that has ended. Returns false if there is none, or if it is alive because the pid was reused.

@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
-use crate::rpc::audited::{CONNECTION, record_refusal};
+use crate::rpc::audited::{CONNECTION, record_rejection};
 use crate::rpc::connection_pool::ConnectionLimit;
 use crate::rpc::connection_table::{ConnectionPlace, NotEstablished};
 use crate::rpc::context::RpcContext;
@@ -95,18 +95,22 @@ async fn end_connection<S>(
             counters.rpc_bad_frame.increment();
             place.note_failure();
             log.limited("rpc frame", peer, format_args!("rejected: {e}"));
-            refuse_client(context, stream, peer, (ErrorCode::Frame, e.to_string()), closing).await;
+            reject_client(context, stream, peer, (ErrorCode::Frame, e.to_string()), closing).await;
         }
         ConnectionEnd::BadRequest(e) => {
             counters.rpc_bad_request.increment();
             log.limited("rpc request", peer, format_args!("rejected: {e}"));
-            refuse_client(context, stream, peer, (ErrorCode::Request, e.to_string()), closing).await;
+            let code = match e {
+                RequestError::UnknownFunction => ErrorCode::Function,
+                _ => ErrorCode::Request,
+            };
+            reject_client(context, stream, peer, (code, e.to_string()), closing).await;
         }
         ConnectionEnd::CertificateInvalid(e) => {
             counters.rpc_closed_certificate.increment();
             let reason = format!("the certificate of this connection is not accepted any more: {e}");
             log.limited("rpc certificate", peer, format_args!("closed: {reason}"));
-            refuse_client(context, stream, peer, (ErrorCode::Certificate, reason), closing).await;
+            reject_client(context, stream, peer, (ErrorCode::Certificate, reason), closing).await;
         }
         // A client that has got its reply takes what is sent now for the reply to its next request, which is true: that
         // request is not carried out.
@@ -138,8 +142,8 @@ async fn end_connection<S>(
     }
 }
 
-/// Sends an error to a client that is refused, and records that.
-async fn refuse_client<S>(
+/// Sends an error to a client that is rejected, and records that.
+async fn reject_client<S>(
     context: &RpcContext,
     stream: &mut S,
     peer: &RpcPeer,
@@ -148,7 +152,7 @@ async fn refuse_client<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    record_refusal(context, peer, CONNECTION, code, reason.clone()).await;
+    record_rejection(&context.audit, peer, CONNECTION, code, reason.clone()).await;
     send_error(stream, (code, &reason), context.limits.requests.write_timeout, closing).await;
 }
 
@@ -169,7 +173,13 @@ pub(crate) async fn decline_client<S>(
     }
     let reason = describe_limit(limit, "connections with a request in progress");
     log.limited("rpc full", peer, &reason);
-    refuse_client(context, stream, peer, (ErrorCode::Busy, reason), closing).await;
+    reject_client(context, stream, peer, (ErrorCode::Busy, reason), closing).await;
+}
+
+/// Sends `busy` to a client with a verified certificate whose place another connection got during the handshake.
+pub(crate) async fn decline_displaced<S: AsyncWrite + Unpin>(stream: &mut S) {
+    let reason = "busy: closed for a newer connection, because the handshake took too long";
+    let _ = timeout(CLOSE_TIMEOUT, write_failure(stream, ErrorCode::Busy, reason)).await;
 }
 
 /// Formats the limit that is reached. `counted` names what it counts.

@@ -34,7 +34,7 @@ pub(super) enum ConnectionStage {
     Replying,
 }
 
-/// Which connections are closed first for another one. Among equals, the oldest is.
+/// The order in which connections are closed for another one. Among equals, the oldest is first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum ClosingOrder {
     /// It has had its time: to send a message, to complete a handshake, to read a reply.
@@ -51,10 +51,10 @@ pub(super) struct ConnectionEntry {
     closing: Arc<Notify>,
 }
 
-/// Which connection of an address is closed first.
+/// The connection of an address that is closed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PoolOrder {
-    /// The oldest one. It is found without a look at all, because strangers decide how often one is searched for.
+    /// The oldest one. It is found without a look at all, because unauthenticated peers decide how often one is searched for.
     Oldest,
     /// The one that has been idle longest.
     LongestIdle,

@@ -10,7 +10,7 @@
 //! Over plain TCP the first request needs no place among the established connections: clients that keep their connections
 //! cannot take the place of one that sends a single request, as the existing clients do.
 //!
-//! What an address has done before counts as well: see [`super::sources`].
+//! The past of an address counts as well: see [`super::sources`].
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

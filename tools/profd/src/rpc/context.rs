@@ -10,6 +10,7 @@ use crate::handover::Handover;
 use crate::plan::ipc::AllowedUsers;
 use crate::plan::limits::ServerLimits;
 use crate::shutdown::ShutdownWatch;
+use crate::sink::recent::RecentMetrics;
 use crate::state::DaemonState;
 
 /// The parts of the daemon that connections use, and their limits.
@@ -19,9 +20,11 @@ pub(crate) struct RpcContext {
     /// The certificates for TLS connections; `None` with plain TCP.
     pub(crate) certs: Option<Arc<ServerCertificates>>,
     pub(crate) access: Arc<AccessControl>,
-    pub(crate) audit: AuditTrail,
+    pub(crate) audit: Arc<AuditTrail>,
     /// `None` without a state directory.
     pub(crate) handover: Option<Arc<Handover>>,
+    /// The latest metrics of processes, and the last samples of the host.
+    pub(crate) recent: RecentMetrics,
     /// Whether there are sockets for processes.
     pub(crate) serves_processes: bool,
     /// The users whose processes are served.

@@ -8,11 +8,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::rpc::message::{ErrorCode, OnDemand, ProcessPage, Request};
+use common::rpc::message::{ErrorCode, HostSample, ListPage, MetricSeries, OnDemand, Request};
+use time::format_description::well_known::Rfc3339;
 
 use crate::certs::measure_certificates;
 use crate::core::access::{Access, Permission};
 use crate::core::handler::health::handle_health;
+use crate::core::handler::metrics::{MetricFacts, bound_page, handle_metrics};
 use crate::core::handler::processes::{FactsByPid, ProcessListFacts, handle_process_list};
 use crate::core::handler::progress::{handle_clock, handle_config_states};
 use crate::core::handler::status::{StatusFacts, handle_status};
@@ -26,11 +28,17 @@ use crate::rpc::context::RpcContext;
 use crate::rpc::peer::RpcPeer;
 use crate::state::{DaemonState, IPC_SILENCE_LIMIT};
 
+/// Minimum number of questions about the state of requests that a client may ask in a minute. `profctl --wait` asks every two
+/// seconds: ten may wait at a time.
+const STATE_REQUESTS_PER_MINUTE: u32 = 300;
+
 /// Answers a request. Returns the body of the reply frame, once the audit trail has the answer.
 pub(crate) async fn answer_request(context: &RpcContext, peer: &RpcPeer, request: Request) -> Vec<u8> {
     let function = request.name();
     let rules = context.access.rules();
     let access = rules.find(peer.identity());
+    // A request that only reads stands in the log with `--verbose` only.
+    let only_reads = Permission::only_reads(&request);
     let outcome = match allow_request(context, peer, &access, &request) {
         Err((code, reason)) => {
             let target = match &request {
@@ -44,6 +52,7 @@ pub(crate) async fn answer_request(context: &RpcContext, peer: &RpcPeer, request
             Request::Status { extended } => look_up_and_handle_status(context, access, extended).await,
             Request::Processes(page) => look_up_and_list_processes(context, access, page).await,
             Request::Health => handle_health(collect_health(context)),
+            Request::Metrics(page) => handle_metrics(page, collect_metrics(context, &access.scope(), page)),
             Request::ConfigStates { trace_ids } => {
                 let state = &context.state;
                 look_up(state, DaemonState::reap_dead_processes).await;
@@ -56,13 +65,22 @@ pub(crate) async fn answer_request(context: &RpcContext, peer: &RpcPeer, request
     };
     let has_accepted = outcome.effects.iter().any(|e| matches!(e, Effect::CountAcceptedConfigs(1..)));
     perform_effects(&context.state, outcome.effects);
-    if let Some(handover) = context.handover.as_ref().filter(|_| has_accepted) {
-        // Before the client is told: what is accepted outlives this daemon.
-        handover.save(&context.state).await;
-    }
     let rule = access.as_ref().ok().and_then(|access| access.rule_name());
-    record_request(context, peer, rule, function, &outcome.audit).await;
-    outcome.reply.encode()
+    let is_written = record_request(context, peer, rule, only_reads, &outcome.audit).await;
+    if has_accepted {
+        context.state.registry().release_configs(outcome.audit.trace_ids());
+        if let Some(handover) = &context.handover {
+            // Before the client is told: what is accepted outlives this daemon.
+            handover.save(&context.state).await;
+        }
+    }
+    if is_written {
+        return outcome.reply.encode();
+    }
+    // Only what was carried out waits for its line.
+    let reason = "the request was carried out, but the audit trail of the daemon cannot be written: its line is kept until it \
+                  can (--audit-log)";
+    HandlerOutcome::rejected(function, None, ErrorCode::Audit, reason).reply.encode()
 }
 
 /// Checks whether a request may be carried out.
@@ -83,7 +101,15 @@ fn allow_request<'a, 'b>(
     let access = access.as_ref().map_err(forbid)?;
     access.check(Permission::needed_for(request)).map_err(|reason| forbid(&reason))?;
     if let Some(per_minute) = access.requests_per_minute() {
-        if let Err(wait) = context.access.take_request(&peer.rate_key(), per_minute, Instant::now()) {
+        // The questions of `--wait` have an allowance of their own, so that they do not use up that of the next trace, and
+        // cannot fill the audit trail either.
+        let (key, per_minute) = match request {
+            Request::ConfigStates { .. } => {
+                (format!("states {}", peer.rate_key()), per_minute.max(STATE_REQUESTS_PER_MINUTE))
+            }
+            _ => (peer.rate_key(), per_minute),
+        };
+        if let Err(wait) = context.access.take_request(&key, per_minute, Instant::now()) {
             counters.rpc_declined_rate.increment();
             let reason = format!(
                 "access rule {} allows {per_minute} requests a minute: try again in {:.1} s",
@@ -137,7 +163,7 @@ async fn look_up_and_handle_status(
 async fn look_up_and_list_processes(
     context: &RpcContext,
     access: &Access<'_>,
-    page: ProcessPage,
+    page: ListPage,
 ) -> HandlerOutcome {
     let state = &context.state;
     let scope = access.scope();
@@ -148,25 +174,45 @@ async fn look_up_and_list_processes(
     handle_process_list(&state.registry(), state.uptime(), &scope, page, facts)
 }
 
+/// Collects a page of the totals of processes in `scope`, and the last samples of the host.
+fn collect_metrics(context: &RpcContext, scope: &ProcessScope, page: ListPage) -> MetricFacts {
+    let now = Instant::now();
+    let (offset, limit) = bound_page(page);
+    let recent = context.recent.lock();
+    let visible = || recent.series.iter().filter(|(key, _)| key.is_in(scope));
+    let series = visible().skip(offset).take(limit).map(|(key, total)| MetricSeries {
+        kind: key.kind.clone(),
+        device_id: key.device_id,
+        host_pid: key.host_pid,
+        uid: key.uid,
+        job_id: key.job_id,
+        domain: key.domain.clone(),
+        labels: key.labels().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        dur_ns: u64::try_from(total.dur_ns).unwrap_or(u64::MAX),
+        reports: total.reports,
+        last_ms: u64::try_from(now.saturating_duration_since(total.updated).as_millis()).unwrap_or(u64::MAX),
+    });
+    let samples = recent.reports.values().map(|report| HostSample {
+        device: report.device.clone(),
+        time: report.taken.format(&Rfc3339).unwrap_or_default(),
+        labels: report.labels.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+        values: report.values.iter().map(|value| (value.key(), value.value)).collect(),
+    });
+    MetricFacts {
+        series: series.collect(),
+        total: visible().count() as u64,
+        samples: samples.collect(),
+        uptime: context.state.time_since_start(),
+    }
+}
+
 /// Looks up what the processes in `scope` are, each once in its life.
 async fn look_up_facts(state: &Arc<DaemonState>, scope: &ProcessScope) -> FactsByPid {
     let scope = scope.clone();
     let lookup = look_up(state, move |state| {
         state.reap_dead_processes();
         let host_pids = state.registry().list_host_pids(state.uptime(), &scope);
-        let facts = |pid: i32| {
-            let known = state.watch.facts(pid);
-            let facts = known.unwrap_or_else(|| {
-                let read = Arc::new(state.procfs.read_facts(pid));
-                // Nothing is known of a process that has just begun: it is read again.
-                if read.command.is_some() {
-                    state.watch.note_facts(pid, read.clone());
-                }
-                read
-            });
-            (pid, facts)
-        };
-        host_pids.into_iter().map(facts).collect()
+        host_pids.into_iter().map(|pid| (pid, state.facts_of(pid))).collect()
     });
     lookup.await.unwrap_or_default()
 }
@@ -184,6 +230,8 @@ fn collect_health(context: &RpcContext) -> HealthFacts {
         certificates: context.certs.as_ref().map(|certs| certs.certificate_status()),
         is_audit_failing: context.audit.is_failing(),
         handover_error: context.handover.as_ref().and_then(|handover| handover.last_error()),
+        rules_failure: state.rules_state().describe_failure(),
+        stalled_sinks: state.counters.list_stalled_sinks(),
     }
 }
 
@@ -239,7 +287,12 @@ async fn look_up_and_handle_trace(
         host_name: &state.host_name,
         uptime: state.time_since_start(),
     };
-    handle_trace(&mut registry, &request, &config, &facts, &mut random_trace_id)
+    let outcome = handle_trace(&mut registry, &request, &config, &facts, &mut random_trace_id);
+    if context.audit.is_enabled() {
+        // Released when the trail has its line: should this daemon be killed before, nothing happens that no line tells of.
+        registry.hold_configs(outcome.audit.trace_ids());
+    }
+    outcome
 }
 
 /// Runs a lookup on a thread for blocking work. Returns `None` without processes: there is nothing to look up then.

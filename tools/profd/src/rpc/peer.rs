@@ -10,6 +10,7 @@ use common::record::profd::Audit;
 use rustls::pki_types::CertificateDer;
 
 use crate::core::access::ClientIdentity;
+use crate::core::audit::cut_subject;
 
 /// Number of hexadecimal digits of the fingerprint that a log line shows.
 const SHOWN_FINGERPRINT_DIGITS: usize = 32;
@@ -41,6 +42,10 @@ impl RpcPeer {
         Self { address, client }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Returns who the client is by its certificate.
     pub(crate) fn identity(&self) -> Option<&ClientIdentity> {
         self.client.as_ref().map(|client| &client.identity)
@@ -59,7 +64,7 @@ impl RpcPeer {
     /// Writes the client into a record of the audit trail.
     pub(crate) fn describe_in(&self, audit: &mut Audit) {
         audit.address = self.address.to_string();
-        audit.subject = self.identity().map(|identity| identity.subject.clone());
+        audit.subject = self.identity().map(|identity| cut_subject(&identity.subject).into_owned());
         audit.fingerprint = self.identity().map(|identity| identity.fingerprint.clone());
     }
 }
@@ -91,7 +96,7 @@ impl fmt::Display for RpcPeer {
             None => write!(f, "rpc {}", self.address),
             Some(ClientIdentity { subject, fingerprint, .. }) => {
                 let shown = &fingerprint[..SHOWN_FINGERPRINT_DIGITS.min(fingerprint.len())];
-                write!(f, "rpc {} ({subject}; sha256 {shown})", self.address)
+                write!(f, "rpc {} ({}; sha256 {shown})", self.address, cut_subject(subject))
             }
         }
     }

@@ -15,12 +15,14 @@ use common::pki::PresentedChain;
 use common::rpc::message::ErrorCode;
 
 use crate::certs::ServerCertificates;
-use crate::rpc::audited::{HANDSHAKE, record_refusal};
-use crate::rpc::connection::{decline_client, describe_limit, serve_connection};
+use crate::rpc::audited::{HANDSHAKE, record_counted_rejections, record_rejection, write_counted_rejections};
+use crate::rpc::connection::{decline_client, decline_displaced, describe_limit, serve_connection};
 use crate::rpc::connection_table::{ConnectionPlace, ConnectionTable, NotAdmitted, NotEstablished};
 use crate::rpc::context::RpcContext;
+use crate::rpc::handshake_fault::HandshakeFault;
 use crate::rpc::peer::RpcPeer;
-use crate::rpc::refusal::Refuser;
+use crate::rpc::random_share;
+use crate::rpc::rejection::Rejecter;
 use crate::shutdown::DaemonPhase;
 
 /// Connections that are accepted in a row before others get their turn. One at a time, a daemon with many busy
@@ -37,19 +39,24 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from
 struct RpcServer {
     context: RpcContext,
     table: ConnectionTable,
-    refuser: Refuser,
+    rejecter: Rejecter,
 }
 
 /// Serves on bound listeners until the daemon stops, and then drains the connections.
 pub(crate) async fn run_server(listeners: Vec<TcpListener>, context: RpcContext) {
     let table = ConnectionTable::new(context.limits.connections, context.limits.handshakes_per_second);
-    let refuser = Refuser::new(context.certs.is_some());
-    let server = Arc::new(RpcServer { context, table, refuser });
+    let rejecter = Rejecter::new(context.certs.is_some());
+    let server = Arc::new(RpcServer { context, table, rejecter });
     let mut loops = JoinSet::new();
     for listener in listeners {
         loops.spawn(accept_connections(server.clone(), listener));
     }
+    let audit = server.context.audit.clone();
+    let counting = tokio::spawn(async move { record_counted_rejections(&audit).await });
     while loops.join_next().await.is_some() {}
+    counting.abort();
+    let _ = counting.await;
+    write_counted_rejections(&server.context.audit, true);
 }
 
 async fn accept_connections(server: Arc<RpcServer>, listener: TcpListener) {
@@ -126,16 +133,9 @@ fn admit_connection(
                 }
             };
             state.log.limited("rpc pending full", RpcPeer::plain(address), &reason);
-            server.refuser.refuse(stream, reason);
+            server.rejecter.reject(stream, reason);
         }
     }
-}
-
-/// Returns a random number, evenly distributed in 0 to 1.
-fn random_share() -> f64 {
-    let mut bytes = [0; 4];
-    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-    f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX)
 }
 
 async fn serve_client(server: &RpcServer, stream: TcpStream, address: SocketAddr, place: ConnectionPlace) {
@@ -155,7 +155,7 @@ async fn serve_client(server: &RpcServer, stream: TcpStream, address: SocketAddr
             state.counters.rpc_closed_pending.increment();
             // Before the ServerHello an alert can still be read.
             if let Some(stream) = acceptor.take_io() {
-                server.refuser.refuse(stream, "busy: closed for a newer connection".to_owned());
+                server.rejecter.reject(stream, "busy: closed for a newer connection".to_owned());
             }
             return;
         }
@@ -164,13 +164,13 @@ async fn serve_client(server: &RpcServer, stream: TcpStream, address: SocketAddr
     match handshake {
         Err(_) => {
             let peer = RpcPeer::plain(address);
-            refuse_handshake(context, &peer, &place, "timeout".to_owned(), Recorded::No).await;
+            reject_handshake(context, &peer, &place, "timeout".to_owned(), Recorded::No).await;
         }
         Ok(Err(FailedHandshake { reason, presented, recorded })) => {
             let chain = presented.as_ref().map(|p| p.chain()).unwrap_or_default();
             let rejection = presented.and_then(|presented| presented.rejection());
             let peer = RpcPeer::with_chain(address, chain);
-            refuse_handshake(context, &peer, &place, rejection.unwrap_or(reason), recorded).await;
+            reject_handshake(context, &peer, &place, rejection.unwrap_or(reason), recorded).await;
         }
         Ok(Ok((mut stream, presented))) => {
             let peer = RpcPeer::with_chain(address, presented.chain());
@@ -180,14 +180,17 @@ async fn serve_client(server: &RpcServer, stream: TcpStream, address: SocketAddr
                 Err(NotEstablished::LimitReached(limit)) => {
                     decline_client(context, &mut stream, &peer, limit, &closing).await;
                 }
-                Err(NotEstablished::Displaced) => state.counters.rpc_closed_pending.increment(),
+                Err(NotEstablished::Displaced) => {
+                    state.counters.rpc_closed_pending.increment();
+                    decline_displaced(&mut stream).await;
+                }
             }
         }
     }
 }
 
-/// Counts and logs a handshake that failed, and records it if a client was refused.
-async fn refuse_handshake(
+/// Counts and logs a handshake that failed, and records it if a client was rejected.
+async fn reject_handshake(
     context: &RpcContext,
     peer: &RpcPeer,
     place: &ConnectionPlace,
@@ -196,18 +199,19 @@ async fn refuse_handshake(
 ) {
     place.note_failure();
     context.state.counters.rpc_handshake_failed.increment();
-    context.state.log.limited("handshake", peer, format_args!("TLS handshake failed: {reason}"));
+    let cause = HandshakeFault::of_reason(&reason).rpc_cause();
+    context.state.log.limited(cause, peer, format_args!("TLS handshake failed: {reason}"));
     if recorded == Recorded::Yes {
-        record_refusal(context, peer, HANDSHAKE, ErrorCode::Certificate, reason).await;
+        record_rejection(&context.audit, peer, HANDSHAKE, ErrorCode::Certificate, reason).await;
     }
 }
 
 /// Whether the audit trail has a line about a handshake that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Recorded {
-    /// A client was refused: by its certificate, or because it has none.
+    /// A client was rejected: by its certificate, or because it has none.
     Yes,
-    /// There was none: a connection that sent nothing, no TLS, or not all of it. Strangers could fill a disk with those.
+    /// There was none: a connection that sent nothing, no TLS, or not all of it. Anybody could fill a disk with those.
     No,
 }
 
@@ -237,7 +241,7 @@ async fn accept_tls(
     let Some(delay) = place.delay_handshake() else {
         counters.rpc_declined_early.increment();
         let reason = "busy: too many handshakes (--max-handshake-rate)".to_owned();
-        server.refuser.refuse(hello.io, reason.clone());
+        server.rejecter.reject(hello.io, reason.clone());
         return Err(FailedHandshake::before_certificates(reason));
     };
     if !delay.is_zero() {

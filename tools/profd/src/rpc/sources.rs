@@ -1,7 +1,7 @@
 //! The addresses that connections come from: which have been served lately, and which have failed.
 //!
-//! Like sshd (sshd_config(5), `MaxStartups`, `PerSourcePenalties`), with one difference: a connection is refused only when
-//! a limit is near, never for the past of its address alone, because clients and strangers may share an address.
+//! Like sshd (sshd_config(5), `MaxStartups`, `PerSourcePenalties`), with one difference: a connection is rejected only when
+//! a limit is near, never for the past of its address alone, because clients and unauthenticated peers may share an address.
 //!
 //! - An address from which a client was served in the last minutes is known. Its handshakes are not delayed, and its
 //!   connections are not dropped early.
@@ -30,7 +30,7 @@ const MAX_HANDSHAKE_DELAY: Duration = Duration::from_secs(2);
 /// The share of new connections that are dropped when the table is full. The others displace silent ones.
 const MAX_EARLY_DROP: f64 = 0.9;
 
-/// Maximum number of addresses. When it is reached, those that are not known are forgotten.
+/// Maximum number of addresses. When it is reached, those that are not known are removed.
 const MAX_SOURCES: usize = 65_536;
 
 /// The addresses, by [`super::connection_table::peer_address`].
@@ -47,7 +47,7 @@ struct Source {
     last_served: Option<Instant>,
 }
 
-/// A token bucket whose tokens may be taken in advance: who takes one waits until it exists.
+/// A token bucket whose tokens may be taken in advance: the handshake then waits until its token exists.
 #[derive(Clone, Copy, Debug)]
 struct HandshakeBudget {
     interval: Duration,
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn handshakes_of_strangers_wait_for_their_budget() {
+    fn handshakes_of_unauthenticated_peers_wait_for_their_budget() {
         let start = Instant::now();
         let mut sources = Sources::new(10, start);
         let later = start + Duration::from_secs(5);

@@ -12,7 +12,7 @@ use super::rotated::{FileNaming, archive_file};
 /// Maximum length of a line in bytes: a metric of the longest datagram, whose characters may each become six.
 const MAX_LINE: u64 = 64 * 1024;
 
-/// What is mended in a file before it is closed.
+/// How a file is repaired before it is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repair {
     /// The part of a last line is cut off.

@@ -5,7 +5,7 @@ use prost::Message;
 
 /// The polynomial of CRC-32C (Castagnoli), reflected (RFC 3720, section 12.1).
 const CASTAGNOLI: u32 = 0x82f6_3b78;
-/// What the mask of a checksum adds (TensorFlow `core/lib/hash/crc32c.h`).
+/// The number that the mask of a checksum adds (TensorFlow `core/lib/hash/crc32c.h`).
 const MASK_DELTA: u32 = 0xa282_ead8;
 /// Bytes before the content of a record: its length and the checksum of the length.
 const HEAD: usize = 12;

@@ -1,5 +1,8 @@
 //! Decodes the JSON of a metric (msMonitor b942bf5: one datagram for each kind and device in each report interval).
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use common::record::profd::Metric;
 use serde::Deserialize;
 use serde_json::Number;
@@ -8,6 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::core::registry::SenderId;
+use crate::core::registry::process_facts::ProcessFacts;
 
 /// Maximum length of a metric in bytes: the maximum payload of msMonitor's daemon.
 const MAX_BYTES: usize = 4096;
@@ -24,13 +28,20 @@ pub(crate) struct ReceivedMetric {
     pub(crate) sender: SenderId,
     /// Job id and reported pid of the sender, if it is registered under one job.
     process: Option<(i64, i32)>,
+    /// The facts about the sender, if they have been read.
+    pub(super) facts: Option<Arc<ProcessFacts>>,
     json: Vec<u8>,
 }
 
 impl ReceivedMetric {
     /// Makes a metric that is received now.
-    pub(crate) fn new(sender: SenderId, process: Option<(i64, i32)>, json: Vec<u8>) -> Self {
-        Self { received: OffsetDateTime::now_utc(), sender, process, json }
+    pub(crate) fn new(
+        sender: SenderId,
+        process: Option<(i64, i32)>,
+        facts: Option<Arc<ProcessFacts>>,
+        json: Vec<u8>,
+    ) -> Self {
+        Self { received: OffsetDateTime::now_utc(), sender, process, facts, json }
     }
 }
 
@@ -42,6 +53,31 @@ pub(crate) struct DecodedMetric {
     pub(crate) received_ns: i64,
     /// The account whose share of tables and queues it uses.
     pub(crate) account: u32,
+    /// The labels of its process, for its record.
+    pub(crate) labels: Option<Arc<ProcessLabels>>,
+}
+
+/// The labels of a metric's process besides its pid: names and values, in a fixed order of names. One object for each
+/// process, which its metrics and series share.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ProcessLabels(pub(crate) Vec<(LabelName, String)>);
+
+/// The name of a label.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum LabelName {
+    /// One that the daemon knows.
+    Known(&'static str),
+    /// One of the mappings file.
+    Mapped(Arc<str>),
+}
+
+impl LabelName {
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Known(name) => name,
+            Self::Mapped(name) => name,
+        }
+    }
 }
 
 /// Why a datagram is not a metric. Its text is not quoted: it is text of the sender.
@@ -97,9 +133,17 @@ pub(crate) fn decode_metric(metric: &ReceivedMetric) -> Result<DecodedMetric, Me
         uid: Some(metric.sender.uid),
         pid: metric.process.map(|(_, pid)| pid),
         job_id: metric.process.map(|(job, _)| job),
+        rank: None,
+        local_rank: None,
+        slurm_job_id: None,
+        slurm_account: None,
+        slurm_partition: None,
+        pod: None,
+        namespace: None,
+        attributes: BTreeMap::new(),
     };
     let received_ns = i64::try_from(metric.received.unix_timestamp_nanos()).unwrap_or_default();
-    Ok(DecodedMetric { record, received_ns, account: metric.sender.account })
+    Ok(DecodedMetric { record, received_ns, account: metric.sender.account, labels: None })
 }
 
 fn decode_device(id: &Number) -> Result<i64, MetricError> {
@@ -119,6 +163,7 @@ mod tests {
         let decoded = decode_metric(&ReceivedMetric::new(
             SenderId { uid: 1000, account: 1000, host_pid: 7 },
             Some((3, 1)),
+            None,
             json.as_bytes().to_vec(),
         ));
         decoded.map(|metric| metric.record)

@@ -1,15 +1,17 @@
 //! Metrics: a queue and a thread that decodes them, then for each sink a queue and a thread of its own. A sink that stalls
-//! fills its queue and loses its own metrics, which are counted; nothing else is delayed.
+//! fills its queue and loses its own metrics, which are counted; nothing else is delayed. Samples of the host and of its
+//! devices take the same way.
 
 mod abandoned;
+pub(crate) mod attribution;
 mod event_record;
 pub(crate) mod lines;
 pub(crate) mod metric;
 pub(crate) mod otlp;
 pub(crate) mod queue;
+pub(crate) mod recent;
 mod rotated;
 pub(crate) mod series;
-mod series_sink;
 pub(crate) mod sqlite;
 pub(crate) mod start;
 pub(crate) mod stream;
@@ -24,7 +26,9 @@ use tokio::sync::oneshot;
 
 use crate::core::user_shares::NoRoom;
 use crate::counters::{Counters, SinkKind};
+use crate::host::report::HostReport;
 use crate::log::DaemonLog;
+use attribution::Attribution;
 use metric::{DecodedMetric, ReceivedMetric, decode_metric};
 use queue::{QueueReceiver, QueueSender, QueueState, create_queue};
 
@@ -34,10 +38,16 @@ const MAX_BATCH: usize = 1024;
 /// How often a sink does what is due without metrics.
 const TICK: Duration = Duration::from_secs(1);
 
+/// The account of samples of the host: no user has it ((uid_t) -1 is no user; chown(2)).
+const HOST_ACCOUNT: u32 = u32::MAX;
+
 /// A destination of metrics.
 pub(crate) trait MetricSink: Send {
     /// Writes metrics, and counts each of them as recorded or lost.
     fn write(&mut self, metrics: &[Arc<DecodedMetric>]);
+
+    /// Writes a sample of the host or of a device. Sinks whose form has no place for one leave it out.
+    fn write_report(&mut self, _report: &Arc<HostReport>) {}
 
     /// Does what is due without metrics, for example closes a file that is old. Called once in a [`TICK`].
     fn tick(&mut self) {}
@@ -61,12 +71,38 @@ impl SinkAccount {
         self.counters.count_recorded(self.kind, n as u64);
     }
 
+    /// Counts metrics that wait until another host has taken them.
+    fn add_waiting(&self, n: usize) {
+        self.counters.add_waiting(self.kind, n as u64);
+    }
+
+    fn remove_waiting(&self, n: usize) {
+        self.counters.remove_waiting(self.kind, n as u64);
+    }
+
+    /// Notes that the other host has taken something.
+    fn note_delivered(&self) {
+        self.counters.note_delivered(self.kind);
+    }
+
+    /// Notes why the other host takes nothing.
+    fn note_obstacle(&self, reason: &str) {
+        self.counters.note_obstacle(self.kind, reason);
+    }
+
     /// Counts metrics that could not be written, and logs why.
     fn count_lost(&self, n: usize, subject: impl Display, reason: impl Display) {
         self.counters.count_not_written(self.kind, n as u64);
         let plural = if n == 1 { "" } else { "s" };
         let kind = self.kind.name();
         self.log.limited(kind, subject, format_args!("{n} metric{plural} not recorded ({kind}): {reason}"));
+    }
+
+    /// Counts a sample that could not be written, and logs why.
+    fn count_lost_report(&self, subject: impl Display, reason: impl Display) {
+        self.counters.samples_lost.increment();
+        let kind = self.kind.name();
+        self.log.limited("samples", subject, format_args!("a sample is not recorded ({kind}): {reason}"));
     }
 
     fn warn(&self, cause: &'static str, subject: impl Display, reason: impl Display) {
@@ -77,20 +113,53 @@ impl SinkAccount {
 /// The queue before the decoder. Cheap to clone; the threads end when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub(crate) struct MetricQueue {
-    queue: QueueSender<ReceivedMetric>,
+    queue: QueueSender<Received>,
     counters: Arc<Counters>,
     log: DaemonLog,
 }
 
+/// An item that waits for the decoder.
+#[derive(Debug)]
+enum Received {
+    Metric(ReceivedMetric),
+    Report(Arc<HostReport>, ReportUse),
+}
+
+/// An item that waits for a sink.
+#[derive(Clone, Debug)]
+enum SinkItem {
+    Metric(Arc<DecodedMetric>),
+    Report(Arc<HostReport>),
+}
+
+/// The outcome of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReportUse {
+    /// It is shown to those who ask for the last one.
+    Shown,
+    /// It is also recorded and sent.
+    Recorded,
+}
+
 impl MetricQueue {
+    /// Queues a sample of the host or of a device, or counts it as lost.
+    pub(crate) fn push_report(&self, report: HostReport, report_use: ReportUse) {
+        self.counters.samples_taken.increment();
+        if self.queue.push(HOST_ACCOUNT, Received::Report(Arc::new(report), report_use)).is_err() {
+            self.counters.samples_lost.increment();
+            self.log.limited("samples", "metrics", "a sample is lost: the queue is full (--metric-queue)");
+        }
+    }
+
     /// Queues a metric, or counts it as dropped.
     pub(crate) fn push(&self, metric: ReceivedMetric) {
-        let Err(no_room) = self.queue.push(metric.sender.account, metric) else { return };
+        let account = metric.sender.account;
+        let Err(no_room) = self.queue.push(account, Received::Metric(metric)) else { return };
         let why = match no_room {
             NoRoom::TableFull => "dropped: the queue is full (--metric-queue)",
             NoRoom::ShareUsed => "dropped: one user fills as much of the queue as is free (--metric-queue)",
         };
-        self.counters.metrics_queue_full.increment();
+        self.counters.count_lost_before_sinks();
         self.log.limited("metric queue", "metrics", why);
     }
 }
@@ -129,6 +198,7 @@ pub(crate) struct QueuePlan {
 pub(crate) fn start_threads(
     sinks: Vec<(SinkKind, Box<dyn MetricSink>)>,
     plan: QueuePlan,
+    attribution: Option<Attribution>,
     counters: &Arc<Counters>,
     log: &DaemonLog,
 ) -> io::Result<(MetricQueue, SinkThreads)> {
@@ -146,23 +216,27 @@ pub(crate) fn start_threads(
         done.push((kind, ended));
     }
     let (queue, received) = create_queue(plan.capacity, plan.is_shared);
-    let decoder = MetricDecoder { queues, counters: counters.clone(), log: log.clone() };
+    let decoder = MetricDecoder { queues, attribution, counters: counters.clone(), log: log.clone() };
     std::thread::Builder::new().name("profd-metrics".into()).spawn(move || decoder.run(&received))?;
     let queue = MetricQueue { queue, counters: counters.clone(), log: log.clone() };
     Ok((queue, SinkThreads { done }))
 }
 
 /// Writes the metrics of a queue to a sink until the queue is closed.
-fn run_sink(mut sink: Box<dyn MetricSink>, metrics: &QueueReceiver<Arc<DecodedMetric>>) {
-    let mut batch = Vec::with_capacity(MAX_BATCH);
+fn run_sink(mut sink: Box<dyn MetricSink>, items: &QueueReceiver<SinkItem>) {
+    let (mut batch, mut metrics) = (Vec::with_capacity(MAX_BATCH), Vec::with_capacity(MAX_BATCH));
     let mut next_tick = Instant::now() + TICK;
-    loop {
-        match metrics.receive(&mut batch, MAX_BATCH, Some(next_tick)) {
-            QueueState::Filled => sink.write(&batch),
-            QueueState::Idle => {}
-            QueueState::Closed => break,
+    while let QueueState::Filled | QueueState::Idle = items.receive(&mut batch, MAX_BATCH, Some(next_tick)) {
+        for item in batch.drain(..) {
+            match item {
+                SinkItem::Metric(metric) => metrics.push(metric),
+                SinkItem::Report(report) => sink.write_report(&report),
+            }
         }
-        batch.clear();
+        if !metrics.is_empty() {
+            sink.write(&metrics);
+            metrics.clear();
+        }
         if Instant::now() >= next_tick {
             sink.tick();
             next_tick = Instant::now() + TICK;
@@ -172,32 +246,59 @@ fn run_sink(mut sink: Box<dyn MetricSink>, metrics: &QueueReceiver<Arc<DecodedMe
 
 /// Decodes what was received and hands it to the queue of each sink.
 struct MetricDecoder {
-    queues: Vec<(SinkKind, QueueSender<Arc<DecodedMetric>>)>,
+    queues: Vec<(SinkKind, QueueSender<SinkItem>)>,
+    /// `None` if metrics say nothing more about their process.
+    attribution: Option<Attribution>,
     counters: Arc<Counters>,
     log: DaemonLog,
 }
 
 impl MetricDecoder {
-    fn run(&self, received: &QueueReceiver<ReceivedMetric>) {
+    fn run(mut self, received: &QueueReceiver<Received>) {
         let mut batch = Vec::with_capacity(MAX_BATCH);
         while received.receive(&mut batch, MAX_BATCH, None) == QueueState::Filled {
-            let decoded: Vec<_> = batch.drain(..).filter_map(|metric| self.decode(&metric)).collect();
+            let mut decoded = Vec::with_capacity(batch.len());
+            for item in batch.drain(..) {
+                match item {
+                    Received::Metric(metric) => decoded.extend(self.decode(metric)),
+                    Received::Report(report, report_use) => self.hand_out_report(&report, report_use),
+                }
+            }
+            self.attribution.iter_mut().for_each(Attribution::end_batch);
             self.counters.metrics_valid.add(decoded.len() as u64);
             for (kind, queue) in &self.queues {
-                let lost = queue.push_all(decoded.iter().map(|m| (m.account, m.clone())));
+                let items = decoded.iter().map(|m| (m.account, SinkItem::Metric(m.clone())));
+                let lost = queue.push_all(items);
                 if lost > 0 {
                     self.counters.count_queue_full(*kind, lost);
                     let reason =
                         "metrics dropped: the sink does not keep up, its queue is full (--metric-queue)";
-                    self.log.limited("sink queue", kind.name(), reason);
+                    self.log.limited(kind.queue_cause(), kind.name(), reason);
                 }
             }
         }
     }
 
-    fn decode(&self, metric: &ReceivedMetric) -> Option<Arc<DecodedMetric>> {
-        match decode_metric(metric) {
-            Ok(decoded) => Some(Arc::new(decoded)),
+    fn hand_out_report(&self, report: &Arc<HostReport>, report_use: ReportUse) {
+        for (kind, queue) in &self.queues {
+            let is_wanted = report_use == ReportUse::Recorded || kind.is_shown();
+            if is_wanted && queue.push(HOST_ACCOUNT, SinkItem::Report(report.clone())).is_err() {
+                self.counters.samples_lost.increment();
+                let reason =
+                    "a sample is lost: the sink does not keep up, its queue is full (--metric-queue)";
+                self.log.limited("sink queue", kind.name(), reason);
+            }
+        }
+    }
+
+    fn decode(&mut self, metric: ReceivedMetric) -> Option<Arc<DecodedMetric>> {
+        match decode_metric(&metric) {
+            Ok(mut decoded) => {
+                if let Some(attribution) = &mut self.attribution {
+                    attribution.describe(&mut decoded, metric.facts);
+                }
+                Some(Arc::new(decoded))
+            }
             Err(e) => {
                 self.counters.metrics_invalid.increment();
                 let reason = format!("dropped one of pid {}: {e}", metric.sender.host_pid);
@@ -245,12 +346,12 @@ mod tests {
             (SinkKind::JsonLines, Box::new(QuickSink(account(SinkKind::JsonLines)))),
         ];
         let plan = QueuePlan { capacity: 10, is_shared: false };
-        let (queue, threads) = start_threads(sinks, plan, &counters, &log).unwrap();
+        let (queue, threads) = start_threads(sinks, plan, None, &counters, &log).unwrap();
         let recorded =
             |kind| counters.list_sinks().find(|(k, _)| *k == kind).map(|(_, sink)| sink.list()[0].1).unwrap();
         for n in 1..=100 {
             let json = br#"{"kind":"Kernel","deviceId":0,"duration":5,"timestamp":6}"#.to_vec();
-            queue.push(ReceivedMetric::new(SenderId { uid: 7, account: 7, host_pid: 7 }, None, json));
+            queue.push(ReceivedMetric::new(SenderId { uid: 7, account: 7, host_pid: 7 }, None, None, json));
             let start = Instant::now();
             while recorded(SinkKind::JsonLines) < n {
                 assert!(
@@ -271,5 +372,29 @@ mod tests {
             .block_on(threads.finished(&mut unfinished));
         assert_eq!((unfinished, recorded(SinkKind::Csv) + lost), (vec![], 100));
         assert_eq!(counters.count_dropped_metrics(), lost);
+    }
+
+    #[test]
+    fn what_is_lost_before_the_sinks_is_lost_to_each_of_them() {
+        let counters: Arc<Counters> = Arc::default();
+        let log = DaemonLog::start(Verbosity::Quiet, counters.clone()).unwrap();
+        // Nobody takes from this queue.
+        let (queue, _received) = create_queue(4, true);
+        let queue = MetricQueue { queue, counters: counters.clone(), log };
+        let push = || {
+            let sender = SenderId { uid: 7, account: 7, host_pid: 7 };
+            queue.push(ReceivedMetric::new(sender, None, None, b"{}".to_vec()));
+        };
+        (0..9).for_each(|_| push());
+        let without_a_sink = counters.snapshot()["metrics.dropped.queue_full"];
+        counters.add_sink(SinkKind::Csv);
+        counters.add_sink(SinkKind::Otlp);
+        push();
+        let counted = counters.snapshot();
+        assert!(without_a_sink > 0);
+        assert_eq!(counted["metrics.dropped.queue_full"], without_a_sink + 2);
+        for sink in ["csv", "otlp"] {
+            assert_eq!(counted[&*format!("metrics.sink.{sink}.dropped.queue_full")], 1, "{sink}");
+        }
     }
 }

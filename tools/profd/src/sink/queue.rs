@@ -14,7 +14,7 @@ pub(crate) struct QueueSender<T>(Arc<OpenQueue<T>>);
 #[derive(Debug)]
 pub(super) struct QueueReceiver<T>(Arc<SharedQueue<T>>);
 
-/// What [`QueueReceiver::receive`] found.
+/// The result of [`QueueReceiver::receive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum QueueState {
     /// Items were taken.

@@ -41,8 +41,8 @@ pub(super) struct RotatedFiles {
 /// How files are named. Numbers begin with 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FileNaming {
-    /// `metrics-<start>-<pid>-<number><suffix>`.
-    Numbered { stem: String, suffix: &'static str },
+    /// `<kind>-<start>-<pid>-<number><suffix>`, with `metrics` or `samples` as the kind.
+    Numbered { kind: &'static str, stem: String, suffix: &'static str },
     /// `tfevents.pb`, the name that msMonitor b942bf5 uses; further ones `tfevents.pb.<number>`. TensorBoard reads them in
     /// the order of their names.
     Events,
@@ -67,15 +67,24 @@ struct ClosedFile {
 impl FileNaming {
     /// The names of files of text or of one run of the daemon, which begins now.
     pub(super) fn numbered(suffix: &'static str) -> Self {
+        Self::numbered_of("metrics", suffix)
+    }
+
+    /// The names of the files of samples, where those have files of their own.
+    pub(super) fn samples(suffix: &'static str) -> Self {
+        Self::numbered_of("samples", suffix)
+    }
+
+    fn numbered_of(kind: &'static str, suffix: &'static str) -> Self {
         let stamp = format_description!("[year][month][day]T[hour][minute][second]Z");
         let start = OffsetDateTime::now_utc().format(stamp).unwrap_or_default();
-        Self::Numbered { stem: format!("metrics-{start}-{}", std::process::id()), suffix }
+        Self::Numbered { kind, stem: format!("{kind}-{start}-{}", std::process::id()), suffix }
     }
 
     /// Returns the name of the file with a number from 1.
     fn name(&self, number: u64) -> String {
         match self {
-            Self::Numbered { stem, suffix } => format!("{stem}-{number:04}{suffix}"),
+            Self::Numbered { stem, suffix, .. } => format!("{stem}-{number:04}{suffix}"),
             Self::Events if number == 1 => "tfevents.pb".to_owned(),
             Self::Events => format!("tfevents.pb.{number:06}"),
             Self::Database => {
@@ -104,7 +113,10 @@ impl FileNaming {
     /// Returns whether a file of this name is one of these, of any run.
     pub(super) fn matches(&self, name: &str) -> bool {
         match self {
-            Self::Numbered { suffix, .. } => name.starts_with("metrics-") && name.ends_with(suffix),
+            Self::Numbered { kind, suffix, .. } => {
+                let rest = name.strip_prefix(kind);
+                rest.is_some_and(|rest| rest.starts_with('-') && rest.ends_with(suffix))
+            }
             Self::Events => name == "tfevents.pb" || name.starts_with("tfevents.pb."),
             Self::Database => name.starts_with("msmonitor_") && name.ends_with("_-1.db"),
         }
@@ -152,6 +164,31 @@ impl RotatedFiles {
             self.open = Some(open_file);
         }
         written
+    }
+
+    /// Appends records as [`Self::append`] does, and closes each file with the record that fills it. `ends` are the ends of
+    /// the records in the text.
+    ///
+    /// # Errors
+    /// The number of records that were written before the error, and the error.
+    pub(super) fn append_each(
+        &mut self,
+        records: &[u8],
+        ends: &[usize],
+        header: &[u8],
+    ) -> Result<(), (usize, io::Error)> {
+        let (mut written, mut from) = (0, 0);
+        while written < ends.len() {
+            let used = self.open.as_ref().map_or(0, |open_file| open_file.bytes);
+            let used = if used == 0 { header.len() as u64 } else { used };
+            let room = self.rotation.file_bytes.saturating_sub(used);
+            let fitting = ends[written..].partition_point(|end| ((end - from) as u64) < room);
+            let last = (written + fitting).min(ends.len() - 1);
+            let to = ends[last];
+            self.append(&records[from..to], header).map_err(|e| (written, e))?;
+            (written, from) = (last + 1, to);
+        }
+        Ok(())
     }
 
     /// Closes the open file if it is old.

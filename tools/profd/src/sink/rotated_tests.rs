@@ -7,7 +7,7 @@ use crate::counters::{Counters, SinkKind};
 use crate::log::DaemonLog;
 use crate::sink::MetricSink;
 use crate::sink::lines::tests::sample_metric;
-use crate::sink::lines::{LineFormat, LineSink};
+use crate::sink::lines::{LineSink, MetricLineFormat};
 use common::out::Verbosity;
 use common::record::Record;
 use common::record::profd::Metric;
@@ -26,7 +26,9 @@ fn files_in(dir: &Path, rotation: RotationPlan) -> (RotatedFiles, Arc<Counters>,
 }
 
 fn sink_of(files: RotatedFiles, account: SinkAccount) -> LineSink {
-    LineSink::new(LineFormat::JsonLines, files, account)
+    let naming = FileNaming::samples(".jsonl");
+    let samples = RotatedFiles::new(files.dir().to_owned(), naming, by_size(1 << 20), account.clone());
+    LineSink::new(MetricLineFormat::JsonLines, files, samples, "node1".to_owned(), account)
 }
 
 fn list(dir: &Path) -> Vec<(String, u32)> {
@@ -64,6 +66,20 @@ fn a_large_or_old_file_is_closed_and_the_next_one_created() {
         }
         assert_eq!(list(dir.path()), [("{}\n".to_owned(), 0o440), ("{}\n".to_owned(), 0o440)]);
     }
+}
+
+#[test]
+fn many_metrics_at_once_do_not_make_a_file_larger_than_one_by_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let line = Metric::SAMPLE.len() + 1;
+    let (files, counters, account) = files_in(dir.path(), by_size(3 * line as u64));
+    let mut sink = sink_of(files, account);
+    sink.write(&vec![sample_metric(); 8]);
+    sink.write(&vec![sample_metric(); 2]);
+    drop(sink);
+    let mut lines: Vec<_> = list(dir.path()).iter().map(|(text, _)| text.lines().count()).collect();
+    lines.sort_unstable();
+    assert_eq!((lines, counters.metrics_recorded.get()), (vec![1, 3, 3, 3], 10));
 }
 
 #[test]

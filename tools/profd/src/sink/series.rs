@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::metric::DecodedMetric;
+use super::metric::{DecodedMetric, ProcessLabels};
+use crate::core::process_scope::ProcessScope;
 use crate::core::user_shares::UserShares;
 
 /// Maximum number of series. What would make another one is counted as lost.
@@ -16,7 +18,7 @@ const EXPIRY: Duration = Duration::from_secs(3600);
 /// Maximum length of a domain in characters.
 const MAX_DOMAIN: usize = 128;
 
-/// What makes two metrics the same series.
+/// The key of a series.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SeriesKey {
     pub(crate) kind: String,
@@ -28,6 +30,22 @@ pub(crate) struct SeriesKey {
     pub(crate) job_id: Option<i64>,
     /// Of a marker.
     pub(crate) domain: Option<String>,
+    /// More labels of the process.
+    pub(crate) labels: Option<Arc<ProcessLabels>>,
+}
+
+impl SeriesKey {
+    /// Returns whether the process is one that a request may be about.
+    pub(crate) fn is_in(&self, scope: &ProcessScope) -> bool {
+        let is_user = self.uid.map_or(scope.users.is_none(), |uid| scope.contains_user(uid));
+        is_user && self.job_id.map_or(scope.jobs.is_none(), |job| scope.contains_job(job))
+    }
+
+    /// Lists what metrics say about the process besides its pid, user and job.
+    pub(crate) fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        let labels = self.labels.iter().flat_map(|labels| &labels.0);
+        labels.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
 }
 
 /// A total.
@@ -40,9 +58,11 @@ pub(crate) struct SeriesTotal {
     /// When the first metric was received, in ns since 1970.
     pub(crate) since_ns: i64,
     account: u32,
-    updated: Instant,
-    /// Whether a metric was added since the last [`SeriesTable::take_changed`].
-    is_changed: bool,
+    pub(crate) updated: Instant,
+    /// Number of metrics since the last [`SeriesTable::take_changed`].
+    pub(crate) new_reports: u64,
+    /// Whether [`SeriesTable::take_changed`] returns it.
+    is_unsent: bool,
 }
 
 /// All series.
@@ -69,6 +89,7 @@ impl SeriesTable {
             uid: record.uid,
             job_id: record.job_id,
             domain: domain.map(|domain| domain.chars().take(MAX_DOMAIN).collect()),
+            labels: metric.labels.clone(),
         };
         let total = match self.series.entry(key) {
             Entry::Occupied(entry) => entry.into_mut(),
@@ -81,13 +102,16 @@ impl SeriesTable {
                     since_ns: metric.received_ns,
                     account: metric.account,
                     updated: now,
-                    is_changed: true,
+                    new_reports: 0,
+                    is_unsent: true,
                 })
             }
         };
         total.dur_ns += u128::from(record.dur_ns);
         total.reports += 1;
-        (total.updated, total.is_changed) = (now, true);
+        total.new_reports += 1;
+        total.is_unsent = true;
+        total.updated = now;
         true
     }
 
@@ -103,12 +127,19 @@ impl SeriesTable {
         });
     }
 
-    /// Returns the series that have changed since the last call.
+    /// Returns the series that have changed since the last call, and those of [`Self::mark_all_unsent`].
     pub(crate) fn take_changed(&mut self) -> Vec<(SeriesKey, SeriesTotal)> {
         let take = |(key, total): (&SeriesKey, &mut SeriesTotal)| {
-            std::mem::take(&mut total.is_changed).then(|| (key.clone(), total.clone()))
+            let changed = std::mem::take(&mut total.is_unsent).then(|| (key.clone(), total.clone()));
+            total.new_reports = 0;
+            changed
         };
         self.series.iter_mut().filter_map(take).collect()
+    }
+
+    /// The next [`Self::take_changed`] returns every series: an earlier result of it was lost.
+    pub(crate) fn mark_all_unsent(&mut self) {
+        self.series.values_mut().for_each(|total| total.is_unsent = true);
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&SeriesKey, &SeriesTotal)> {

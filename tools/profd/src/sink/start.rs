@@ -2,16 +2,16 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use anyhow::Context;
 
 use super::abandoned::{Repair, close_abandoned_files};
-use super::lines::{LineFormat, LineSink};
+use super::attribution::Attribution;
+use super::lines::{LineSink, MetricLineFormat};
 use super::otlp::OtlpSink;
+use super::recent::{RecentMetrics, RecentSink};
 use super::rotated::{FileNaming, RotatedFiles};
-use super::series::SeriesTable;
-use super::series_sink::SeriesSink;
 use super::sqlite::SqliteSink;
 use super::stream::StreamSink;
 use super::tensorboard::TensorBoardSink;
@@ -19,6 +19,7 @@ use super::{MetricQueue, MetricSink, QueuePlan, SinkAccount, SinkThreads, start_
 use crate::counters::{Counters, SinkKind};
 use crate::log::DaemonLog;
 use crate::plan::metrics::{MetricFilePlan, MetricFormat, MetricPlan};
+use crate::state::DaemonState;
 
 /// The sinks that run.
 pub(crate) struct StartedSinks {
@@ -35,34 +36,31 @@ struct SinkBuilder<'a> {
     log: &'a DaemonLog,
 }
 
-/// Starts the sinks of a plan; `None` if it has none. `series` is the table that is shown over HTTP.
+/// Starts the sinks of a plan, and the one that keeps what is shown in `recent`.
 ///
 /// # Errors
 /// A sink cannot be created, or a thread not started.
 pub(crate) fn start_sinks(
     plan: &MetricPlan,
     is_shared: bool,
-    host_name: &str,
-    series: Option<Arc<Mutex<SeriesTable>>>,
-    counters: &Arc<Counters>,
-    log: &DaemonLog,
-) -> anyhow::Result<Option<StartedSinks>> {
+    recent: RecentMetrics,
+    state: &Arc<DaemonState>,
+) -> anyhow::Result<StartedSinks> {
+    let DaemonState { host_name, counters, log, .. } = &**state;
     let builder = SinkBuilder { plan, is_shared, host_name, counters, log };
-    let mut sinks = builder.create_all(series)?;
-    if sinks.is_empty() {
-        return Ok(None);
-    }
+    let mut sinks = builder.create_all(recent)?;
     // The order of the threads does not matter; that of the log does.
     sinks.sort_by_key(|(kind, _)| *kind as usize);
     let queues = QueuePlan { capacity: plan.queue_length, is_shared };
-    let (queue, threads) = start_threads(sinks, queues, counters, log)?;
-    Ok(Some(StartedSinks { queue, threads }))
+    let attribution = Attribution::new(&plan.attribution, state.clone());
+    let (queue, threads) = start_threads(sinks, queues, attribution, counters, log)?;
+    Ok(StartedSinks { queue, threads })
 }
 
 type NamedSink = (SinkKind, Box<dyn MetricSink>);
 
 impl SinkBuilder<'_> {
-    fn create_all(&self, series: Option<Arc<Mutex<SeriesTable>>>) -> anyhow::Result<Vec<NamedSink>> {
+    fn create_all(&self, recent: RecentMetrics) -> anyhow::Result<Vec<NamedSink>> {
         let mut sinks: Vec<NamedSink> = Vec::new();
         if let Some(files) = &self.plan.files {
             for format in &files.formats {
@@ -70,13 +68,11 @@ impl SinkBuilder<'_> {
             }
         }
         if self.plan.to_stdout {
-            let sink = StreamSink::to_stdout(self.account(SinkKind::Stdout))?;
+            let sink = StreamSink::to_stdout(self.host_name.to_owned(), self.account(SinkKind::Stdout))?;
             sinks.push((SinkKind::Stdout, Box::new(sink)));
         }
-        if let Some(table) = series {
-            let sink = SeriesSink::new(table, self.account(SinkKind::Prometheus));
-            sinks.push((SinkKind::Prometheus, Box::new(sink)));
-        }
+        let shown = if self.plan.http.is_some() { SinkKind::Prometheus } else { SinkKind::Recent };
+        sinks.push((shown, Box::new(RecentSink::new(recent, self.account(shown)))));
         if let Some(otlp) = &self.plan.otlp {
             let host = self.host_name.to_owned();
             let sink = OtlpSink::start(otlp.clone(), host, self.is_shared, self.account(SinkKind::Otlp));
@@ -87,8 +83,10 @@ impl SinkBuilder<'_> {
 
     fn create_file_sink(&self, plan: &MetricFilePlan, format: MetricFormat) -> NamedSink {
         match format {
-            MetricFormat::Jsonl => self.create_line_sink(plan, LineFormat::JsonLines, SinkKind::JsonLines),
-            MetricFormat::Csv => self.create_line_sink(plan, LineFormat::Csv, SinkKind::Csv),
+            MetricFormat::Jsonl => {
+                self.create_line_sink(plan, MetricLineFormat::JsonLines, SinkKind::JsonLines)
+            }
+            MetricFormat::Csv => self.create_line_sink(plan, MetricLineFormat::Csv, SinkKind::Csv),
             MetricFormat::Tensorboard => {
                 let account = self.account(SinkKind::TensorBoard);
                 self.close_abandoned_events(&plan.dir);
@@ -106,12 +104,17 @@ impl SinkBuilder<'_> {
         }
     }
 
-    fn create_line_sink(&self, plan: &MetricFilePlan, format: LineFormat, kind: SinkKind) -> NamedSink {
+    fn create_line_sink(&self, plan: &MetricFilePlan, format: MetricLineFormat, kind: SinkKind) -> NamedSink {
         let account = self.account(kind);
         let naming = FileNaming::numbered(format.suffix());
         self.close_abandoned(&plan.dir, &naming, Repair::CutLine);
         let files = RotatedFiles::new(plan.dir.clone(), naming, plan.rotation, account.clone());
-        (kind, Box::new(LineSink::new(format, files, account)))
+        // Readers of metrics need not know samples.
+        let naming = FileNaming::samples(format.suffix());
+        self.close_abandoned(&plan.dir, &naming, Repair::CutLine);
+        let sample_files = RotatedFiles::new(plan.dir.clone(), naming, plan.rotation, account.clone());
+        let host_name = self.host_name.to_owned();
+        (kind, Box::new(LineSink::new(format, files, sample_files, host_name, account)))
     }
 
     fn account(&self, kind: SinkKind) -> SinkAccount {

@@ -42,9 +42,9 @@ struct DeviceEvents {
     files: RotatedFiles,
     /// The next step by kind.
     steps: HashMap<String, i64>,
-    /// Records that were not written yet, and their number.
+    /// Records that were not written yet, and where each ends.
     records: Vec<u8>,
-    count: usize,
+    ends: Vec<usize>,
 }
 
 impl TensorBoardSink {
@@ -79,13 +79,15 @@ impl MetricSink for TensorBoardSink {
         for metric in metrics {
             self.gather(metric);
         }
-        for events in self.devices.values_mut().filter(|events| events.count > 0) {
-            let written = events.files.append(&events.records, &[]);
+        for events in self.devices.values_mut().filter(|events| !events.ends.is_empty()) {
+            let result = events.files.append_each(&events.records, &events.ends, &[]);
+            let count = events.ends.len();
             events.records.clear();
-            let count = std::mem::take(&mut events.count);
-            match written {
-                Ok(()) => self.account.count_recorded(count),
-                Err(e) => self.account.count_lost(count, events.files.dir().display(), e),
+            events.ends.clear();
+            let recorded = result.as_ref().map_or_else(|(written, _)| *written, |()| count);
+            self.account.count_recorded(recorded);
+            if let Err((written, e)) = result {
+                self.account.count_lost(count - written, events.files.dir().display(), e);
             }
         }
     }
@@ -117,7 +119,7 @@ impl DeviceEvents {
         let wall_time = metric.received_ns as f64 / 1e9;
         let event = ScalarEvent { wall_time, step, summary: Some(ScalarSummary { value: vec![value] }) };
         append_record(&mut self.records, &event);
-        self.count += 1;
+        self.ends.push(self.records.len());
         true
     }
 }
@@ -148,7 +150,7 @@ fn open_device(dir: &Path, rotation: RotationPlan, account: &SinkAccount) -> std
         account.warn("metric archive", path.display(), format_args!("cannot archive a metric file: {e}"));
     }
     let files = RotatedFiles::new(dir.to_owned(), FileNaming::Events, rotation, account.clone());
-    Ok(DeviceEvents { files, steps: read_next_steps(dir), records: Vec::new(), count: 0 })
+    Ok(DeviceEvents { files, steps: read_next_steps(dir), records: Vec::new(), ends: Vec::new() })
 }
 
 /// Reads which steps come next after those of earlier runs: from the last two files, which have every kind that is still

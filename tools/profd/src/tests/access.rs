@@ -59,6 +59,43 @@ fn a_client_may_do_what_its_rule_allows_and_the_file_is_read_again() {
 }
 
 #[test]
+fn a_file_that_was_not_taken_is_a_problem_until_one_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rules.toml");
+    write_rules(&path, READ_ONLY);
+    let daemon = TestDaemon::start_with(&["--rules", path.to_str().unwrap(), "--http-listen=127.0.0.1:0"]);
+    let health = || daemon.ask(&json!({"fn": "getHealth"}));
+    let page = |path: &str| {
+        let mut stream = TcpStream::connect(daemon.http.unwrap()).unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert_eq!(health()["status"], "ok");
+    eventually("the file is watched", || page("/metrics").contains("\nprofd_rules_reload_success 1\n"));
+    for spoil in [
+        (|path: &Path| write_rules(path, &format!("{READ_ONLY}garbage["))) as fn(&Path),
+        |path| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).unwrap(),
+        |path| std::fs::remove_file(path).unwrap(),
+    ] {
+        spoil(&path);
+        eventually("the file is not taken", || health()["status"] == "degraded");
+        let problem = health()["problems"][0].clone();
+        assert_eq!(problem["code"], "rules");
+        assert!(problem["message"].as_str().unwrap().contains("the former rules stay in use: "), "{problem}");
+        assert!(page("/metrics").contains("\nprofd_rules_reload_success 0\n"));
+        let ready = page("/readyz");
+        assert!(
+            ready.starts_with("HTTP/1.1 200 ") && ready.contains("note: rules: the rules file was not"),
+            "{ready}"
+        );
+        write_rules(&path, READ_ONLY);
+        eventually("the file is taken", || health()["status"] == "ok");
+    }
+}
+
+#[test]
 fn a_client_that_asks_too_often_is_told_when_it_may_ask_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("rules.toml");
@@ -69,6 +106,12 @@ fn a_client_that_asks_too_often_is_told_when_it_may_ask_again() {
     }
     let reply = daemon.ask(&json!({"fn": "getVersion"}));
     assert_eq!(reply["error"]["code"], "rate");
+    let question = common::rpc::message::Request::ConfigStates { trace_ids: vec![1] };
+    let reply_to_wait = daemon.ask(&serde_json::from_slice(&question.encode()).unwrap());
+    assert_eq!(reply_to_wait["configs"], json!([]), "a wait goes on: {reply_to_wait}");
+    let ask_again = || daemon.ask(&serde_json::from_slice(&question.encode()).unwrap());
+    let limited = (0..400).map(|_| ask_again()).find(|reply| reply["error"]["code"] == "rate");
+    assert!(limited.is_some(), "nobody fills the audit trail by questions");
     assert!(reply["error"]["message"].as_str().unwrap().contains("try again in"), "{reply}");
 }
 

@@ -92,9 +92,13 @@ struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
     fn mount() -> Option<Self> {
+        Self::mount_with("64k")
+    }
+
+    fn mount_with(size: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs"])
+            .args(["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "tmpfs"])
             .arg(dir.path())
             .output();
         match mount {
@@ -111,6 +115,26 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
     }
+}
+
+#[test]
+fn the_request_that_meets_a_full_disk_gets_the_reason() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let path = disk.0.path().join("audit.jsonl");
+    let daemon = TestDaemon::start_with(&["--audit-log", path.to_str().unwrap()]);
+    let filler = disk.0.path().join("filler");
+    let _ = std::fs::write(&filler, vec![0; 1 << 20]);
+    let reply = daemon.ask(&json!({"fn": "getStatus"}));
+    assert_eq!(reply["error"]["code"], "audit", "{reply}");
+    assert!(reply["error"]["message"].as_str().unwrap().contains("was carried out"), "{reply}");
+    // One that is rejected anyway is not said to be carried out.
+    let mut request = on_demand(5, &[]);
+    request["config"] = "ACTIVITIES_LOG_FILE=/etc/x".into();
+    let reply = daemon.ask(&request);
+    assert!(!reply["error"]["message"].as_str().unwrap().contains("was carried out"), "{reply}");
+    std::fs::remove_file(&filler).unwrap();
+    eventually("the line is written", || !read_lines(&path).is_empty());
+    assert_eq!(read_lines(&path)[0].answer, "done");
 }
 
 #[test]
@@ -138,4 +162,62 @@ fn on_a_full_disk_nothing_is_carried_out_until_there_is_room() {
     assert_eq!(answers[0], ("getStatus".to_owned(), "done".to_owned()));
     assert_eq!(answers[1], ("setKinetOnDemandRequest".to_owned(), "rejected".to_owned()));
     assert_eq!(answers.last().unwrap().1, "done");
+}
+
+#[test]
+fn however_many_are_rejected_on_a_full_disk_each_is_answered_and_counted() {
+    const REQUESTS: u64 = 3000;
+    const GARBAGE: u64 = 300;
+    // With room for the lines that wait, in the end.
+    let Some(disk) = SmallDisk::mount_with("2m") else { return };
+    let path = disk.0.path().join("audit.jsonl");
+    let daemon = TestDaemon::start_with(&["--audit-log", path.to_str().unwrap()]);
+    let filler = disk.0.path().join("filler");
+    let _ = std::fs::write(&filler, vec![0; 4 << 20]);
+    assert_eq!(daemon.ask(&json!({"fn": "getStatus"}))["error"]["code"], "audit");
+    let mut client = daemon.connect();
+    for n in 0..REQUESTS {
+        let reply = client.ask(&json!({"fn": "getVersion"}));
+        assert_eq!(reply["error"]["code"], "audit", "request {n}: {reply}");
+    }
+    for _ in 0..GARBAGE {
+        let mut client = daemon.connect();
+        client.send(b"{");
+        client.read_rejection();
+    }
+    // No connection stays for the sake of its line.
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
+    eventually("the connections are closed", || descriptors() < GARBAGE);
+    std::fs::remove_file(&filler).unwrap();
+    let sum = |lines: &[Audit]| lines.iter().map(|line| line.count.unwrap_or(1)).sum::<u64>();
+    eventually("each is in the trail", || {
+        let lines = std::fs::read_to_string(&path).unwrap();
+        // The last line may be written just now.
+        let whole = lines.lines().filter_map(|line| common::record::read::<Audit>(line).ok().flatten());
+        sum(&whole.collect::<Vec<_>>()) > REQUESTS + GARBAGE
+    });
+    let lines = read_lines(&path);
+    assert_eq!(sum(&lines), 1 + REQUESTS + GARBAGE);
+    assert!((lines.len() as u64) < REQUESTS, "{} lines", lines.len());
+    let counted = lines.iter().find(|line| line.count.is_some()).unwrap();
+    assert!(counted.address == "127.0.0.1" && counted.answer == "rejected", "{counted:?}");
+}
+
+/// The journal takes no line of more than 208 KiB (socket(7), SO_SNDBUF), and no client may make one.
+#[test]
+fn what_a_client_sends_does_not_make_long_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit.jsonl");
+    let daemon = TestDaemon::start_with(&["--audit-log", path.to_str().unwrap()]);
+    let mut request = on_demand(5, &[0; 64]);
+    request["user"] = "\u{80}".repeat(32_000).into();
+    assert_eq!(daemon.ask(&request)["error"]["code"], "forbidden");
+    let mut request = on_demand(5, &(1..=4096).collect::<Vec<_>>());
+    request["config"] = format!("ACTIVITIES_LOG_FILE=/etc/{}", "\"".repeat(3_900)).into();
+    assert_eq!(daemon.ask(&request)["error"]["code"], "output_path");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let longest = text.lines().map(str::len).max().unwrap();
+    assert!(text.lines().count() == 2 && longest < 16_384, "{longest}");
+    let output = read_lines(&path)[1].output.clone().unwrap();
+    assert!(output.len() > 3_900 && output.ends_with('"'), "a path is whole");
 }

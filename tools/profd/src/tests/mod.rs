@@ -5,6 +5,7 @@ mod audit;
 mod faults;
 mod http;
 mod ipc;
+mod metrics;
 mod operation;
 mod other_users;
 mod rpc;
@@ -89,7 +90,7 @@ impl TestDaemon {
         let plan = plan_of(uid, dir.path(), &name, flags);
         let bound = BoundDaemon::bind(&plan).unwrap();
         create_metric_dir(&plan).unwrap();
-        let access = AccessControl::load(plan.rules.as_deref(), &read_accounts()).unwrap();
+        let access = AccessControl::load(plan.rules.as_deref(), &read_accounts(), tls.is_some()).unwrap();
         let access = Arc::new(access);
         let address = bound.listeners[0].local_addr().unwrap();
         let http = bound.http.as_ref().map(|listener| listener.local_addr().unwrap());

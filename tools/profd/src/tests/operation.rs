@@ -1,4 +1,4 @@
-//! The daemon under a service manager: sockets that are passed, signs of life, the log, a restart.
+//! The daemon under a service manager: sockets that are passed, the watchdog, the log, a restart.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::shutdown::{DaemonProcess, TEST_ARGS, VAR};
+use super::worker::Worker;
 use super::*;
 
 /// Sockets of a service manager: a TCP listener as descriptor 3 and a datagram socket as descriptor 4.
@@ -74,7 +75,7 @@ fn a_passed_socket_of_another_kind_is_an_error() {
 }
 
 #[test]
-fn a_service_manager_gets_readiness_and_signs_of_life() {
+fn a_service_manager_gets_readiness_and_its_watchdog_is_notified() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
@@ -152,6 +153,26 @@ fn a_restart_loses_neither_configs_nor_processes() {
         drop(next);
         std::fs::remove_file(&file).unwrap();
     }
+}
+
+#[test]
+fn a_config_whose_process_ended_between_two_daemons_is_counted_and_has_its_reason() {
+    let state = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(state.path(), PermissionsExt::from_mode(0o700)).unwrap();
+    let flag = format!("--state-dir={}", state.path().display());
+    let start = || TestDaemon::start_with(&[&flag, "--drain-timeout=50ms"]);
+    let daemon = start();
+    let mut worker = Worker::start(daemon.dir.path());
+    worker.run_command("poll");
+    let given = daemon.request(&[])["detail"]["triggered"][0]["trace_id"].as_str().unwrap().to_owned();
+    drop(daemon);
+    worker.kill();
+    let next = start();
+    let counters = ["configs.expired", "processes.removed"].map(|name| next.counter(name));
+    assert_eq!(counters, [1, 1]);
+    let question = common::rpc::message::Request::ConfigStates { trace_ids: vec![given.parse().unwrap()] };
+    let reply = next.ask(&serde_json::from_slice(&question.encode()).unwrap());
+    assert_eq!(reply["configs"][0]["state"], "ended_before", "{reply}");
 }
 
 #[test]

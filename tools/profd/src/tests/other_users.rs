@@ -9,8 +9,8 @@ use super::*;
 /// A user without privileges or an account.
 const STRANGER: u32 = 65_533;
 
-/// The example of a hostile user: in a namespace of his own his process has the pid of somebody else's, here pid 1, which
-/// every host has.
+/// The example of a hostile user: in a new namespace a process has the pid of another user's, here pid 1, which every host
+/// has.
 #[test]
 fn a_process_in_a_namespace_of_another_user_does_not_answer_for_a_host_pid() {
     if !testkit::require_root()

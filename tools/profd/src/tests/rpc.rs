@@ -76,7 +76,11 @@ fn a_config_that_would_add_keys_is_rejected() {
     for (config, reason) in [
         (
             "ACTIVITIES_LOG_FILE=/data/x\r=1",
-            "config key ACTIVITIES_LOG_FILE has a control character in its value",
+            "config key ACTIVITIES_LOG_FILE has a control character or line separator in its value",
+        ),
+        (
+            "ACTIVITIES_LOG_FILE=/data/x\u{2028}ACTIVITIES_LOG_FILE=/etc/cron.d/x",
+            "config key ACTIVITIES_LOG_FILE has a control character or line separator in its value",
         ),
         (
             "ACTIVITIES_LOG_FILE=/data/x\nREQUEST_TRACE_ID=7",

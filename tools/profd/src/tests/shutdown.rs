@@ -63,7 +63,10 @@ fn arrived_datagrams_are_handled_before_a_socket_closes() {
         DaemonState::new(registry, watch, counters.clone(), log, Procfs::default(), shutdown.clone())
             .unwrap(),
     );
-    ipc::start_ipc(bound.sockets.sockets, plan.ipc, None, state, shutdown).unwrap().join().unwrap();
+    let recent = crate::sink::recent::RecentMetrics::new(false);
+    let sinks = crate::sink::start::start_sinks(&plan.metrics, false, recent, &state).unwrap();
+    let ended = ipc::start_ipc(bound.sockets.sockets, plan.ipc, sinks.queue, state, shutdown).unwrap();
+    ended.join().unwrap();
     assert_eq!(counters.metrics_received.get(), 5);
 }
 

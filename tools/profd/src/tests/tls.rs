@@ -39,8 +39,14 @@ impl MintedAuthority {
         }
     }
 
-    fn dir(&self, name: &str) -> PathBuf {
+    pub(super) fn dir(&self, name: &str) -> PathBuf {
         self.0.path().join("pki").join(name)
+    }
+
+    /// The issuer of its certificates, as rules name it.
+    pub(super) fn issuer(&self) -> String {
+        let der = CertificateDer::from_pem_file(self.dir("client_certs").join("client.crt")).unwrap();
+        common::pki::Cert::parse(&der).unwrap().issuer.to_string()
     }
 
     pub(super) fn serve(&self, flags: &[&str]) -> TestDaemon {

@@ -25,6 +25,13 @@ impl Worker {
         Self::spawn(Command::new(std::env::current_exe().unwrap()), dir.as_os_str())
     }
 
+    /// Starts a worker with further variables in its environment.
+    pub(super) fn start_with(dir: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.envs(variables.iter().copied());
+        Self::spawn(command, dir.as_os_str())
+    }
+
     /// Starts a worker of another user, which uses abstract names. This process must be root's.
     pub(super) fn start_as(name: &str, uid: u32) -> Self {
         let mut command = become_user(uid);
@@ -40,7 +47,7 @@ impl Worker {
         Self::spawn(command, format!("@{name}").as_ref())
     }
 
-    /// Starts a worker of another user that is pid 1 of a namespace of his own. `None` if such a user cannot create one.
+    /// Starts a worker of another user that is pid 1 of a new namespace. `None` if such a user cannot create one.
     pub(super) fn start_in_namespace(name: &str, uid: u32) -> Option<Self> {
         let options = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"];
         if !become_user(uid).args(options).arg("true").status().is_ok_and(|status| status.success()) {
@@ -154,6 +161,11 @@ fn carries_out_commands() {
                 let (current_step, start_step, stop_step) = (7, 5, 9);
                 let status = Status { state, current_step, start_step, stop_step, pid, job_id: 0 };
                 process.send(&Message::TraceStatus(status));
+                String::new()
+            }
+            Some("metric") => {
+                let json = br#"{"kind":"Kernel","deviceId":0,"duration":1500000000,"timestamp":6}"#;
+                process.send(&Message::Data(json.to_vec()));
                 String::new()
             }
             // A poll that claims the pid of another process.

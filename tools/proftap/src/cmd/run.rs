@@ -97,7 +97,7 @@ enum ExitCondition {
     Before(Instant),
 }
 
-/// What can be read without blocking.
+/// The inputs that can be read without blocking.
 struct ReadyInputs {
     replies: bool,
     stdin: bool,

@@ -36,7 +36,7 @@ pub(crate) enum ConfigRequestError {
     UnknownKind(String),
 }
 
-/// What a config requests.
+/// The request of a config.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ConfigRequest {
     Trace(TraceRequest),

@@ -51,7 +51,7 @@ impl fmt::Display for RecordingWindow {
     }
 }
 
-/// What the job must do now.
+/// The action that the job must take now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ScheduleAction {
     Continue,

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use common::ipc::message::{ACTIVITIES, Message, Poll, Register, Reply};
 use common::ipc::socket::{Received, Socket, buffer};
-use common::policy::Mode;
 use rustix::net::SocketAddrUnix;
 
 use super::args::FabricClientPlan;
@@ -83,7 +82,7 @@ impl DaemonLink {
     /// Binds the client socket. Nothing is sent before the first [`Self::poll_if_due`].
     pub(crate) fn open(plan: &FabricClientPlan, now: Instant) -> io::Result<Self> {
         Ok(Self {
-            socket: Socket::bind(&plan.client_socket.new_address()?, Mode(0o600))?,
+            socket: plan.client_socket.bind_socket()?,
             identity: plan.identity.clone(),
             trusted_uids: plan.trusted_uids.clone(),
             endpoints: plan.daemons.iter().map(DaemonEndpoint::new).collect::<io::Result<_>>()?,
@@ -320,6 +319,7 @@ mod tests {
     use common::ipc::address::Address;
     use common::ipc::message::{State, Status};
     use common::ipc::socket::Credentials;
+    use common::policy::Mode;
     use std::path::Path;
 
     const SECOND: Duration = Duration::from_secs(1);

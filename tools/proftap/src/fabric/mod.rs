@@ -9,7 +9,7 @@
 //! | `message_queue` | messages that wait for the daemon, bounded |
 //! | `report` | events of the link as records and diagnostics |
 //!
-//! What a config makes the process do is up to the caller.
+//! The caller decides what a config makes the process do.
 
 mod args;
 mod daemon_link;

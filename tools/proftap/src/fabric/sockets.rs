@@ -2,10 +2,17 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::fs::Permissions;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use common::ipc::address::{Address, CLIENT_PREFIX, CONTROL, DATA, SOCKET_DIR_VAR};
+use common::ipc::socket::Socket;
 use common::passwd;
+use common::policy::Mode;
+use rustix::fs::{self as rfs, FileType, OFlags};
 
 /// The two sockets of a daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,13 +101,40 @@ fn sockets_at_file(path: &Path) -> (Vec<DaemonSockets>, ClientSocketKind) {
 impl ClientSocketKind {
     /// Returns a unique address: the prefix that daemons expect and a random UUID, as libkineto does (pytorch/kineto
     /// 114171d, `libkineto/src/IpcFabricConfigClient.cpp`).
-    pub(super) fn new_address(&self) -> std::io::Result<Address> {
+    fn new_address(&self) -> io::Result<Address> {
         let name = format!("{CLIENT_PREFIX}{}", random_uuid()?);
         Ok(match self {
             Self::Abstract => Address::abstract_name(&name),
             Self::File(dir) => Address::Path(dir.join(name)),
         })
     }
+
+    /// Binds a client socket to which a daemon of this user, of root, or of the file's group can reply.
+    pub(super) fn bind_socket(&self) -> io::Result<Socket> {
+        let address = self.new_address()?;
+        let socket = Socket::bind(&address, Mode(0o600))?;
+        if let Address::Path(path) = &address {
+            open_to_group(path)?;
+        }
+        Ok(socket)
+    }
+}
+
+/// Lets the group write to a socket file of this user; the umask has no say. A daemon with an account of its own replies by
+/// that, in a directory whose group is its own, too. Who sends is checked by the credentials, not by this mode.
+fn open_to_group(path: &Path) -> io::Result<()> {
+    // What the name leads to by now may be something else in a directory where others can write.
+    let file = rfs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, rfs::Mode::empty())?;
+    let stat = rfs::fstat(&file)?;
+    let is_own = stat.st_uid == rustix::process::geteuid().as_raw();
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Socket && is_own {
+        // fchmod(2) does not take a descriptor of O_PATH (open(2)).
+        std::fs::set_permissions(
+            format!("/proc/self/fd/{}", file.as_raw_fd()),
+            Permissions::from_mode(0o660),
+        )?;
+    }
+    Ok(())
 }
 
 impl fmt::Display for ClientSocketKind {
@@ -153,6 +187,20 @@ mod tests {
             default_sockets(Some("/home/a".into())).iter().map(|d| d.control.to_string()).collect();
         assert_eq!(all, ["@dynolog", "/home/a/dynolog.sock"]);
         assert_eq!(choose_sockets(Some(&choice("abstract")), 0).0, [abstract_sockets()]);
+    }
+
+    #[test]
+    fn the_group_of_a_socket_file_may_write_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let _socket = ClientSocketKind::File(dir.path().to_owned()).bind_socket().unwrap();
+        let file = std::fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o7777, 0o660);
+        // Nothing happens to a file that has taken its name.
+        let other = dir.path().join("other");
+        std::fs::write(&other, "").unwrap();
+        std::fs::set_permissions(&other, Permissions::from_mode(0o600)).unwrap();
+        open_to_group(&other).unwrap();
+        assert_eq!(other.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `tracecv anon`: a trace without the names that identify its owner.
 
+mod known;
 mod pseudonyms;
 
 use std::collections::BTreeMap;
@@ -11,14 +12,13 @@ use common::exit::Exit;
 use common::out::{Format, Out};
 use common::record::tracecv as record;
 use trace::classifier::ClassRules;
-use trace::inputs::{Input, Inputs};
+use trace::inputs::{TraceInput, TraceInputs};
 use trace::meaning::{MeaningLookup, ResolvedSink};
 use trace::model::{Event, EventSink, TraceMeta};
 
 use super::{TraceReader, report_written, write_output};
 use crate::write::TraceWriter;
 use crate::write::chrome::ChromeWriter;
-use crate::write::event_text::write_fields;
 use pseudonyms::Pseudonyms;
 
 /// Write a trace without the names that identify its owner, as a Chrome trace (JSON)
@@ -33,7 +33,7 @@ use pseudonyms::Pseudonyms;
     tracecv anon -o public.json.gz rank3.json.gz")]
 pub(crate) struct AnonArgs {
     #[command(flatten)]
-    inputs: Inputs,
+    inputs: TraceInputs,
     /// Replace the names of kernels, too, but for those of collectives and copies
     #[arg(long)]
     kernels: bool,
@@ -45,12 +45,12 @@ pub(crate) struct AnonArgs {
 impl AnonArgs {
     /// Writes one trace with other names.
     pub(crate) fn run(self, out: &mut Out, format: Format) -> anyhow::Result<Exit> {
-        if self.inputs.several() {
+        if self.inputs.may_be_several() {
             return Err(anyhow::anyhow!("usage: one trace is written at a time")).hint("call it for each");
         }
         let mut reader = TraceReader::new(out, &self.inputs, 1);
         let mut written = Vec::new();
-        self.inputs.each(out, |out, input| {
+        self.inputs.for_each_input(out, |out, input| {
             let Some(events) = self.write_trace(&mut reader, out, input)? else { return Ok(()) };
             let (path, not_held) = (self.output.to_string_lossy().into_owned(), BTreeMap::new());
             written.push(record::WrittenTrace {
@@ -66,12 +66,17 @@ impl AnonArgs {
         Ok(Exit::Ok)
     }
 
-    fn write_trace(&self, reader: &mut TraceReader, out: &Out, input: &Input) -> anyhow::Result<Option<u64>> {
+    fn write_trace(
+        &self,
+        reader: &mut TraceReader,
+        out: &Out,
+        input: &TraceInput,
+    ) -> anyhow::Result<Option<u64>> {
         let written = write_output(&self.output, |to| {
-            let mut writer = ChromeWriter::new(to);
+            let mut writer = ChromeWriter::rewriting(to);
             writer.begin_trace("")?;
             let names = Pseudonyms::new(self.kernels);
-            let mut anonymous = AnonymousEvents { names, writer, text: Vec::new() };
+            let mut anonymous = AnonymousEvents { names, writer };
             let lookup = MeaningLookup::new(input, ClassRules::default());
             let outcome = reader.read(out, input, &mut ResolvedSink { lookup, sink: &mut anonymous })?;
             let Some(outcome) = outcome else { anyhow::bail!(super::NothingRead) };
@@ -88,37 +93,41 @@ impl AnonArgs {
     }
 }
 
-/// What a trace says about itself, without what identifies its owner.
+/// Returns the metadata of a trace, without what identifies its owner.
 fn without_identity(meta: TraceMeta) -> TraceMeta {
-    TraceMeta { trace_id: None, trace_name: None, host: None, members: Vec::new(), ..meta }
+    // Of what a file says of its making, versions stay: anything else may be a name.
+    let is_version = |hint: &String| {
+        let is_of_version = |b: u8| b.is_ascii_digit() || b == b'.';
+        hint.split_once(' ').is_some_and(|(_, value)| value.bytes().all(is_of_version))
+    };
+    let mut hints = meta.hints;
+    hints.retain(is_version);
+    TraceMeta { hints, trace_id: None, trace_name: None, host: None, members: Vec::new(), ..meta }
 }
 
 /// Events on their way to the new trace.
 struct AnonymousEvents<'w> {
     names: Pseudonyms,
     writer: ChromeWriter<'w>,
-    text: Vec<u8>,
 }
 
 impl EventSink for AnonymousEvents<'_> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
-        let name = self.names.name_of(event);
+        let (name, cat) = (self.names.name_of(event), self.names.cat_of(event));
         let args = self.names.arguments_of(event)?;
         let (pid, tid) = (self.names.id_of(event.pid), self.names.id_of(event.tid));
+        let (id, scope) = (self.names.link_of(event.id), self.names.scope_of(event));
         let wanted = Event {
             name: name.as_str().into(),
+            cat: cat.as_str().into(),
             pid: pid.as_id(),
             tid: tid.as_id(),
+            id: id.as_id(),
+            scope: scope.as_str().into(),
             args: &args,
             repaired: false,
             ..*event
         };
-        self.text.clear();
-        write_fields(&mut self.text, &wanted);
-        if event.phase == b'M' {
-            self.writer.write_metadata(&self.text)
-        } else {
-            self.writer.write_text(&self.text)
-        }
+        self.writer.write_fields(&wanted)
     }
 }

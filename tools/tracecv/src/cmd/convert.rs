@@ -10,20 +10,19 @@ use common::error::HintExt;
 use common::exit::Exit;
 use common::out::{Format, Out};
 use common::record::tracecv as record;
-use common::size::parse_size;
-use trace::classifier::ClassRules;
-use trace::inputs::{Input, Inputs};
+use trace::analysis::collect::CollectOptions;
+use trace::inputs::{TraceInput, TraceInputs};
 use trace::meaning::{MeaningLookup, ResolvedSink};
-use trace::spool::MemoryLimit;
+use trace::options::AnalysisOptions;
+use trace::pairs::PairSink;
 
-use super::{NothingRead, TraceReader, report_written, survey_trace, write_output};
+use super::{NothingRead, TraceReader, report_written, write_output};
 use crate::losses::Losses;
-#[cfg(feature = "parquet")]
-use crate::survey::TraceSurvey;
-#[cfg(feature = "parquet")]
-use crate::write::dataset::DatasetWriter;
 use crate::write::shard::Shard;
 use crate::write::{TargetFormat, TraceWriter, create_directories};
+
+#[cfg(feature = "parquet")]
+mod dataset;
 
 /// Write traces in another format
 ///
@@ -37,7 +36,7 @@ use crate::write::{TargetFormat, TraceWriter, create_directories};
     tracecv convert --to csv rank*.json.gz > events.csv")]
 pub(crate) struct ConvertArgs {
     #[command(flatten)]
-    inputs: Inputs,
+    inputs: TraceInputs,
     /// Format to write
     #[arg(long, value_enum, value_name = "FORMAT")]
     to: TargetFormat,
@@ -45,19 +44,28 @@ pub(crate) struct ConvertArgs {
     /// its end, gets a file for each trace
     #[arg(short, long, value_name = "OUT", default_value = "-")]
     output: PathBuf,
-    /// Name of the run in a data set, which becomes the column `run`; default 1
+    /// Name of the run in a data set, which becomes the column `run` [default: 1]
     #[arg(long, value_name = "NAME", value_parser = parse_run)]
     run: Option<String>,
     /// Write only part I of N of a data set, from every N-th trace, so that N nodes write it together
     #[arg(long, value_name = "I/N", value_parser = Shard::parse)]
     shard: Option<Shard>,
-    /// Memory for what has to be sorted, such as 512MiB or 4GiB; the rest goes to unlinked files in TMPDIR
-    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1GiB")]
-    max_memory: u64,
+    #[command(flatten)]
+    analysis: AnalysisOptions,
 }
 
-/// A name that can be a part of a path and the value of a column.
+/// The longest name of a run: `run=NAME` is the name of a directory (255 bytes: `NAME_MAX` of Linux).
+const MOST_OF_RUN: usize = 200;
+
+/// A name that can be a part of a path and the value of a column. `__HIVE_DEFAULT_PARTITION__` is what engines take for a
+/// value that is missing.
 fn parse_run(text: &str) -> Result<String, String> {
+    if text == "__HIVE_DEFAULT_PARTITION__" {
+        return Err("engines read this name as a run without a name".to_owned());
+    }
+    if text.len() > MOST_OF_RUN {
+        return Err(format!("expected at most {MOST_OF_RUN} characters"));
+    }
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if text.is_empty() || text.starts_with('.') || !text.chars().all(allowed) {
         return Err("expected letters, digits, `.`, `_` and `-`".to_owned());
@@ -65,22 +73,27 @@ fn parse_run(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// What a run has written.
+/// The state of a run that writes.
 struct Conversion<'a> {
     args: &'a ConvertArgs,
+    options: CollectOptions,
     reader: TraceReader,
     written: Vec<record::WrittenTrace>,
 }
 
 impl ConvertArgs {
     /// Converts one trace after the other.
-    pub(crate) fn run(self, out: &mut Out, format: Format) -> anyhow::Result<Exit> {
+    pub(crate) fn run(mut self, out: &mut Out, format: Format) -> anyhow::Result<Exit> {
         self.check_output(format)?;
+        if self.is_dataset() {
+            self.inputs = self.inputs.outside(&self.output);
+        }
         let mut reader = TraceReader::new(out, &self.inputs, if self.is_dataset() { 2 } else { 1 });
         if self.to == TargetFormat::Chrome {
             reader = reader.keeping_members();
         }
-        let mut conversion = Conversion { args: &self, reader, written: Vec::new() };
+        let options = self.analysis.collect_options()?;
+        let mut conversion = Conversion { args: &self, options, reader, written: Vec::new() };
         let named = if self.is_dataset() {
             conversion.write_dataset(out)?
         } else if self.is_directory() {
@@ -122,7 +135,7 @@ impl ConvertArgs {
             return Err(anyhow::anyhow!("usage: --run and --shard are for data sets"))
                 .hint("`--to parquet` writes one");
         }
-        if self.inputs.several() && !self.to.holds_several() && !self.is_directory() {
+        if self.inputs.may_be_several() && !self.to.holds_several() && !self.is_directory() {
             let name = self.to.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned());
             return Err(anyhow::anyhow!("usage: a file of format {name} holds one trace"))
                 .hint("name a directory with -o: it gets a file for each trace");
@@ -133,41 +146,12 @@ impl ConvertArgs {
         }
         Ok(())
     }
-
-    fn memory(&self) -> MemoryLimit {
-        MemoryLimit { bytes: self.max_memory }
-    }
 }
 
 impl Conversion<'_> {
     #[cfg(not(feature = "parquet"))]
     fn write_dataset(&mut self, _: &mut Out) -> anyhow::Result<u64> {
         Ok(0)
-    }
-
-    /// Writes the traces of one shard to a data set.
-    #[cfg(feature = "parquet")]
-    fn write_dataset(&mut self, out: &mut Out) -> anyhow::Result<u64> {
-        let args = self.args;
-        let shard = args.shard.unwrap_or(Shard { index: 1, count: 1 });
-        let run = args.run.as_deref().unwrap_or("1");
-        let mut writer = DatasetWriter::create(&args.output, run, shard, args.memory())?;
-        let (mut number, mut traces, mut events) = (0, 0, 0);
-        let named = args.inputs.each(out, |out, input| {
-            number += 1;
-            if !shard.has_trace(number - 1) {
-                return Ok(());
-            }
-            let read = add_to_dataset(&mut self.reader, out, input, &mut writer)?;
-            traces += u64::from(read.is_some());
-            events += read.unwrap_or(0);
-            Ok(())
-        })?;
-        if traces > 0 {
-            writer.finish()?;
-            self.take_result(out, &args.output, Ok((Losses::default(), traces, events)))?;
-        }
-        Ok(named)
     }
 
     /// Writes all traces to one file.
@@ -185,7 +169,7 @@ impl Conversion<'_> {
         create_directories(&dir)?;
         let mut taken = BTreeSet::new();
         let inputs = self.args.inputs.clone();
-        inputs.each(out, |out, input| {
+        inputs.for_each_input(out, |out, input| {
             let path = dir.join(free_name(input, self.args.to.extension(), &mut taken));
             let result = write_output(&path, |to| self.fill(out, to, Some(input), &mut 0));
             self.take_result(out, &path, result)
@@ -197,24 +181,24 @@ impl Conversion<'_> {
         &mut self,
         out: &mut Out,
         to: &mut dyn Write,
-        only: Option<&Input>,
+        only: Option<&TraceInput>,
         named: &mut u64,
     ) -> anyhow::Result<(Losses, u64, u64)> {
         let args = self.args;
-        let several = only.is_none() && args.inputs.several();
-        let Some(mut writer) = args.to.writer(to, several, args.memory())? else {
+        let several = only.is_none() && args.inputs.may_be_several();
+        let Some(mut writer) = args.to.writer(to, several, self.options.memory)? else {
             return Err(NothingRead.into());
         };
         let (mut traces, mut events) = (0, 0);
-        let mut take = |out: &mut Out, input: &Input| {
-            let read = convert_trace(&mut self.reader, out, input, &mut *writer)?;
+        let mut take = |out: &mut Out, input: &TraceInput| {
+            let read = convert_trace(&mut self.reader, out, input, &self.options, &mut *writer)?;
             traces += u64::from(read.is_some());
             events += read.unwrap_or(0);
             Ok(())
         };
         match only {
             Some(input) => take(out, input)?,
-            None => *named = args.inputs.each(out, take)?,
+            None => *named = args.inputs.for_each_input(out, take)?,
         }
         if traces == 0 {
             return Err(NothingRead.into());
@@ -249,57 +233,28 @@ impl Conversion<'_> {
 fn convert_trace(
     reader: &mut TraceReader,
     out: &Out,
-    input: &Input,
+    input: &TraceInput,
+    options: &CollectOptions,
     writer: &mut dyn TraceWriter,
 ) -> anyhow::Result<Option<u64>> {
     writer.begin_trace(&input.label())?;
-    let lookup = MeaningLookup::new(input, ClassRules::default());
-    let mut sink = ResolvedSink { lookup, sink: &mut *writer };
-    let Some(outcome) = reader.read(out, input, &mut sink)? else { return Ok(None) };
+    let lookup = MeaningLookup::new(input, options.classes.clone());
+    let read = if writer.takes_spans() {
+        let mut pairs = PairSink::new(&mut *writer);
+        let read = reader.read(out, input, &mut ResolvedSink { lookup, sink: &mut pairs })?;
+        let unpaired = pairs.count_unpaired();
+        writer.note_unpaired(unpaired);
+        read
+    } else {
+        reader.read(out, input, &mut ResolvedSink { lookup, sink: &mut *writer })?
+    };
+    let Some(outcome) = read else { return Ok(None) };
     writer.end_trace(&outcome.meta)?;
     Ok(Some(outcome.events))
 }
 
-/// Reads one trace twice into a data set: first its clock, rank and steps, then its events.
-#[cfg(feature = "parquet")]
-fn add_to_dataset(
-    reader: &mut TraceReader,
-    out: &Out,
-    input: &Input,
-    writer: &mut DatasetWriter,
-) -> anyhow::Result<Option<u64>> {
-    if *input == Input::Stdin {
-        return Err(anyhow::anyhow!(
-            "usage: a data set reads traces twice, and standard input can be read once"
-        ))
-        .hint("name a file");
-    }
-    let Some(survey) = survey_trace(reader, out, input)? else { return Ok(None) };
-    let mut rows = DatasetRows { writer, survey: &survey };
-    let lookup = MeaningLookup::new(input, ClassRules::default());
-    let Some(outcome) = reader.read_again(out, input, &mut ResolvedSink { lookup, sink: &mut rows })? else {
-        return Ok(None);
-    };
-    writer.end_trace(&input.label(), &survey, (outcome.events, outcome.complete))?;
-    Ok(Some(outcome.events))
-}
-
-/// The events of one trace on their way to a data set.
-#[cfg(feature = "parquet")]
-struct DatasetRows<'a> {
-    writer: &'a mut DatasetWriter,
-    survey: &'a TraceSurvey,
-}
-
-#[cfg(feature = "parquet")]
-impl trace::model::EventSink for DatasetRows<'_> {
-    fn event(&mut self, event: &trace::model::Event<'_>) -> anyhow::Result<()> {
-        self.writer.take_event(event, self.survey)
-    }
-}
-
 /// A name for the file of a trace that no other has: that of the input without its endings.
-fn free_name(input: &Input, extension: &str, taken: &mut BTreeSet<OsString>) -> OsString {
+fn free_name(input: &TraceInput, extension: &str, taken: &mut BTreeSet<OsString>) -> OsString {
     const ENDINGS: [&str; 6] = [".gz", ".json", ".pt.trace", ".trace", ".pftrace", ".db"];
     let label = input.label();
     let name = Path::new(&label).file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
@@ -323,7 +278,7 @@ mod tests {
     #[test]
     fn every_trace_gets_a_name_of_its_own() {
         let mut taken = BTreeSet::new();
-        let mut name = |path: &str| free_name(&Input::Path(path.into()), "csv", &mut taken);
+        let mut name = |path: &str| free_name(&TraceInput::Path(path.into()), "csv", &mut taken);
         assert_eq!(name("a/rank0.pt.trace.json.gz"), "rank0.csv");
         assert_eq!(name("b/rank0.json"), "rank0-2.csv");
         assert_eq!(name("x_ascend_pt"), "x_ascend_pt.csv");

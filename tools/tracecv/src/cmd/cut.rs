@@ -12,19 +12,18 @@ use common::exit::Exit;
 use common::out::{Format, Out};
 use common::record::tracecv as record;
 use common::size::parse_size;
-use trace::classifier::ClassRules;
-use trace::inputs::{Input, Inputs};
+use trace::inputs::{TraceInput, TraceInputs};
 use trace::meaning::{MeaningLookup, ResolvedSink};
 use trace::model::{Event, EventSink};
-use trace::spool::MemoryLimit;
+use trace::options::AnalysisOptions;
+use trace::steps::parse_steps;
 
-use super::{TraceReader, report_written, write_output};
+use super::{TraceReader, report_written, survey_trace, write_output};
 use crate::links::{EventLinks, LinkSink};
-use crate::survey::{SurveySink, TraceSurvey};
+use crate::survey::SurveySink;
 use crate::write::TraceWriter;
 use crate::write::chrome::ChromeWriter;
-use crate::write::event_text::write_changed_event;
-use selection::{Selection, parse_steps};
+use selection::Selection;
 
 /// Write a part of a trace, or divide it into pieces, as Chrome traces (JSON)
 ///
@@ -37,7 +36,7 @@ use selection::{Selection, parse_steps};
     tracecv cut --max-size 50MB -o pieces/ rank3.json.gz")]
 pub(crate) struct CutArgs {
     #[command(flatten)]
-    inputs: Inputs,
+    inputs: TraceInputs,
     #[command(flatten)]
     selection: SelectionArgs,
     /// Divide the trace into pieces of about SIZE, such as 50MB, by time
@@ -46,9 +45,11 @@ pub(crate) struct CutArgs {
     /// File to write, compressed if its name ends with .gz; `-` is standard output; with --max-size, a directory
     #[arg(short, long, value_name = "OUT", default_value = "-")]
     output: PathBuf,
+    #[command(flatten)]
+    analysis: AnalysisOptions,
 }
 
-/// What to keep. All conditions that are given must hold.
+/// The conditions on what is kept. All that are given must hold.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct SelectionArgs {
     /// Only events that end after this time
@@ -71,19 +72,24 @@ impl CutArgs {
         if self.max_size.is_some() && self.output.as_os_str() == "-" {
             return Err(anyhow::anyhow!("usage: pieces are files of a directory")).hint("name it with -o");
         }
-        if self.inputs.several() {
+        if self.inputs.may_be_several() {
             return Err(anyhow::anyhow!("usage: one trace is cut at a time")).hint("call it for each");
         }
+        let options = self.analysis.collect_options()?;
         let mut reader = TraceReader::new(out, &self.inputs, 2).keeping_members();
         let mut written = Vec::new();
-        self.inputs.each(out, |out, input| {
-            if *input == Input::Stdin {
+        self.inputs.for_each_input(out, |out, input| {
+            if input.is_read_once() {
                 return Err(anyhow::anyhow!(
-                    "usage: a trace is read twice, and standard input can be read once"
+                    "usage: a trace is read twice, and standard input or a FIFO can be read only once"
                 ))
                 .hint("name a file");
             }
-            let Some((survey, links)) = survey_with_links(&mut reader, out, input)? else { return Ok(()) };
+            let mut links = LinkSink::new(options.memory);
+            let survey =
+                survey_trace(&mut reader, out, input, &options, || SurveySink::new(&options), &mut links)?;
+            let Some(survey) = survey else { return Ok(()) };
+            let links = links.finish()?;
             let selection = Selection::new(&self.selection, &survey, &links);
             written = match self.max_size {
                 Some(size) => pieces::write(&mut reader, out, input, &self.output, size, &selection)?,
@@ -104,14 +110,14 @@ impl CutArgs {
         &self,
         reader: &mut TraceReader,
         out: &Out,
-        input: &Input,
+        input: &TraceInput,
         selection: &Selection<'_>,
     ) -> anyhow::Result<Option<record::WrittenTrace>> {
         let events = write_output(&self.output, |to| {
             let mut writer = ChromeWriter::new(to);
             writer.begin_trace(&input.label())?;
             let mut part = Part { selection, writer };
-            let lookup = MeaningLookup::new(input, ClassRules::default());
+            let lookup = MeaningLookup::new(input, selection.survey.classes.clone());
             let outcome = reader.read_again(out, input, &mut ResolvedSink { lookup, sink: &mut part })?;
             let Part { mut writer, .. } = part;
             writer.end_trace(&outcome.unwrap_or_default().meta)?;
@@ -123,20 +129,6 @@ impl CutArgs {
         let not_held = BTreeMap::new();
         Ok(Some(record::WrittenTrace { path, format: "chrome".to_owned(), traces: 1, events, not_held }))
     }
-}
-
-/// Reads a trace for its steps, pairs and flows.
-pub(crate) fn survey_with_links(
-    reader: &mut TraceReader,
-    out: &Out,
-    input: &Input,
-) -> anyhow::Result<Option<(TraceSurvey, EventLinks)>> {
-    let (mut survey, mut links) = (SurveySink::default(), LinkSink::new(MemoryLimit::default()));
-    let lookup = MeaningLookup::new(input, ClassRules::default());
-    let mut both = (&mut survey, &mut links);
-    let outcome = reader.read(out, input, &mut ResolvedSink { lookup, sink: &mut both })?;
-    let Some(outcome) = outcome else { return Ok(None) };
-    Ok(Some((survey.finish(outcome.meta), links.finish()?)))
 }
 
 /// The events of a part, on their way to its file.
@@ -177,13 +169,11 @@ pub(crate) fn write_closing(
         _ => b'F',
     };
     let closing = Event { phase, start: Some(end), args: b"", ..*event };
-    let mut text = Vec::new();
-    write_changed_event(&mut text, event, &closing);
-    writer.write_text(&text)
+    writer.write_changed(event, &closing)
 }
 
 /// The path of a piece: `DIR/NAME-0001.json`.
-fn piece_path(dir: &Path, input: &Input, number: usize) -> PathBuf {
+fn piece_path(dir: &Path, input: &TraceInput, number: usize) -> PathBuf {
     let label = input.label();
     let name = Path::new(&label).file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let stem = name.split(".json").next().filter(|stem| !stem.is_empty()).unwrap_or("piece");

@@ -12,50 +12,57 @@ use common::exit::Exit;
 use common::out::{Format, Out};
 use common::record::tracecv as record;
 use serde_json::{Value, json};
+use trace::analysis::collect::CollectOptions;
 use trace::classifier::ClassRules;
 use trace::clock::ClockFit;
-use trace::inputs::{Input, Inputs};
+use trace::inputs::{TraceInput, TraceInputs};
 use trace::meaning::{MeaningLookup, ResolvedSink};
 use trace::model::{Event, EventSink, TraceMeta};
+use trace::ranks::sum_for_check;
 
 use super::{TraceReader, write_output};
 use crate::timeline::OwnedId;
 use crate::write::TraceWriter;
 use crate::write::chrome::{ChromeWriter, describe_trace};
-use crate::write::event_text::write_changed_event;
+use crate::write::spelling::complete_numbers;
 use clock::{CollectiveSink, CollectiveSpan};
 use ids::{RankIds, TakenIds};
 
 /// Write the traces of many ranks as one Chrome trace (JSON), on one clock
 ///
 /// The clock of the first trace counts. Others are moved and stretched so that the ends of the collectives that they share
-/// with it meet; offset and drift of each are the result on standard output. A rank without such collectives is placed
-/// by its wall clock. Ids of processes, flows and async spans are kept apart, and names of processes begin with the rank.
+/// with it, or with others that have been placed by theirs, meet; offset and drift of each are the result on standard
+/// output. A rank without such collectives is placed by its wall clock. Ids of processes, flows and async spans are kept apart, and names of processes begin with the rank.
 #[derive(Args, Debug)]
 #[command(after_long_help = "Examples:\n  \
     tracecv merge -o job.json.gz rank*.json.gz\n  \
     tracecv --format json merge -o job.json.gz rank*.json.gz | jq .offset_ns")]
 pub(crate) struct MergeArgs {
     #[command(flatten)]
-    inputs: Inputs,
+    inputs: TraceInputs,
     /// File to write, compressed if its name ends with .gz
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
 }
 
-/// What is known of a rank before its events are written.
+/// The clock of a rank, before its events are written.
 struct RankClock {
-    input: Input,
+    input: TraceInput,
     meta: TraceMeta,
     base: i64,
     fit: ClockFit,
-    /// The shortest collective that told its clock.
+    /// The shortest collective that its clock was fitted to.
     shortest: Option<i64>,
 }
 
 impl RankClock {
-    fn label(&self, number: usize) -> String {
-        self.meta.rank.map_or_else(|| format!("trace {number}"), |rank| format!("rank {rank}"))
+    /// What distinguishes it from the others: its rank, or its place in the list if it has none, or not for itself.
+    fn label(&self, number: usize, ranks: &[Self]) -> String {
+        let alike = |rank| ranks.iter().filter(|other| other.meta.rank == Some(rank)).count();
+        match self.meta.rank.filter(|rank| alike(*rank) == 1) {
+            Some(rank) => format!("rank {rank}"),
+            None => format!("trace {number}"),
+        }
     }
 }
 
@@ -81,19 +88,38 @@ impl MergeArgs {
 
     /// Reads every trace for its collectives, and fits its clock to that of the first.
     fn find_clocks(&self, out: &mut Out, reader: &mut TraceReader) -> anyhow::Result<Vec<RankClock>> {
-        let mut reference: Option<(CollectiveSink, i64)> = None;
+        let mut reference: Option<Reference> = None;
         let mut ranks = Vec::new();
-        self.inputs.each(out, |out, input| {
-            if *input == Input::Stdin {
+        // Those that share no collective with a trace before them.
+        let mut waiting = Vec::new();
+        self.inputs.for_each_input(out, |out, input| {
+            if input.is_read_once() {
                 return Err(anyhow::anyhow!(
-                    "usage: traces are read twice, and standard input can be read once"
+                    "usage: traces are read twice, and standard input or a FIFO can be read only once"
                 ))
                 .hint("name files");
             }
             let mut first = FirstMoment { collectives: CollectiveSink::default(), begin: None };
+            let mut collected = CollectOptions::default().collector();
             let lookup = MeaningLookup::new(input, ClassRules::default());
-            let read = reader.read(out, input, &mut ResolvedSink { lookup, sink: &mut first })?;
+            let mut resolved = ResolvedSink { lookup, sink: &mut first };
+            let read = reader.read(out, input, &mut (&mut collected, &mut resolved))?;
             let Some(outcome) = read else { return Ok(()) };
+            let sums = match sum_for_check(collected, &outcome) {
+                Ok(sums) if sums.scopes.are_several() => {
+                    out.error(
+                        input.label(),
+                        "holds several ranks, which have one clock here: name the ranks' own files",
+                    );
+                    return Ok(());
+                }
+                Ok(sums) => sums,
+                Err(e) => {
+                    out.failed(input.label(), &e);
+                    return Ok(());
+                }
+            };
+            first.collectives.leave_out(|start| !sums.recorded.can_start_at(start));
             first.collectives.number_by_time();
             let base = outcome.meta.epoch_offset(first.begin.unwrap_or(0)).unwrap_or(0);
             let mut rank = RankClock {
@@ -103,22 +129,27 @@ impl MergeArgs {
                 fit: ClockFit::default(),
                 shortest: None,
             };
-            match &reference {
-                None => reference = Some((first.collectives, base)),
-                Some((collectives, reference_base)) => {
-                    let found = collectives.matches(&first.collectives);
-                    fit_clock(&mut rank, *reference_base, &found);
-                    if found.is_empty() {
-                        out.warn(
-                            input.label(),
-                            "shares no collective with the first trace: placed by its wall clock",
-                        );
+            match &mut reference {
+                None => reference = Some(Reference { collectives: first.collectives, base }),
+                Some(reference) => {
+                    if !reference.place(&mut rank, &first.collectives) {
+                        waiting.push((ranks.len(), first.collectives));
                     }
                 }
             }
             ranks.push(rank);
             Ok(())
         })?;
+        // Who has been placed may share collectives with who has not: those of a job without a group of all.
+        let mut before = waiting.len() + 1;
+        while let (Some(reference), true) = (&mut reference, waiting.len() < before) {
+            before = waiting.len();
+            waiting.retain(|(i, collectives)| !reference.place(&mut ranks[*i], collectives));
+        }
+        for (i, _) in waiting {
+            let label = ranks[i].input.label();
+            out.warn(label, "shares no collective with the first trace: placed by its wall clock");
+        }
         Ok(ranks)
     }
 
@@ -164,6 +195,27 @@ impl MergeArgs {
     }
 }
 
+/// The collectives that clocks are fitted to: those of the first trace, and of those that were placed by theirs, on its clock.
+struct Reference {
+    collectives: CollectiveSink,
+    base: i64,
+}
+
+impl Reference {
+    /// Fits the clock of a rank with these collectives. `false` if there are none that it shares.
+    fn place(&mut self, rank: &mut RankClock, collectives: &CollectiveSink) -> bool {
+        let found = self.collectives.matches(collectives);
+        if found.is_empty() {
+            return false;
+        }
+        fit_clock(rank, self.base, &found);
+        let (fit, own, base) = (rank.fit, rank.base, self.base);
+        self.collectives
+            .adopt(collectives, |moment| fit.apply(moment.saturating_add(own)).saturating_sub(base));
+        true
+    }
+}
+
 /// Collectives, and the first moment of the trace.
 struct FirstMoment {
     collectives: CollectiveSink,
@@ -205,14 +257,13 @@ fn write_ranks(
     ranks: &[RankClock],
     to: &mut dyn Write,
 ) -> anyhow::Result<u64> {
-    let mut writer = ChromeWriter::new(to);
+    let mut writer = ChromeWriter::rewriting(to);
     writer.begin_trace("")?;
     let mut taken = TakenIds::default();
     let base = ranks.first().map_or(0, |rank| rank.base);
     for (number, rank) in ranks.iter().enumerate() {
-        let ids = RankIds::new(rank.label(number));
-        let mut merged =
-            MergedRank { rank, base, ids, taken: &mut taken, writer: &mut writer, text: Vec::new() };
+        let ids = RankIds::new(rank.label(number, ranks));
+        let mut merged = MergedRank { rank, base, ids, taken: &mut taken, writer: &mut writer };
         reader.read_again(out, &rank.input, &mut merged)?;
         merged.name_processes()?;
     }
@@ -231,12 +282,11 @@ fn write_ranks(
 /// The events of one rank on their way to the merged trace.
 struct MergedRank<'a, 'w> {
     rank: &'a RankClock,
-    /// What to add to a time of the merged trace to come to the Unix epoch.
+    /// The time to add to a time of the merged trace to come to the Unix epoch.
     base: i64,
     ids: RankIds,
     taken: &'a mut TakenIds,
     writer: &'a mut ChromeWriter<'w>,
-    text: Vec<u8>,
 }
 
 impl EventSink for MergedRank<'_, '_> {
@@ -252,19 +302,17 @@ impl EventSink for MergedRank<'_, '_> {
                 let name = self.ids.name(event.pid, &event.label.decode());
                 json!({ "name": name }).to_string().into_bytes()
             }
+            // Where the number of the process is that of the device, it stays the device.
+            _ if event.category.is_on_device() => {
+                complete_numbers(event).unwrap_or_else(|| event.args.to_vec())
+            }
             _ => event.args.to_vec(),
         };
         let new_id = self.ids.flow(event.id);
         let id = if event.local_id { event.id } else { new_id.as_id() };
         let pid = self.ids.process(event.pid, self.taken);
         let wanted = Event { start, dur, pid, id, args: &args, ..*event };
-        self.text.clear();
-        write_changed_event(&mut self.text, event, &wanted);
-        if event.phase == b'M' {
-            self.writer.write_metadata(&self.text)
-        } else {
-            self.writer.write_text(&self.text)
-        }
+        self.writer.write_changed(event, &wanted)
     }
 }
 

@@ -6,6 +6,8 @@ pub(crate) mod cut;
 pub(crate) mod merge;
 pub(crate) mod repair;
 
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 
 use common::fsat::write_report;
@@ -15,15 +17,16 @@ use common::progress::{self, Unit};
 use common::record::tracecv as record;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use std::io::Write;
-use trace::classifier::ClassRules;
-use trace::inputs::{Input, Inputs};
+use trace::analysis::collect::CollectOptions;
+use trace::inputs::{TraceInput, TraceInputs};
 use trace::meaning::{MeaningLookup, ResolvedSink};
-use trace::model::EventSink;
+use trace::model::{EventSink, TraceMeta};
+use trace::pairs::PairSink;
+use trace::ranks::{RankFilter, sum_for_check};
 use trace::read::{self, ReadFault, ReadOptions, ReadOutcome};
 use trace::report::report_faults;
 
-use crate::survey::{SurveySink, TraceSurvey};
+use crate::survey::{ExtentSink, SurveySink, SurveyedTrace, UnlaunchedWork};
 
 /// Mode of a new output: as that of traces that a profiler writes for its group.
 const OUTPUT_MODE: Mode = Mode(0o640);
@@ -36,14 +39,25 @@ pub(crate) struct TraceReader {
     pub(crate) files: u64,
     /// Those of them that could not be read to their end.
     pub(crate) incomplete: u64,
+    /// Why the last one could not be read at all.
+    pub(crate) rejection: Option<String>,
+    /// The system could not open a trace, or not read on: which says nothing about the trace.
+    pub(crate) system_failed: bool,
 }
 
 impl TraceReader {
     /// With a bar that counts the bytes of all inputs; `passes` is how often each is read.
-    pub(crate) fn new(out: &Out, inputs: &Inputs, passes: u64) -> Self {
+    pub(crate) fn new(out: &Out, inputs: &TraceInputs, passes: u64) -> Self {
         let total = inputs.total_size().map(|bytes| bytes.saturating_mul(passes));
         let bar = progress::bar(out.diag(), Unit::Bytes, total, "reading");
-        Self { options: inputs.read_options(), bar, files: 0, incomplete: 0 }
+        Self {
+            options: inputs.read_options(),
+            bar,
+            files: 0,
+            incomplete: 0,
+            rejection: None,
+            system_failed: false,
+        }
     }
 
     /// Keeps the members of Chrome traces beside their events, for who writes such traces.
@@ -53,19 +67,21 @@ impl TraceReader {
         self
     }
 
-    /// Reads one trace into `sink`, and reports its faults. `None` if it is no trace at all.
+    /// Reads one trace into `sink`, and reports its faults. `None` if it is no trace at all, or so damaged that no event
+    /// could be read.
     ///
     /// # Errors
-    /// What the sink says.
+    /// The error of the sink.
     pub(crate) fn read(
         &mut self,
         out: &Out,
-        input: &Input,
+        input: &TraceInput,
         sink: &mut dyn EventSink,
     ) -> anyhow::Result<Option<ReadOutcome>> {
         let Some(outcome) = self.read_again(out, input, sink)? else { return Ok(None) };
         report_faults(out, &input.label(), &outcome);
-        if matches!(outcome.error.as_ref().map(|e| &e.fault), Some(ReadFault::NotATrace(_))) {
+        if outcome.has_no_result() || (outcome.error.is_some() && outcome.events == 0) {
+            self.rejection = outcome.error.as_ref().map(ToString::to_string);
             return Ok(None);
         }
         // How a viewer is to show times says nothing about the recording.
@@ -83,23 +99,29 @@ impl TraceReader {
     /// Reads a trace whose faults have been reported. `None` if it cannot be opened.
     ///
     /// # Errors
-    /// What the sink says.
+    /// The error of the sink.
     pub(crate) fn read_again(
         &mut self,
         out: &Out,
-        input: &Input,
+        input: &TraceInput,
         sink: &mut dyn EventSink,
     ) -> anyhow::Result<Option<ReadOutcome>> {
         let (opened, source) = match input.open() {
             Ok(opened) => opened,
             Err(e) => {
                 out.failed(input.label(), &e);
+                self.rejection = Some(format!("{e:#}"));
+                self.system_failed = true;
                 return Ok(None);
             }
         };
         let source = if self.bar.is_hidden() { source } else { Box::new(self.bar.wrap_read(source)) };
         let mut outcome = read::read_trace(opened.source_of(source), &self.options, sink)?;
         outcome.meta.rank = outcome.meta.rank.or(opened.rank);
+        // What decompressors and databases say has no number of the system.
+        let is_of_system =
+            |e: &read::ReadError| matches!(&e.fault, ReadFault::Io(e) if e.raw_os_error().is_some());
+        self.system_failed |= outcome.error.as_ref().is_some_and(is_of_system);
         Ok(Some(outcome))
     }
 }
@@ -138,19 +160,54 @@ pub(crate) fn report_written(
     Ok(out.record(&record::ConversionSummary { files, incomplete, outputs, errors })?)
 }
 
-/// Reads one trace for what must be known before its events are written. `None` if it is no trace.
+/// Reads one trace for what must be known before its events are written, and into `other`. Ranks that were merged into one
+/// file are told apart. `new_survey` makes a survey of one of them. `None` if it is no trace, or if they cannot be distinguished.
 ///
 /// # Errors
-/// The trace cannot be read a second time, for the names of its processes.
-pub(crate) fn survey_trace(
+/// The error of `other`; the trace cannot be read a second time.
+pub(crate) fn survey_trace<S: EventSink>(
     reader: &mut TraceReader,
     out: &Out,
-    input: &Input,
-) -> anyhow::Result<Option<TraceSurvey>> {
-    let mut sink = SurveySink::default();
-    let lookup = MeaningLookup::new(input, ClassRules::default());
-    let outcome = reader.read(out, input, &mut ResolvedSink { lookup, sink: &mut sink })?;
-    Ok(outcome.map(|outcome| sink.finish(outcome.meta)))
+    input: &TraceInput,
+    options: &CollectOptions,
+    new_survey: impl Fn() -> SurveySink,
+    other: &mut S,
+) -> anyhow::Result<Option<SurveyedTrace>> {
+    let (mut collected, mut survey) = (options.collector(), new_survey());
+    let lookup = MeaningLookup::new(input, options.classes.clone());
+    let mut extent = ExtentSink::default();
+    let mut pairs = PairSink::new(&mut survey);
+    let mut spans = (&mut extent, &mut pairs);
+    let mut both = (&mut spans, other);
+    let mut resolved = ResolvedSink { lookup, sink: &mut both };
+    let read = reader.read(out, input, &mut (&mut collected, &mut resolved))?;
+    let Some(outcome) = read else { return Ok(None) };
+    let sums = match sum_for_check(collected, &outcome) {
+        Ok(sums) => sums,
+        Err(e) => {
+            out.failed(input.label(), &e);
+            reader.rejection = Some(format!("{e:#}"));
+            return Ok(None);
+        }
+    };
+    let mut ranks = BTreeMap::new();
+    if !sums.scopes.are_several() && sums.recorded.impossible.is_empty() {
+        ranks.insert(0, survey.finish(outcome.meta, sums.recorded.clone(), extent)?);
+    } else {
+        for (number, scope) in (0u32..).zip(&sums.scopes.scopes) {
+            let (mut survey, mut extent) = (new_survey(), ExtentSink::default());
+            let mut pairs = PairSink::new(&mut survey);
+            let mut spans = (&mut extent, &mut pairs);
+            let mut filter = RankFilter::new(&sums, number, &mut spans);
+            let lookup = MeaningLookup::new(input, options.classes.clone());
+            reader.read_again(out, input, &mut ResolvedSink { lookup, sink: &mut filter })?;
+            let rank = if sums.scopes.are_several() { scope.rank } else { outcome.meta.rank };
+            let meta = TraceMeta { rank, ..outcome.meta.clone() };
+            ranks.insert(number, survey.finish(meta, sums.recorded.clone(), extent)?);
+        }
+    }
+    ranks.values_mut().for_each(|survey| survey.unlaunched = UnlaunchedWork::of(&sums));
+    Ok(Some(SurveyedTrace { sums, classes: options.classes.clone(), ranks }))
 }
 
 /// Writes a file, or standard output for `-`; compressed if its name ends with `.gz`. The file is there when `fill`

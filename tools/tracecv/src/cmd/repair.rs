@@ -8,28 +8,28 @@ use common::error::HintExt;
 use common::exit::Exit;
 use common::out::{Format, Out};
 use common::record::tracecv as record;
-use trace::inputs::{Input, Inputs};
+use trace::inputs::{TraceInput, TraceInputs};
 use trace::model::{Event, EventSink};
 use trace::report::format_count;
+use trace::spool::MemoryLimit;
 
-use super::cut::{survey_with_links, write_closing};
+use super::cut::write_closing;
 use super::{TraceReader, report_written, write_output};
-use crate::links::EventLinks;
+use crate::links::{EventLinks, LinkSink};
 use crate::write::TraceWriter;
 use crate::write::chrome::ChromeWriter;
-use crate::write::event_text::write_exact_event;
 
 /// Write a damaged trace as a Chrome trace (JSON) that every reader takes
 ///
 /// Brackets and commas are complete, texts are UTF-8, numbers that JSON does not know (`inf`, `NaN`) are null, times are
-/// whole nanoseconds, durations are not negative, what is open is closed at the last moment of its thread, and ends
+/// whole nanoseconds, durations are not negative, of a member that comes twice the last is there, what is open is closed at the last moment of its thread, and ends
 /// without a begin are left out. Repairs and losses are reported on standard error; a loss is exit status 2.
 #[derive(Args, Debug)]
 #[command(after_long_help = "Examples:\n  \
     tracecv repair -o whole.json cut.json")]
 pub(crate) struct RepairArgs {
     #[command(flatten)]
-    inputs: Inputs,
+    inputs: TraceInputs,
     /// File to write, compressed if its name ends with .gz; `-` is standard output
     #[arg(short, long, value_name = "OUT", default_value = "-")]
     output: PathBuf,
@@ -38,19 +38,23 @@ pub(crate) struct RepairArgs {
 impl RepairArgs {
     /// Repairs one trace.
     pub(crate) fn run(self, out: &mut Out, format: Format) -> anyhow::Result<Exit> {
-        if self.inputs.several() {
+        if self.inputs.may_be_several() {
             return Err(anyhow::anyhow!("usage: one trace is repaired at a time")).hint("call it for each");
         }
         let mut reader = TraceReader::new(out, &self.inputs, 2).keeping_members();
         let mut written = Vec::new();
-        self.inputs.each(out, |out, input| {
-            if *input == Input::Stdin {
+        self.inputs.for_each_input(out, |out, input| {
+            if input.is_read_once() {
                 return Err(anyhow::anyhow!(
-                    "usage: a trace is read twice, and standard input can be read once"
+                    "usage: a trace is read twice, and standard input or a FIFO can be read only once"
                 ))
                 .hint("name a file");
             }
-            let Some((_, links)) = survey_with_links(&mut reader, out, input)? else { return Ok(()) };
+            let mut links = LinkSink::new(MemoryLimit::default());
+            if reader.read(out, input, &mut links)?.is_none() {
+                return Ok(());
+            }
+            let links = links.finish()?;
             let events = self.write_whole(&mut reader, out, input, &links)?;
             for (count, what) in [
                 (links.open.len(), "begins without an end: closed at the last moment of their thread"),
@@ -78,13 +82,13 @@ impl RepairArgs {
         &self,
         reader: &mut TraceReader,
         out: &Out,
-        input: &Input,
+        input: &TraceInput,
         links: &EventLinks,
     ) -> anyhow::Result<u64> {
         write_output(&self.output, |to| {
-            let mut writer = ChromeWriter::new(to);
+            let mut writer = ChromeWriter::rewriting(to);
             writer.begin_trace("")?;
-            let mut whole = WholeEvents { links, writer, text: Vec::new() };
+            let mut whole = WholeEvents { links, writer };
             let outcome = reader.read_again(out, input, &mut whole)?;
             let mut writer = whole.writer;
             writer.end_trace(&outcome.unwrap_or_default().meta)?;
@@ -99,7 +103,6 @@ impl RepairArgs {
 struct WholeEvents<'a, 'w> {
     links: &'a EventLinks,
     writer: ChromeWriter<'w>,
-    text: Vec<u8>,
 }
 
 impl EventSink for WholeEvents<'_, '_> {
@@ -107,12 +110,10 @@ impl EventSink for WholeEvents<'_, '_> {
         if self.links.is_stray_end(event) {
             return Ok(());
         }
-        self.text.clear();
-        write_exact_event(&mut self.text, event);
+        self.writer.write_exact(event)?;
         if event.phase == b'M' {
-            return self.writer.write_metadata(&self.text);
+            return Ok(());
         }
-        self.writer.write_text(&self.text)?;
         write_closing(&mut self.writer, event, self.links)
     }
 }

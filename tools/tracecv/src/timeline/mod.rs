@@ -14,9 +14,9 @@ use trace::spool::{MemoryLimit, Spool, SpoolRecord};
 use crate::losses::Losses;
 pub(crate) use payload::PayloadSpan;
 use payload::PayloadStore;
-pub(crate) use tracks::{OwnedId, TrackKind, TrackTable};
+pub(crate) use tracks::{OwnedId, TrackKind, TrackProcess, TrackTable};
 
-/// What is kept of an event.
+/// The record that is kept of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimedEvent {
     pub(crate) kind: TimedKind,
@@ -28,13 +28,13 @@ pub(crate) struct TimedEvent {
     pub(crate) end: i64,
     /// Place in the order of the file.
     pub(crate) index: u64,
-    /// What the writer made of it.
+    /// The writer's bytes for it.
     pub(crate) payload: PayloadSpan,
-    /// What the writer made of the event that ends it, where that is another.
+    /// The writer's bytes for the event that ends it, where that is another.
     pub(crate) end_payload: PayloadSpan,
 }
 
-/// What kind of event it is.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum TimedKind {
     /// Something with a beginning and an end.

@@ -34,7 +34,7 @@ pub(crate) struct PayloadStore {
     tail: Vec<u8>,
     /// How many bytes stay in memory.
     most: usize,
-    /// What did not fit, and how long it is.
+    /// The file of the bytes that did not fit in memory, and its length.
     file: Option<File>,
     written: u64,
     scratch: Vec<u8>,

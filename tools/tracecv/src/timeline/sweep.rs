@@ -10,7 +10,7 @@ use trace::spool::{Sorted, Spool};
 
 use super::{TimedEvent, TimedKind};
 
-/// What happens next on a track.
+/// The next action on a track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SweepStep {
     /// A slice begins on a lane.

@@ -68,13 +68,13 @@ impl TrackProcess {
     }
 }
 
-/// What a track holds.
+/// The content of a track.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TrackKind {
     /// A thread, or a stream of a device, by its id.
     Thread(OwnedId),
     /// Async spans of one id.
-    Async,
+    Async(OwnedId),
     /// The values of one series of a counter.
     Counter,
 }
@@ -97,13 +97,13 @@ impl Track {
             (_, Some(name)) if !name.is_empty() => name.clone(),
             (TrackKind::Thread(OwnedId::None), _) => "thread".to_owned(),
             (TrackKind::Thread(id), _) => format!("thread {id}"),
-            (TrackKind::Async, _) => "async".to_owned(),
+            (TrackKind::Async(_), _) => "async".to_owned(),
             (TrackKind::Counter, _) => "counter".to_owned(),
         }
     }
 }
 
-/// Which async spans belong together: category, scope, id, and the process if the id holds only there.
+/// The key of async spans that belong together: category, scope, id, and the process if the id holds only there.
 type AsyncKey = (String, String, OwnedId, Option<u32>);
 
 /// The processes and tracks of a trace.
@@ -157,12 +157,12 @@ impl TrackTable {
             OwnedId::None => text(event.name),
             id => format!("{} {id}", if event.cat.is_empty() { text(event.name) } else { key.0.clone() }),
         };
-        let track = self.add(process, TrackKind::Async, Some(name));
+        let track = self.add(process, TrackKind::Async(key.2.clone()), Some(name));
         self.by_async.insert(key, track);
         track
     }
 
-    /// The number of the track of one series of a counter, which is told by process, name and id.
+    /// The number of the track of one series of a counter, which process, name and id identify.
     pub(crate) fn track_of_series(&mut self, event: &Event<'_>, series: &str) -> u32 {
         let process = self.process_of(event.pid);
         let mut name = text(event.name);

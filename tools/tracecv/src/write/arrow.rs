@@ -18,7 +18,7 @@ use crate::losses::Losses;
 
 /// Rows of a batch: what memory holds at a time.
 const BATCH_ROWS: usize = 64 * 1024;
-/// Bytes of texts of a batch, fewer than its offsets of 32 bits can tell.
+/// Bytes of texts of a batch, fewer than its offsets of 32 bits can address.
 const BATCH_BYTES: usize = 128 << 20;
 
 /// The columns; true for texts.
@@ -43,7 +43,7 @@ const COLUMNS: [(&str, bool); 17] = [
 ];
 
 /// The values of a column in the rows that wait.
-enum Values {
+enum BatchValues {
     Int(Int64Builder),
     Text(StringBuilder),
 }
@@ -52,7 +52,7 @@ enum Values {
 pub(crate) struct ArrowWriter<'w> {
     file: FileWriter<&'w mut dyn Write>,
     schema: SchemaRef,
-    values: Vec<Values>,
+    values: Vec<BatchValues>,
     /// The column that the next value is for.
     next: usize,
     rows: usize,
@@ -70,8 +70,8 @@ impl<'w> ArrowWriter<'w> {
         };
         let schema = Arc::new(Schema::new(COLUMNS.map(field).to_vec()));
         let values = COLUMNS.iter().map(|(_, text)| match text {
-            true => Values::Text(StringBuilder::new()),
-            false => Values::Int(Int64Builder::new()),
+            true => BatchValues::Text(StringBuilder::new()),
+            false => BatchValues::Int(Int64Builder::new()),
         });
         Ok(Self {
             file: FileWriter::try_new(to, &schema)?,
@@ -88,14 +88,14 @@ impl<'w> ArrowWriter<'w> {
     }
 
     fn int(&mut self, value: Option<i64>) {
-        if let Some(Values::Int(column)) = self.values.get_mut(self.next) {
+        if let Some(BatchValues::Int(column)) = self.values.get_mut(self.next) {
             column.append_option(value);
         }
         self.next += 1;
     }
 
     fn text(&mut self, value: Option<&[u8]>) {
-        if let Some(Values::Text(column)) = self.values.get_mut(self.next) {
+        if let Some(BatchValues::Text(column)) = self.values.get_mut(self.next) {
             column.append_option(value.map(String::from_utf8_lossy));
         }
         self.text_bytes += value.map_or(0, <[u8]>::len);
@@ -114,10 +114,10 @@ impl<'w> ArrowWriter<'w> {
         if self.rows == 0 {
             return Ok(());
         }
-        let finish = |values: &mut Values| -> ArrayRef {
+        let finish = |values: &mut BatchValues| -> ArrayRef {
             match values {
-                Values::Int(column) => Arc::new(column.finish()),
-                Values::Text(column) => Arc::new(column.finish()),
+                BatchValues::Int(column) => Arc::new(column.finish()),
+                BatchValues::Text(column) => Arc::new(column.finish()),
             }
         };
         let columns = self.values.iter_mut().map(finish).collect();
@@ -179,6 +179,7 @@ impl TraceWriter for ArrowWriter<'_> {
             "host": meta.host,
             "trace_id": meta.trace_id,
             "trace_name": meta.trace_name,
+            "devices": meta.devices,
             "events": self.events,
         }));
         Ok(())

@@ -1,11 +1,15 @@
 //! The Trace Event Format, as an object with `traceEvents` and what the trace says about itself.
+//!
+//! Most readers hold times as doubles of microseconds, which are a quarter of a microsecond apart where the Unix epoch is
+//! 0. So times that count from there are written relative to a base, with what libkineto calls `baseTimeNanoseconds`. What
+//! a Chrome trace says is left as it stands.
 
 use std::io::Write;
 
 use serde_json::{Map, Value, json};
-use trace::model::{Event, EventSink, RootMember, TraceMeta};
+use trace::model::{Event, EventSink, RootMember, TraceMeta, is_epoch_time};
 
-use super::event_text::write_event;
+use super::event_text::{write_changed_event, write_event, write_exact_event, write_fields};
 use super::{Buffered, TraceWriter};
 use crate::losses::Losses;
 
@@ -16,11 +20,24 @@ pub(crate) struct ChromeWriter<'w> {
     events: u64,
     /// Those of them that are metadata.
     metadata: u64,
+    /// The number that is subtracted from every time; absent before the first.
+    base: Option<i64>,
+    /// Times are written anew in any case, also those of Chrome traces.
+    rewrites: bool,
 }
+
+/// Bases are whole multiples of this, as those of libkineto (pytorch/kineto `libkineto/src/output_json.h`, class
+/// `ChromeTraceBaseTime`: three months, so that a double holds every nanosecond since): the ranks of a job have one base.
+const BASE_STEP_NS: i64 = 7_889_238 * 1_000_000_000;
 
 impl<'w> ChromeWriter<'w> {
     pub(crate) fn new(to: &'w mut dyn Write) -> Self {
-        Self { out: Buffered::new(to), events: 0, metadata: 0 }
+        Self { out: Buffered::new(to), events: 0, metadata: 0, base: None, rewrites: false }
+    }
+
+    /// For events of which all times are written anew.
+    pub(crate) fn rewriting(to: &'w mut dyn Write) -> Self {
+        Self { rewrites: true, ..Self::new(to) }
     }
 
     /// Events written, without metadata.
@@ -28,17 +45,55 @@ impl<'w> ChromeWriter<'w> {
         self.events - self.metadata
     }
 
-    /// Writes an event that is text already.
-    pub(crate) fn write_text(&mut self, event: &[u8]) -> anyhow::Result<()> {
-        self.separate();
+    /// Writes a metadata event that is text already.
+    pub(crate) fn write_metadata(&mut self, event: &[u8]) -> anyhow::Result<()> {
+        self.separate(b'M');
         self.out.bytes.extend_from_slice(event);
         Ok(self.out.pass_enough()?)
     }
 
-    /// Writes a metadata event that is text already.
-    pub(crate) fn write_metadata(&mut self, event: &[u8]) -> anyhow::Result<()> {
-        self.metadata += 1;
-        self.write_text(event)
+    /// Writes `wanted`, which was made of `event`.
+    pub(crate) fn write_changed(&mut self, event: &Event<'_>, wanted: &Event<'_>) -> anyhow::Result<()> {
+        self.separate(wanted.phase);
+        let wanted = self.place(wanted);
+        write_changed_event(&mut self.out.bytes, event, &wanted);
+        Ok(self.out.pass_enough()?)
+    }
+
+    /// Writes an event with its times in whole nanoseconds, as they were understood.
+    pub(crate) fn write_exact(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        self.separate(event.phase);
+        let wanted = self.place(event);
+        write_exact_event(&mut self.out.bytes, event, &wanted);
+        Ok(self.out.pass_enough()?)
+    }
+
+    /// Writes an event as its fields say.
+    pub(crate) fn write_fields(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        self.separate(event.phase);
+        let wanted = self.place(event);
+        write_fields(&mut self.out.bytes, &wanted);
+        Ok(self.out.pass_enough()?)
+    }
+
+    /// The event with its time on the clock of the output.
+    fn place<'e>(&mut self, event: &Event<'e>) -> Event<'e> {
+        let base = self.base_for(event);
+        Event { start: event.start.map(|start| start.saturating_sub(base)), ..*event }
+    }
+
+    /// The number that is subtracted from the time of an event. The first event that has one decides for all; that of metadata says nothing,
+    /// as many programs write 0 there.
+    #[inline]
+    fn base_for(&mut self, event: &Event<'_>) -> i64 {
+        let Some(start) = event.start else { return 0 };
+        let is_metadata = event.phase == b'M';
+        if self.base.is_none() && (!is_metadata || is_epoch_time(start)) {
+            let may_move = self.rewrites || event.text.is_empty() || event.made;
+            let moves = may_move && is_epoch_time(start);
+            self.base = Some(if moves { start - start % BASE_STEP_NS } else { 0 });
+        }
+        self.base.filter(|_| !is_metadata || is_epoch_time(start)).unwrap_or(0)
     }
 
     /// Ends the list of events, and adds what is known of the trace: members as they stand in its file, and others.
@@ -48,15 +103,23 @@ impl<'w> ChromeWriter<'w> {
         members: &Map<String, Value>,
     ) -> anyhow::Result<()> {
         self.out.bytes.extend_from_slice(b"\n]");
-        for RootMember { name, value } in kept {
+        let base = self.base.filter(|base| *base != 0);
+        let is_base = |name: &str| name == BASE_KEY || renamed(name) == Some(BASE_KEY);
+        let kept = || kept.iter().filter(|member| base.is_none() || !is_base(&member.name));
+        for RootMember { name, value } in kept() {
             self.write_key(name)?;
             self.out.bytes.extend_from_slice(value);
         }
-        let is_kept =
-            |key: &str| kept.iter().any(|kept| kept.name == key || Some(key) == renamed(&kept.name));
-        for (key, value) in members.iter().filter(|(key, _)| !is_kept(key)) {
+        let is_kept = |key: &str| kept().any(|kept| kept.name == key || Some(key) == renamed(&kept.name));
+        let own_base = |key: &str| base.is_some() && key == BASE_KEY;
+        for (key, value) in members.iter().filter(|(key, _)| !is_kept(key) && !own_base(key)) {
             self.write_key(key)?;
             serde_json::to_writer(&mut self.out.bytes, value)?;
+        }
+        if let Some(base) = base {
+            let told = members.get(BASE_KEY).and_then(Value::as_i64).unwrap_or(0);
+            self.write_key(BASE_KEY)?;
+            serde_json::to_writer(&mut self.out.bytes, &base.saturating_add(told))?;
         }
         self.out.bytes.extend_from_slice(b"}\n");
         Ok(())
@@ -69,19 +132,25 @@ impl<'w> ChromeWriter<'w> {
         Ok(())
     }
 
-    fn separate(&mut self) {
+    /// Begins a further event of this phase.
+    fn separate(&mut self, phase: u8) {
         if self.events > 0 {
             self.out.bytes.extend_from_slice(b",\n");
         }
         self.events += 1;
+        self.metadata += u64::from(phase == b'M');
     }
 }
 
 impl EventSink for ChromeWriter<'_> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
-        self.separate();
-        self.metadata += u64::from(event.phase == b'M');
-        write_event(&mut self.out.bytes, event);
+        self.separate(event.phase);
+        if self.base_for(event) == 0 {
+            write_event(&mut self.out.bytes, event);
+        } else {
+            let wanted = self.place(event);
+            write_changed_event(&mut self.out.bytes, event, &wanted);
+        }
         Ok(self.out.pass_enough()?)
     }
 }
@@ -102,16 +171,19 @@ impl TraceWriter for ChromeWriter<'_> {
     }
 }
 
-/// What newer versions of libkineto call a member.
+/// The member with the moment that is 0 in the trace, in nanoseconds after the Unix epoch.
+const BASE_KEY: &str = "baseTimeNanoseconds";
+
+/// Returns the name of a member in newer versions of libkineto.
 fn renamed(name: &str) -> Option<&'static str> {
     match name {
         "computeProperties" => Some("deviceProperties"),
-        "baseTimeNanosecond" => Some("baseTimeNanoseconds"),
+        "baseTimeNanosecond" => Some(BASE_KEY),
         _ => None,
     }
 }
 
-/// What a trace says about itself, under the keys that libkineto writes (pytorch/kineto `libkineto/src/output_json.cpp`).
+/// Returns the metadata of a trace, under the keys that libkineto writes (pytorch/kineto `libkineto/src/output_json.cpp`).
 pub(crate) fn describe_trace(meta: &TraceMeta) -> Map<String, Value> {
     let mut members = Map::new();
     // Some hints are members of the file: `schema 1`, `cuda_runtime_version 12040`.
@@ -142,7 +214,7 @@ pub(crate) fn describe_trace(meta: &TraceMeta) -> Map<String, Value> {
         }
     }
     if let Some(base) = meta.base_ns {
-        members.insert("baseTimeNanoseconds".to_owned(), base.into());
+        members.insert(BASE_KEY.to_owned(), base.into());
     }
     members
 }

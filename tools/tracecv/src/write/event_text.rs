@@ -1,10 +1,12 @@
 //! Events as objects of the Trace Event Format.
 //!
-//! What the file says is copied as it stands, with every member; only what was changed, or what another format says,
+//! The text of the file is copied as it stands, with every member; only what was changed, or what another format says,
 //! is written from the fields of the event.
 
-use trace::model::{Category, Event, EventId, RawText};
-use trace::read::{find_argument, for_each_member, write_compact, write_text};
+use trace::model::{Event, EventId, RawText};
+use trace::read::{for_each_member, write_compact, write_text};
+
+use super::spelling::{complete_numbers, spell_cat};
 
 /// Appends an event as it stands in the file, or as its fields say if its format is another.
 pub(crate) fn write_event(to: &mut Vec<u8>, event: &Event<'_>) {
@@ -19,8 +21,7 @@ pub(crate) fn write_event(to: &mut Vec<u8>, event: &Event<'_>) {
 pub(crate) fn write_fields(to: &mut Vec<u8>, event: &Event<'_>) {
     to.extend_from_slice(b"{\"ph\":");
     write_text(RawText { raw: &[event.phase], escaped: false }, to);
-    let cat = if event.cat.is_empty() { RawText::from(spell_category(event.category)) } else { event.cat };
-    for (key, text) in [("cat", cat), ("name", event.name), ("scope", event.scope)] {
+    for (key, text) in [("cat", spell_cat(event)), ("name", event.name), ("scope", event.scope)] {
         if !text.is_empty() {
             write_key(to, key);
             write_text(text, to);
@@ -51,35 +52,16 @@ pub(crate) fn write_fields(to: &mut Vec<u8>, event: &Event<'_>) {
     to.push(b'}');
 }
 
-/// Appends the arguments, and beside them what readers of the format look for there.
+/// Appends the arguments, and with them what readers of the format look for there.
 fn write_arguments(to: &mut Vec<u8>, event: &Event<'_>) {
-    let before = to.len();
-    if !event.args.is_empty() {
+    // A trace in JSON says it as its readers take it.
+    let added = if event.text.is_empty() { complete_numbers(event) } else { None };
+    if let Some(args) = added {
+        write_key(to, "args");
+        to.extend_from_slice(&args);
+    } else if !event.args.is_empty() {
         write_key(to, "args");
         write_compact(event.args, event.repaired, to);
-    }
-    let is_object = to.len() == before || to.ends_with(b"}");
-    if event.phase == b'M' || !is_object {
-        return;
-    }
-    let numbers = [
-        ("correlation", event.correlation),
-        ("External id", event.external),
-        ("device", event.device),
-        ("stream", event.stream),
-        ("Ev Idx", event.sequence),
-        ("step_num", event.step_number),
-    ];
-    for (key, number) in numbers {
-        let Some(number) = number.filter(|_| find_argument(event.args, key).is_none()) else { continue };
-        if to.len() == before {
-            to.extend_from_slice(b",\"args\":{");
-        } else {
-            // Into the object that has been closed.
-            to.pop();
-            to.extend_from_slice(if to.ends_with(b"{") { b"" } else { b"," });
-        }
-        to.extend_from_slice(format!("\"{key}\":{number}}}").as_bytes());
     }
 }
 
@@ -89,15 +71,25 @@ pub(crate) fn write_changed_event(to: &mut Vec<u8>, event: &Event<'_>, wanted: &
     if event.text.is_empty() {
         return write_fields(to, wanted);
     }
-    write_members(to, event, wanted, &ChangedMembers::between(event, wanted));
+    write_members(to, event, wanted, &ChangedMembers::between(event, wanted), &[]);
 }
 
-fn write_members(to: &mut Vec<u8>, event: &Event<'_>, wanted: &Event<'_>, changed: &ChangedMembers) {
+/// `repeated` are members of which only the last is written.
+fn write_members(
+    to: &mut Vec<u8>,
+    event: &Event<'_>,
+    wanted: &Event<'_>,
+    changed: &ChangedMembers,
+    repeated: &[(Vec<u8>, usize)],
+) {
     to.push(b'{');
     let before = to.len();
+    let mut number = 0;
     for_each_member(event, |key, value| {
         let name = key.unescape();
-        if changed.has(&name) {
+        number += 1;
+        let is_earlier = repeated.iter().any(|(other, last)| **other == *name && *last != number);
+        if changed.has(&name) || is_earlier {
             return;
         }
         if to.len() > before {
@@ -119,16 +111,31 @@ fn write_members(to: &mut Vec<u8>, event: &Event<'_>, wanted: &Event<'_>, change
     to.push(b'}');
 }
 
-/// Appends an event with its times in whole nanoseconds, as they were understood.
-pub(crate) fn write_exact_event(to: &mut Vec<u8>, event: &Event<'_>) {
-    if event.text.is_empty() {
-        return write_fields(to, event);
-    }
-    let times = ChangedMembers { start: true, dur: true, ..ChangedMembers::between(event, event) };
-    write_members(to, event, event, &times);
+/// The members that an event has more than once, each with the place of the last.
+fn repeated_members(event: &Event<'_>) -> Vec<(Vec<u8>, usize)> {
+    let mut places: Vec<(Vec<u8>, usize, usize)> = Vec::new();
+    let mut number = 0;
+    for_each_member(event, |key, _| {
+        let name = key.unescape();
+        number += 1;
+        match places.iter_mut().find(|(other, ..)| **other == *name) {
+            Some((_, count, last)) => (*count, *last) = (*count + 1, number),
+            None => places.push((name.into_owned(), 1, number)),
+        }
+    });
+    places.into_iter().filter(|(_, count, _)| *count > 1).map(|(name, _, last)| (name, last)).collect()
 }
 
-/// Which members are written anew.
+/// As [`write_changed_event`], with the times in whole nanoseconds, as they were understood, and each member once.
+pub(crate) fn write_exact_event(to: &mut Vec<u8>, event: &Event<'_>, wanted: &Event<'_>) {
+    if event.text.is_empty() {
+        return write_fields(to, wanted);
+    }
+    let times = ChangedMembers { start: true, dur: true, ..ChangedMembers::between(event, wanted) };
+    write_members(to, event, wanted, &times, &repeated_members(event));
+}
+
+/// The members that are written anew.
 struct ChangedMembers {
     phase: bool,
     name: bool,
@@ -224,27 +231,10 @@ pub(crate) fn write_micros(to: &mut Vec<u8>, nanos: i64) {
     to.extend_from_slice(format!("{sign}{}.{:03}", n / 1000, n % 1000).as_bytes());
 }
 
-/// The spelling of libkineto, by which every reader of PyTorch's traces knows a category.
-fn spell_category(category: Category) -> &'static str {
-    match category {
-        Category::Step | Category::Marker => "user_annotation",
-        Category::CpuOp => "cpu_op",
-        Category::Python => "python_function",
-        Category::Runtime => "cuda_runtime",
-        Category::Kernel => "kernel",
-        Category::Memcpy => "gpu_memcpy",
-        Category::Memset => "gpu_memset",
-        Category::Collective => "collective_comm",
-        Category::Memory => "cpu_instant_event",
-        Category::Api => "enqueue",
-        Category::Counter | Category::Flow | Category::Other => "",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trace::model::EventSink;
+    use trace::model::{Category, EventSink};
     use trace::read::{ReadOptions, read_trace};
 
     #[test]

@@ -13,6 +13,7 @@ mod protobuf;
 mod row;
 pub(crate) mod shard;
 mod speedscope;
+pub(crate) mod spelling;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -72,7 +73,7 @@ pub(crate) enum TargetFormat {
 }
 
 impl TargetFormat {
-    /// What the name of a file ends with.
+    /// Returns the extension of a file's name.
     pub(crate) fn extension(self) -> &'static str {
         match self {
             Self::Chrome => "json",
@@ -121,6 +122,11 @@ impl TargetFormat {
         self == Self::Perfetto
     }
 
+    /// Whether it has tables, and is written by a library.
+    fn has_tables(self) -> bool {
+        self.is_binary() && self != Self::Perfetto
+    }
+
     /// A writer to `to`, for traces of a run with `several`. `None` for what is no file.
     ///
     /// # Errors
@@ -159,6 +165,14 @@ pub(crate) trait TraceWriter: EventSink {
     /// The output cannot be written.
     fn begin_trace(&mut self, label: &str) -> anyhow::Result<()>;
 
+    /// Whether it takes begins and ends brought together, as spans.
+    fn takes_spans(&self) -> bool {
+        false
+    }
+
+    /// Notes begins and ends that have no other half.
+    fn note_unpaired(&mut self, _count: u64) {}
+
     /// Ends a trace, of which all is known now.
     ///
     /// # Errors
@@ -172,10 +186,15 @@ pub(crate) trait TraceWriter: EventSink {
     fn finish(self: Box<Self>) -> anyhow::Result<Losses>;
 }
 
+/// The names of the devices of a trace by number, as an object of JSON; `None` if it lists none.
+pub(crate) fn describe_devices(meta: &TraceMeta) -> Option<String> {
+    (!meta.devices.is_empty()).then(|| serde_json::json!(meta.devices).to_string())
+}
+
 /// Bytes that are passed on many at a time.
 pub(crate) struct Buffered<'w> {
     to: &'w mut dyn Write,
-    /// What waits to be written.
+    /// The bytes that wait to be written.
     pub(crate) bytes: Vec<u8>,
 }
 
@@ -190,7 +209,7 @@ impl<'w> Buffered<'w> {
     /// Passes on what waits, if it is enough.
     ///
     /// # Errors
-    /// What the output says.
+    /// An I/O error of the output.
     #[inline]
     pub(crate) fn pass_enough(&mut self) -> io::Result<()> {
         if self.bytes.len() >= Self::ENOUGH { self.pass_all() } else { Ok(()) }
@@ -199,7 +218,7 @@ impl<'w> Buffered<'w> {
     /// As [`Self::pass_enough`], but keeps the last byte, which decides what has to come next.
     ///
     /// # Errors
-    /// What the output says.
+    /// An I/O error of the output.
     pub(crate) fn pass_enough_but_last(&mut self) -> io::Result<()> {
         if self.bytes.len() >= Self::ENOUGH {
             let last = self.bytes.len() - 1;
@@ -212,7 +231,7 @@ impl<'w> Buffered<'w> {
     /// Passes on all that waits.
     ///
     /// # Errors
-    /// What the output says.
+    /// An I/O error of the output.
     pub(crate) fn pass_all(&mut self) -> io::Result<()> {
         self.to.write_all(&self.bytes)?;
         self.bytes.clear();
@@ -220,13 +239,13 @@ impl<'w> Buffered<'w> {
     }
 }
 
-/// Writes a trace of any bytes in every format.
-pub(crate) fn fuzz_writers(bytes: &[u8]) {
+/// Writes a trace of any bytes in every format that has tables, or in every one that has none.
+pub(crate) fn fuzz_writers(bytes: &[u8], tables: bool) {
     use trace::classifier::ClassRules;
-    use trace::inputs::Input;
+    use trace::inputs::TraceInput;
     use trace::meaning::{MeaningLookup, ResolvedSink};
     use trace::read::{ReadOptions, read_trace};
-    for format in TargetFormat::value_variants() {
+    for format in TargetFormat::value_variants().iter().filter(|format| format.has_tables() == tables) {
         let mut to = Vec::new();
         let Ok(Some(mut writer)) = format.writer(&mut to, false, MemoryLimit { bytes: 1 << 20 }) else {
             continue;
@@ -234,7 +253,7 @@ pub(crate) fn fuzz_writers(bytes: &[u8]) {
         if writer.begin_trace("-").is_err() {
             continue;
         }
-        let lookup = MeaningLookup::new(&Input::Stdin, ClassRules::default());
+        let lookup = MeaningLookup::new(&TraceInput::Stdin, ClassRules::default());
         let mut sink = ResolvedSink { lookup, sink: &mut *writer };
         let source = Box::new(io::Cursor::new(bytes.to_vec()));
         let Ok(outcome) = read_trace(source, &ReadOptions::default(), &mut sink) else { continue };

@@ -98,7 +98,7 @@ impl TraceWriter for OtlpWriter<'_> {
     }
 }
 
-/// What the trace as a whole is of.
+/// Describes the resource of a trace.
 fn describe_resource(meta: &TraceMeta, label: &str) -> Vec<Value> {
     let mut attributes =
         vec![attribute("service.name", "profiler".into()), attribute("trace.file", label.into())];

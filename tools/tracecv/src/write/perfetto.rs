@@ -14,7 +14,8 @@ use trace::rows::RawMembers;
 use trace::spool::MemoryLimit;
 
 use super::protobuf::Message;
-use super::{Buffered, TraceWriter};
+use super::spelling::{complete_numbers, spell_cat};
+use super::{Buffered, TraceWriter, describe_devices};
 use crate::losses::Losses;
 use crate::timeline::sweep::SweepStep;
 use crate::timeline::{TimedEvent, TimedKind, Timeline, text_of_id};
@@ -22,6 +23,7 @@ use descriptor::Tracks;
 
 /// Fields of `TracePacket`.
 mod packet {
+    pub(super) const CHROME_EVENTS: u32 = 5;
     pub(super) const CLOCK_SNAPSHOT: u32 = 6;
     pub(super) const TIMESTAMP: u32 = 8;
     pub(super) const SEQUENCE_ID: u32 = 10;
@@ -80,15 +82,18 @@ impl<'w> PerfettoWriter<'w> {
         }
     }
 
-    /// What of a `TrackEvent` is known before its track: categories, arguments, the id of a flow.
+    /// Writes the fields of a `TrackEvent` that are known before its track: categories, arguments, the id of a flow.
     fn describe_event(&mut self, event: &Event<'_>) -> Message {
         let mut message = Message::default();
-        if !event.cat.is_empty() {
-            let number = u64::from(self.categories.intern(event.cat));
+        let cat = spell_cat(event);
+        if !cat.is_empty() {
+            let number = u64::from(self.categories.intern(cat));
             message.number(track_event::CATEGORY_IIDS, number + 1);
         }
-        if !event.args.is_empty() {
-            annotation::add_arguments(&mut message, event.args, &mut self.annotation_names);
+        let added = complete_numbers(event);
+        let args = added.as_deref().unwrap_or(event.args);
+        if !args.is_empty() {
+            annotation::add_arguments(&mut message, args, &mut self.annotation_names);
         }
         let other = RawMembers::of(event).other;
         if !other.is_empty() {
@@ -162,6 +167,41 @@ impl<'w> PerfettoWriter<'w> {
         self.write_packet(&interned_packet(&data, first))
     }
 
+    /// Writes what the trace says of itself, as `ChromeMetadata`, which trace_processor lists.
+    fn write_about(&mut self, meta: &TraceMeta) -> anyhow::Result<()> {
+        const METADATA: u32 = 2;
+        const NAME: u32 = 1;
+        const TEXT: u32 = 2;
+        const NUMBER: u32 = 4;
+        const JSON: u32 = 5;
+        let mut about = Message::default();
+        for (name, number) in [("rank", meta.rank), ("world_size", meta.world_size)] {
+            if let Some(number) = number {
+                about.message(METADATA, Message::default().text(NAME, name).signed(NUMBER, number));
+            }
+        }
+        let texts = [
+            ("backend", &meta.backend),
+            ("trace_id", &meta.trace_id),
+            ("trace_name", &meta.trace_name),
+            ("host", &meta.host),
+        ];
+        for (name, text) in texts {
+            if let Some(text) = text {
+                about.message(METADATA, Message::default().text(NAME, name).text(TEXT, text));
+            }
+        }
+        if let Some(devices) = describe_devices(meta) {
+            about.message(METADATA, Message::default().text(NAME, "devices").text(JSON, &devices));
+        }
+        if about.bytes.is_empty() {
+            return Ok(());
+        }
+        let mut message = Message::default();
+        message.number(packet::SEQUENCE_ID, SEQUENCE).message(packet::CHROME_EVENTS, &about);
+        self.write_packet(&message)
+    }
+
     /// Relates the clock of the trace, which stands for the time since boot, to that of the world.
     fn write_clocks(&mut self, meta: &TraceMeta, origin: i64) -> anyhow::Result<()> {
         const REALTIME: u64 = 1;
@@ -206,6 +246,7 @@ impl TraceWriter for PerfettoWriter<'_> {
         let origin = self.timeline.begin.map_or(0, |begin| begin.min(0));
         self.losses.add("times before zero (all are moved by the first)", u64::from(origin < 0));
         self.write_names()?;
+        self.write_about(meta)?;
         self.write_clocks(meta, origin)?;
         let (out, timeline) = (&mut self.out, &mut self.timeline);
         let mut tracks = Tracks::default();
@@ -269,7 +310,8 @@ fn event_packet(
         message.number(track_event::TYPE, kind);
     }
     message.number(track_event::TRACK_UUID, track);
-    if kind != Some(SLICE_END) && kind != Some(COUNTER) {
+    // Ends have a name, too: slices of one thread on several lanes are distinguished by it.
+    if kind != Some(COUNTER) {
         message.number(track_event::NAME_IID, u64::from(event.name) + 1);
     }
     message.bytes.extend_from_slice(timeline.payloads.get(payload)?);

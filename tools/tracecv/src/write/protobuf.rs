@@ -3,7 +3,7 @@
 /// A message that is being written.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Message {
-    /// What has been written so far.
+    /// The bytes that have been written so far.
     pub(crate) bytes: Vec<u8>,
 }
 

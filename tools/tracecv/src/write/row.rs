@@ -79,7 +79,7 @@ impl TraceWriter for RowWriter<'_> {
     }
 }
 
-/// What a trace says about itself, as a record.
+/// Returns the metadata of a trace, as a record.
 fn describe_trace(meta: &TraceMeta, label: &str) -> TraceDescription {
     TraceDescription {
         path: label.to_owned(),

@@ -1,6 +1,6 @@
 //! Shards of a data set.
 
-/// Which part of a data set a run writes.
+/// The part of a data set that a run writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shard {
     /// From 1.

@@ -105,7 +105,7 @@ struct Profiles<'a, 'w> {
     written: u64,
     /// The track whose profile is open, with the first and last moment of that.
     track: Option<(u32, i64, i64)>,
-    /// What is on further lanes of the track, which get a profile each: as bytes, with the first and last moment.
+    /// The further lanes of the track, which get a profile each: as bytes, with the first and last timestamp.
     further: Vec<(Vec<u8>, i64, i64)>,
 }
 

@@ -1,11 +1,10 @@
 //! Device time by what it belongs to: phases, modules, annotations, streams.
 
 use std::collections::BTreeMap;
-use std::hash::BuildHasher;
 use std::io;
 
-use trace::launch::{LaunchTime, NO_CORRELATION, link_launches};
-use trace::model::{Category, Event, EventSink, FastMap, FastState, NameTable};
+use trace::launch::{HostThreads, LaunchSpools, number_of_work};
+use trace::model::{Category, Event, EventSink, NameTable};
 use trace::program::{PartTimes, ProgramSpools};
 use trace::spool::{MemoryLimit, Spool, SpoolRecord};
 use trace::steps::is_host_annotation;
@@ -47,9 +46,9 @@ pub(crate) struct StreamTime {
 /// Collects the device work of one trace, and the ranges that it was launched in.
 pub(crate) struct ProgramSink {
     names: NameTable,
-    threads: FastMap<u64, u32>,
+    threads: HostThreads,
     program: ProgramSpools,
-    launches: Spool<LaunchTime, 3>,
+    launches: LaunchSpools,
     work: Spool<StreamWork, 6>,
 }
 
@@ -58,17 +57,11 @@ impl ProgramSink {
     pub(crate) fn new(memory: MemoryLimit) -> Self {
         Self {
             names: NameTable::default(),
-            threads: FastMap::default(),
+            threads: HostThreads::default(),
             program: ProgramSpools::new(memory),
-            launches: Spool::new(memory),
+            launches: LaunchSpools::new(memory),
             work: Spool::new(memory),
         }
-    }
-
-    fn thread_of(&mut self, event: &Event<'_>) -> u32 {
-        let number = u32::try_from(self.threads.len()).unwrap_or(u32::MAX);
-        let key = FastState::default().hash_one((event.pid, event.tid));
-        *self.threads.entry(key).or_insert(number)
     }
 
     /// The time of each phase, module and annotation: of the durations of work.
@@ -77,16 +70,15 @@ impl ProgramSink {
     /// A temporary file cannot be used.
     pub(crate) fn sum_parts(mut self) -> io::Result<PartTimes> {
         let program = &mut self.program;
-        link_launches(
+        self.launches.link(
             self.work,
-            |w| w.correlation,
-            self.launches,
-            |work, launch| {
-                let launch = launch.map(|l| (l.thread, l.at));
-                program.add_work(launch, work.end - work.start, work.communicates)
+            |w| (w.correlation, w.start),
+            |work, origin| {
+                let request = origin.request.map(|l| (l.thread, l.at));
+                program.add_work(request, None, work.end - work.start, work.communicates)
             },
         )?;
-        Ok(program.attribute(&self.names)?.times)
+        Ok(program.attribute(&self.names, &mut |_| {})?.times)
     }
 
     /// The time of each stream, by device and stream.
@@ -113,12 +105,15 @@ impl ProgramSink {
 
 impl EventSink for ProgramSink {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        if self.launches.take_arrow(event, |event| self.threads.number_of(event))? {
+            return Ok(());
+        }
         let Some((start, end)) = event.plausible_span() else { return Ok(()) };
         if event.category.is_on_device() {
             self.work.push(StreamWork {
                 start,
                 end,
-                correlation: event.correlation.unwrap_or(NO_CORRELATION),
+                correlation: number_of_work(event),
                 device: event.device.unwrap_or(UNNAMED),
                 stream: event.stream.unwrap_or(UNNAMED),
                 communicates: event.category == Category::Collective,
@@ -128,10 +123,8 @@ impl EventSink for ProgramSink {
         if !is_host_annotation(event.cat.raw) {
             return Ok(());
         }
-        let thread = self.thread_of(event);
-        if let (Category::Runtime, Some(correlation)) = (event.category, event.correlation) {
-            self.launches.push(LaunchTime { correlation, at: start, thread })?;
-        }
+        let thread = self.threads.number_of(event);
+        self.launches.take_call(event, start, |_| thread)?;
         if matches!(event.category, Category::Python | Category::Marker | Category::CpuOp) {
             let name = self.names.intern(event.name);
             self.program.take_range(event, (thread, name), self.names.name(name), (start, end))?;

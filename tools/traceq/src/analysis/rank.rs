@@ -1,14 +1,14 @@
-//! Which kernels and operators take the most time, by name.
+//! The kernels and operators that take the most time, by name.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io;
 
-use super::collect::{CollectOptions, check_table_bytes};
-use super::edges::EdgeStore;
-use super::records::Edge;
-use super::scopes::{ProcessUse, Scopes};
-use super::selftime::{SelfTimes, Span};
+use trace::analysis::Edge;
+use trace::analysis::collect::{CollectOptions, check_table_bytes};
+use trace::analysis::edges::EdgeStore;
+use trace::analysis::scopes::{ProcessUse, Scopes};
+use trace::analysis::selftime::{SelfTimes, Span};
 use trace::classifier::{Classified, EventClassifier};
 use trace::model::{Category, Event, EventSink, FastMap, RowTraits, is_collective_call};
 use trace::spool::{MemoryLimit, Spool, SpoolRecord};
@@ -16,7 +16,7 @@ use trace::steps::is_host_annotation;
 
 /// A kind of event to rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
-pub(crate) enum By {
+pub(crate) enum ListedKind {
     /// Work on a device: kernels, copies, fills, collectives
     Kernel,
     /// Framework operators on the host
@@ -35,7 +35,7 @@ pub(crate) enum By {
     CollectiveCall,
 }
 
-impl By {
+impl ListedKind {
     /// The name in records.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -78,7 +78,7 @@ impl By {
 
 /// All events of one kind and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct ListedEntry {
     pub(crate) name: String,
     pub(crate) count: u64,
     pub(crate) total: i64,
@@ -88,9 +88,9 @@ pub(crate) struct Entry {
     pub(crate) max: i64,
 }
 
-/// What to order by.
+/// The order of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Order {
+pub(crate) enum ListOrder {
     /// Sum of durations
     #[default]
     Total,
@@ -113,7 +113,7 @@ struct RankedSpan {
     thread: u32,
     name: u32,
     /// None if its process or thread decides.
-    kind: Option<By>,
+    kind: Option<ListedKind>,
     traits: RowTraits,
     user: Option<Category>,
 }
@@ -135,7 +135,7 @@ impl SpoolRecord<6> for RankedSpan {
             index: index as u64,
             thread: (ids as u64 >> 32) as u32,
             name: ids as u32,
-            kind: By::ALL.get((flags & 0xff) as usize).copied(),
+            kind: ListedKind::ALL.get((flags & 0xff) as usize).copied(),
             traits: RowTraits::from_byte((flags >> 16) as u8),
             user: Category::ALL.get((flags >> 8 & 0xff) as usize).copied(),
         }
@@ -147,11 +147,11 @@ const FIRST_TRACK: u32 = 1 << 31;
 
 /// Collects the kinds that are wanted.
 pub(crate) struct Ranking {
-    wanted: [bool; By::ALL.len()],
+    wanted: [bool; ListedKind::ALL.len()],
     memory: MemoryLimit,
     classifier: EventClassifier,
     /// Device work by process and name.
-    device: FastMap<(u32, u32), Entry>,
+    device: FastMap<(u32, u32), ListedEntry>,
     spans: Spool<RankedSpan, 6>,
     edges: EdgeStore,
     launching: Vec<bool>,
@@ -163,10 +163,10 @@ pub(crate) struct Ranking {
 
 impl Ranking {
     /// For these kinds.
-    pub(crate) fn new(wanted: &[By], options: &CollectOptions) -> Self {
+    pub(crate) fn new(wanted: &[ListedKind], options: &CollectOptions) -> Self {
         let memory = options.memory;
         Self {
-            wanted: By::ALL.map(|by| wanted.contains(&by)),
+            wanted: ListedKind::ALL.map(|by| wanted.contains(&by)),
             memory,
             classifier: EventClassifier::new(options.classes.clone()),
             device: FastMap::default(),
@@ -179,7 +179,7 @@ impl Ranking {
         }
     }
 
-    fn wants(&self, by: By) -> bool {
+    fn wants(&self, by: ListedKind) -> bool {
         self.wanted[by as usize]
     }
 
@@ -190,25 +190,25 @@ impl Ranking {
             self.note_launch(thread);
         }
         let classified = self.classifier.classify(event);
-        if self.wants(By::CollectiveCall)
+        if self.wants(ListedKind::CollectiveCall)
             && matches!(classified, Classified::Known(Category::CpuOp | Category::Marker))
         {
             self.take_collective_call(event, thread, (start, end))?;
         }
         let (kind, traits, user) = match classified {
-            Classified::Known(category) => match By::of_category(category) {
+            Classified::Known(category) => match ListedKind::of_category(category) {
                 Some(kind) if self.wants(kind) => (Some(kind), RowTraits::default(), None),
                 _ => return Ok(()),
             },
             Classified::Row(traits, user) => (None, traits, user),
         };
         let name = self.classifier.intern_name(event);
-        if kind == Some(By::Kernel) {
+        if kind == Some(ListedKind::Kernel) {
             let process = self.classifier.processes.process_of(thread);
             self.device.entry((process, name)).or_default().add_duration(end - start);
         } else {
             // The ids of operators grow as they begin, too; old traces have no other order.
-            let of_operator = event.external.filter(|_| kind == Some(By::Op));
+            let of_operator = event.external.filter(|_| kind == Some(ListedKind::Op));
             let sequence = event.sequence.or(of_operator).unwrap_or(i64::MAX);
             let index = event.index;
             self.spans.push(RankedSpan { start, end, sequence, index, thread, name, kind, traits, user })?;
@@ -242,7 +242,7 @@ impl Ranking {
             index: event.index,
             thread,
             name,
-            kind: Some(By::CollectiveCall),
+            kind: Some(ListedKind::CollectiveCall),
             traits: RowTraits::default(),
             user: None,
         })
@@ -260,7 +260,7 @@ impl Ranking {
     fn take_point(&mut self, event: &Event<'_>, at: i64) -> anyhow::Result<()> {
         match event.phase {
             b'B' | b'E' => self.edges.take_edge(&mut self.classifier, event, at)?,
-            b'b' | b'e' | b'S' | b'F' if self.wants(By::Other) => {
+            b'b' | b'e' | b'S' | b'F' if self.wants(ListedKind::Other) => {
                 let bytes = self.edges.take_track_edge(&mut self.classifier, event, at)?;
                 self.charge(bytes)?;
             }
@@ -297,8 +297,8 @@ impl Ranking {
         let mut known = Spool::new(self.memory);
         spans.for_each(|span| self.resolve_span(span, &mut known))?;
         let scopes = self.find_scopes();
-        let mut entries: BTreeMap<By, FastMap<(u32, u32), Entry>> = BTreeMap::new();
-        let kernels = entries.entry(By::Kernel).or_default();
+        let mut entries: BTreeMap<ListedKind, FastMap<(u32, u32), ListedEntry>> = BTreeMap::new();
+        let kernels = entries.entry(ListedKind::Kernel).or_default();
         for ((process, name), entry) in std::mem::take(&mut self.device) {
             kernels.entry((scopes.of_process(process), name)).or_default().add_entry(&entry);
         }
@@ -327,10 +327,10 @@ impl Ranking {
             } else {
                 self.classifier.resolve_row(span.thread, span.traits, span.user).category
             };
-            span.kind = By::of_category(category).filter(|k| self.wants(*k));
+            span.kind = ListedKind::of_category(category).filter(|k| self.wants(*k));
         }
         match span.kind {
-            Some(By::Kernel) => {
+            Some(ListedKind::Kernel) => {
                 let process = self.classifier.processes.process_of(span.thread);
                 self.device.entry((process, span.name)).or_default().add_duration(span.end - span.start);
                 Ok(())
@@ -344,7 +344,7 @@ impl Ranking {
         &self,
         spans: Spool<RankedSpan, 6>,
         scopes: &Scopes,
-        entries: &mut BTreeMap<By, FastMap<(u32, u32), Entry>>,
+        entries: &mut BTreeMap<ListedKind, FastMap<(u32, u32), ListedEntry>>,
     ) -> anyhow::Result<()> {
         let scope_of = |thread: u32| {
             let thread = self.thread_of_track(thread);
@@ -404,7 +404,7 @@ impl Ranking {
     }
 
     fn keep_pair(&mut self, begin: &Edge, thread: u32, end: i64) -> io::Result<()> {
-        let kind = begin.known.and_then(By::of_category);
+        let kind = begin.known.and_then(ListedKind::of_category);
         if begin.known.is_some() && kind.is_none_or(|k| !self.wants(k)) {
             return Ok(());
         }
@@ -423,28 +423,34 @@ impl Ranking {
     }
 }
 
-/// What was ranked.
+/// The ranked lists.
 pub(crate) struct Ranked {
     classifier: EventClassifier,
     pub(crate) scopes: Scopes,
-    entries: BTreeMap<By, FastMap<(u32, u32), Entry>>,
+    entries: BTreeMap<ListedKind, FastMap<(u32, u32), ListedEntry>>,
 }
 
 impl Ranked {
     /// The entries of one kind and rank, the first `n` of that order, and the sum that shares are of.
-    pub(crate) fn top(&self, by: By, scope: u32, order: Order, n: usize) -> (Vec<Entry>, i64) {
+    pub(crate) fn top(
+        &self,
+        by: ListedKind,
+        scope: u32,
+        order: ListOrder,
+        n: usize,
+    ) -> (Vec<ListedEntry>, i64) {
         let list = self.entries.get(&by).into_iter().flatten().filter(|((s, _), _)| *s == scope);
-        let name = |((_, number), e): (&(u32, u32), &Entry)| Entry {
+        let name = |((_, number), e): (&(u32, u32), &ListedEntry)| ListedEntry {
             name: self.classifier.names.name(*number).to_owned(),
             ..e.clone()
         };
-        let mut entries: Vec<Entry> = list.map(name).collect();
-        let weight = |e: &Entry| e.own.unwrap_or(e.total);
+        let mut entries: Vec<ListedEntry> = list.map(name).collect();
+        let weight = |e: &ListedEntry| e.own.unwrap_or(e.total);
         let whole = entries.iter().fold(0i64, |sum, e| sum.saturating_add(weight(e)));
-        let key = |e: &Entry| match order {
-            Order::Total => e.total,
-            Order::Own => weight(e),
-            Order::Count => i64::try_from(e.count).unwrap_or(i64::MAX),
+        let key = |e: &ListedEntry| match order {
+            ListOrder::Total => e.total,
+            ListOrder::Own => weight(e),
+            ListOrder::Count => i64::try_from(e.count).unwrap_or(i64::MAX),
         };
         // Names break ties, so that the order of a file does not matter.
         entries.sort_by(|a, b| key(b).cmp(&key(a)).then_with(|| a.name.cmp(&b.name)));
@@ -453,7 +459,7 @@ impl Ranked {
     }
 }
 
-impl Entry {
+impl ListedEntry {
     fn add_duration(&mut self, dur: i64) {
         self.min = if self.count == 0 { dur } else { self.min.min(dur) };
         self.max = self.max.max(dur);
@@ -503,7 +509,7 @@ mod tests {
 
     #[test]
     fn operators_have_self_times_and_kernels_do_not() {
-        let mut ranking = Ranking::new(&[By::Kernel, By::Op], &CollectOptions::default());
+        let mut ranking = Ranking::new(&[ListedKind::Kernel, ListedKind::Op], &CollectOptions::default());
         for e in [
             event(Category::CpuOp, "outer", 0, 10),
             event(Category::CpuOp, "inner", 2, 3),
@@ -514,12 +520,12 @@ mod tests {
             ranking.event(&e).unwrap();
         }
         let ranked = ranking.finish().unwrap();
-        let (ops, whole) = ranked.top(By::Op, 0, Order::Own, 10);
+        let (ops, whole) = ranked.top(ListedKind::Op, 0, ListOrder::Own, 10);
         let own: Vec<_> = ops.iter().map(|e| (e.name.as_str(), e.total, e.own)).collect();
         assert_eq!((own, whole), (vec![("outer", 10, Some(7)), ("inner", 3, Some(3))], 10));
-        let (kernels, whole) = ranked.top(By::Kernel, 0, Order::Total, 10);
-        let k = Entry { name: "k".into(), count: 2, total: 8, own: None, min: 1, max: 7 };
+        let (kernels, whole) = ranked.top(ListedKind::Kernel, 0, ListOrder::Total, 10);
+        let k = ListedEntry { name: "k".into(), count: 2, total: 8, own: None, min: 1, max: 7 };
         assert_eq!((kernels, whole), (vec![k], 8));
-        assert_eq!(ranked.top(By::Python, 0, Order::Total, 10), (vec![], 0));
+        assert_eq!(ranked.top(ListedKind::Python, 0, ListOrder::Total, 10), (vec![], 0));
     }
 }

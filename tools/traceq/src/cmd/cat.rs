@@ -10,41 +10,43 @@ use common::error::HintExt;
 use common::exit::Exit;
 use common::out::Out;
 
-use super::options::AnalysisOptions;
 use super::{Format, Tally};
-use crate::analysis::collect::CollectOptions;
-use crate::analysis::resolve::{FoundStep, find_step};
 use crate::write::line;
+use trace::analysis::collect::CollectOptions;
+use trace::analysis::resolve::{FoundSteps, find_steps};
 use trace::classifier::{ClassRules, EventClassifier};
-use trace::inputs::{Input, Inputs};
+use trace::inputs::{TraceInput, TraceInputs};
 use trace::meaning::MeaningLookup;
 use trace::model::{Category, Event, EventSink, EventWorker, PreparedEvents};
+use trace::options::AnalysisOptions;
 use trace::read::{self, ReadOptions};
 use trace::rows;
+use trace::steps::parse_steps;
 
 /// Write the events, as they stand in the file: text, JSON Lines or CSV
 ///
 /// In constant memory and in the file's order. Times are nanoseconds on the trace's own clock. All conditions
-/// that are given must hold. A file whose rows are told by the names of their processes (Ascend, JAX) is read twice,
-/// because the names may stand at its end; of what comes through a pipe, rows are told by the names before them.
+/// that are given must hold. A file whose rows are classified by the names of their processes (Ascend, JAX) is read twice,
+/// because the names may stand at its end; of what comes through a pipe, rows are classified by the names before them.
 #[derive(Args, Debug)]
 #[command(arg = super::format_arg(&[Format::Text, Format::Json, Format::Csv]), after_long_help = "Examples:\n  \
     traceq cat --format csv --category kernel,collective log_4242.json.gz > kernels.csv\n  \
-    traceq cat --format json --step 12 --name nccl log_4242.json.gz | jq .dur_ns")]
-pub(crate) struct Cat {
+    traceq cat --format json --steps 12 --name nccl log_4242.json.gz | jq '.dur_ns // empty'")]
+pub(crate) struct CatArgs {
     #[command(flatten)]
-    inputs: Inputs,
+    inputs: TraceInputs,
     /// Only events of these categories
     #[arg(long, value_enum, value_name = "CATEGORY", value_delimiter = ',')]
     category: Vec<Category>,
     /// Only events whose name contains TEXT
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
-    /// Only events of this step: on the host those that start in it, on a device those that it launched
+    /// Only events of these steps, such as 12 or 12-14: on the host those that start in them, on a device those that they
+    /// launched
     ///
-    /// Reads the trace twice, so not from standard input.
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    step: Option<i64>,
+    /// Reads the trace twice, so not from standard input or a FIFO.
+    #[arg(long, alias = "step", value_name = "N[-M]", allow_negative_numbers = true, value_parser = parse_steps)]
+    steps: Option<(i64, i64)>,
     /// Only events that end after this time
     #[arg(long, value_name = "NS", allow_negative_numbers = true)]
     from_ns: Option<i64>,
@@ -58,7 +60,7 @@ pub(crate) struct Cat {
     analysis: AnalysisOptions,
 }
 
-impl Cat {
+impl CatArgs {
     /// Writes the events of one trace after the other.
     pub(crate) fn run(self, out: &mut Out, format: Format) -> anyhow::Result<Exit> {
         if !matches!(format, Format::Text | Format::Json | Format::Csv) {
@@ -66,20 +68,24 @@ impl Cat {
         }
         let options = self.analysis.collect_options()?;
         let mut tally = Tally::default();
-        let several = self.inputs.several();
+        let several = self.inputs.may_be_several();
         let mut header = format == Format::Csv;
         let cat = Arc::new(self);
-        let named = cat.inputs.each(out, |out, input| {
+        let named = cat.inputs.for_each_input(out, |out, input| {
+            // Before a FIFO is opened, which waits for its writer.
+            if cat.steps.is_some() {
+                check_readable_twice(input)?;
+            }
             let Some((opened, source)) = super::open_input(out, input) else { return Ok(()) };
-            let window = cat.step.map(|n| StepWindow::find_in_trace(input, n, &options)).transpose()?;
+            let window = cat.steps.map(|s| StepWindow::find_in_trace(input, s, &options)).transpose()?;
             if std::mem::take(&mut header) {
                 writeln!(out.text(), "{}", rows::COLUMNS.join(","))?;
             }
             let path = several.then(|| opened.path.to_string_lossy().into());
             let (cat, window) = (Arc::clone(&cat), window.map(Arc::new));
-            let selection = Selection { cat, window, format, path, classes: options.classes.clone() };
+            let selection = EventSelection { cat, window, format, path, classes: options.classes.clone() };
             let lookup = MeaningLookup::new(input, options.classes.clone());
-            let mut writer = Writer { selection, out, lines: Vec::new(), written: 0, lookup };
+            let mut writer = EventWriter { selection, out, lines: Vec::new(), written: 0, lookup };
             let outcome = read::read_trace(source, &writer.selection.cat.inputs.read_options(), &mut writer)?;
             writer.pass_lines()?;
             tally.records += writer.written;
@@ -95,7 +101,7 @@ impl Cat {
     fn has_conditions(&self) -> bool {
         !self.category.is_empty()
             || self.name.is_some()
-            || self.step.is_some()
+            || self.steps.is_some()
             || self.from_ns.is_some()
             || self.to_ns.is_some()
     }
@@ -110,18 +116,18 @@ impl Cat {
     }
 }
 
-/// Which events of a trace are written, and how.
+/// The events of a trace that are written, and how.
 #[derive(Clone)]
-struct Selection {
-    cat: Arc<Cat>,
+struct EventSelection {
+    cat: Arc<CatArgs>,
     window: Option<Arc<StepWindow>>,
     format: Format,
     path: Option<Arc<str>>,
     classes: ClassRules,
 }
 
-impl Selection {
-    /// Appends an event whose category, device and stream are known, if it is wanted. Tells whether it is.
+impl EventSelection {
+    /// Appends an event whose category, device and stream are known, if it is wanted. Returns whether it is.
     fn write_event(&self, event: &Event<'_>, lines: &mut Vec<u8>) -> bool {
         let wanted = self.cat.wants_event(event) && self.window.as_ref().is_none_or(|w| w.holds_event(event));
         if wanted {
@@ -138,7 +144,7 @@ impl Selection {
 
 /// Writes lines ahead, of events that need no other to be classified.
 struct LineWorker {
-    selection: Selection,
+    selection: EventSelection,
     classifier: EventClassifier,
 }
 
@@ -154,16 +160,16 @@ impl EventWorker for LineWorker {
 }
 
 /// Writes the events that are wanted.
-struct Writer<'a> {
-    selection: Selection,
+struct EventWriter<'a> {
+    selection: EventSelection,
     out: &'a mut Out,
-    /// Lines that are passed on together, and never in parts: whoever stops the program finds whole lines.
+    /// Lines that are passed on together, and never in parts: if the program is stopped, its output ends with a whole line.
     lines: Vec<u8>,
     written: u64,
     lookup: MeaningLookup<'a>,
 }
 
-impl Writer<'_> {
+impl EventWriter<'_> {
     fn pass_lines(&mut self) -> io::Result<()> {
         self.out.text().write_all(&self.lines)?;
         self.lines.clear();
@@ -171,7 +177,7 @@ impl Writer<'_> {
     }
 }
 
-impl EventSink for Writer<'_> {
+impl EventSink for EventWriter<'_> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
         /// More than the buffer of standard output holds, so that it copies nothing.
         const ENOUGH: usize = 128 * 1024;
@@ -196,25 +202,34 @@ impl EventSink for Writer<'_> {
     }
 }
 
-/// Where a step is: its time on the host, and what it launched.
+/// Where the steps are: their times on the host, and what they launched.
 struct StepWindow {
     spans: Vec<(i64, i64)>,
     launched: HashSet<i64>,
 }
 
+/// Rejects standard input and FIFOs.
+fn check_readable_twice(input: &TraceInput) -> anyhow::Result<()> {
+    if input.is_read_once() {
+        return Err(anyhow::anyhow!(
+            "usage: --steps reads the trace twice, and standard input or a FIFO can be read only once"
+        ))
+        .hint("name a file");
+    }
+    Ok(())
+}
+
 impl StepWindow {
-    /// Looks for a step in a trace.
-    fn find_in_trace(input: &Input, number: i64, options: &CollectOptions) -> anyhow::Result<Self> {
-        if *input == Input::Stdin {
-            return Err(anyhow::anyhow!(
-                "usage: --step reads the trace twice, and standard input can be read once"
-            ))
-            .hint("name a file");
-        }
+    /// Looks for the steps from one number to another in a trace.
+    fn find_in_trace(
+        input: &TraceInput,
+        (first, last): (i64, i64),
+        options: &CollectOptions,
+    ) -> anyhow::Result<Self> {
         let (opened, bytes) = input.open().with_context(|| input.label())?;
         let mut collected = options.collector();
         let outcome = read::read_trace(opened.source_of(bytes), &ReadOptions::default(), &mut collected)?;
-        let FoundStep { spans, launched } = find_step(collected, outcome.meta.dialect, number)?;
+        let FoundSteps { spans, launched } = find_steps(collected, outcome.meta.dialect, first..=last)?;
         Ok(Self { spans, launched })
     }
 

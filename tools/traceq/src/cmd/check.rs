@@ -1,4 +1,4 @@
-//! `traceq check`: is a trace fit for analysis?
+//! `traceq check`: what is wrong with traces.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -12,12 +12,12 @@ use common::policy::Class;
 use common::record::traceq as record;
 use common::report::{self, End, GroupedText, ReportFormat, Totals, Writer, nagios_exit_from};
 
-use super::options::AnalysisOptions;
 use super::{Format, Tally};
-use crate::analysis::resolve::resolve;
-use crate::analysis::sum::sum_trace;
-use crate::check::{self, RankFacts, check_ranks, check_trace};
-use trace::inputs::Inputs;
+use trace::analysis::resolve::resolve;
+use trace::analysis::sum::sum_trace;
+use trace::check::{self, RankFacts, check_ranks, check_trace};
+use trace::inputs::TraceInputs;
+use trace::options::AnalysisOptions;
 use trace::summary::{LEFT, Report};
 
 const EXAMPLES: &str = "\
@@ -29,7 +29,7 @@ Examples:
   traceq check --format junit -o report.xml trace.json
       For a pipeline.";
 
-/// Check whether traces are fit for analysis: complete, linked, on one clock, of one window
+/// Check whether traces can be analyzed: complete, linked, on one clock, of one window
 ///
 /// Prints what makes the numbers of a trace doubtful, with what to do. A good trace gives no output and exit status 0.
 /// With several traces of one job (the same world size and different ranks), the ranks are compared, too: windows,
@@ -38,7 +38,7 @@ Examples:
 #[command(arg = super::format_arg(&[Format::Text, Format::Json, Format::Md, Format::Sarif, Format::Junit, Format::Prometheus, Format::Nagios]), after_long_help = EXAMPLES)]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
-    inputs: Inputs,
+    inputs: TraceInputs,
     /// Lowest severity that makes the exit status 1, or that is critical with --format nagios
     #[arg(long, value_enum, default_value_t = Severity::Error, value_name = "SEVERITY")]
     fail_on: Severity,
@@ -59,7 +59,7 @@ pub(crate) struct CheckArgs {
 }
 
 impl CheckArgs {
-    /// Reads and judges each trace, then all of them together.
+    /// Reads and checks each trace, then all of them together.
     pub(crate) fn run(self, out: &mut Out, format: Format) -> anyhow::Result<Exit> {
         let format = format.report_format()?;
         let (mut findings, files, named) = self.find_all(out)?;

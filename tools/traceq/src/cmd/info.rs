@@ -12,11 +12,11 @@ use common::record::traceq as record;
 use common::text::safe;
 
 use super::{Format, Tally, Trace};
-use crate::analysis::clusters::RecordedTime;
-use crate::analysis::collect::{CollectOptions, Collected};
-use crate::analysis::resolve::find_marked_steps;
+use trace::analysis::clusters::RecordedTime;
+use trace::analysis::collect::{CollectOptions, Collected};
+use trace::analysis::resolve::find_marked_steps;
 use trace::classifier::Classified;
-use trace::inputs::Inputs;
+use trace::inputs::TraceInputs;
 use trace::model::{Category, Event, EventSink, FastMap, RowTraits};
 use trace::report::format_count;
 use trace::units::{format_bytes, format_duration, format_wall_clock};
@@ -30,12 +30,12 @@ use trace::units::{format_bytes, format_duration, format_wall_clock};
     traceq info log_4242.json.gz\n  \
     traceq info traces/\n  \
     traceq info --format json *.json | jq -r 'select(.complete|not).path'")]
-pub(crate) struct Info {
+pub(crate) struct InfoArgs {
     #[command(flatten)]
-    inputs: Inputs,
+    inputs: TraceInputs,
 }
 
-impl Info {
+impl InfoArgs {
     /// Reads, and says what was read.
     pub(crate) fn run(self, out: &mut Out, format: Format) -> anyhow::Result<Exit> {
         let json = format.is_json("info")?;
@@ -80,7 +80,7 @@ impl Info {
 
 /// Counts what there is.
 struct Survey {
-    /// What marks the steps.
+    /// The marks of the steps.
     collected: Collected,
     recorded: RecordedTime,
     counts: [u64; Category::ALL.len()],
@@ -123,7 +123,7 @@ impl Survey {
         }
     }
 
-    /// What marks the steps; nothing is left of it.
+    /// Takes the marks of the steps.
     fn take_collected(&mut self) -> Collected {
         self.recorded = self.collected.clusters.find_recording();
         std::mem::replace(&mut self.collected, Collected::new(&CollectOptions::default()))
@@ -230,7 +230,7 @@ fn wrap_list(list: &str) -> Vec<String> {
     lines.iter().map(|l| l.trim_end().to_owned()).collect()
 }
 
-/// What there is to say, line by line; what is not known has no line.
+/// Returns the lines of the text; a fact that is not known has none.
 fn info_lines(info: &record::Info) -> Vec<(&'static str, String)> {
     let mut lines = vec![
         ("format", append_detail(&info.format, info.producer.join(", "))),

@@ -3,11 +3,11 @@
 pub(crate) mod cat;
 pub(crate) mod check;
 pub(crate) mod info;
-mod options;
 pub(crate) mod rules;
 pub(crate) mod sum;
 pub(crate) mod top;
 
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -19,9 +19,10 @@ use common::progress::{self, Unit};
 use common::record::traceq as record;
 use common::report::ReportFormat;
 
-use trace::inputs::{Input, Inputs, Opened};
+use trace::inputs::{OpenedTrace, TraceInput, TraceInputs};
 use trace::model::EventSink;
-use trace::read::{self, ReadFault, ReadOutcome, TraceSource};
+use trace::ranks::RankRead;
+use trace::read::{self, ReadOutcome, TraceSource};
 use trace::report::report_faults;
 
 /// Form of the result.
@@ -47,7 +48,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Tells JSON from text, for commands that write nothing else.
+    /// Returns whether the format is JSON, for commands that write only text and JSON.
     ///
     /// # Errors
     /// Another format was asked for.
@@ -131,7 +132,7 @@ impl Trace {
     }
 }
 
-/// What a run has read and written.
+/// The counts of a run.
 #[derive(Default)]
 pub(crate) struct Tally {
     files: u64,
@@ -144,6 +145,13 @@ impl Tally {
     /// Counts a record.
     pub(crate) fn record(&mut self) {
         self.records += 1;
+    }
+
+    /// Counts a rank of a trace, and the trace if it is its first.
+    pub(crate) fn count_rank(&mut self, read: &RankRead, is_first: bool) {
+        self.files += u64::from(is_first);
+        self.incomplete += u64::from(is_first && !read.outcome.complete);
+        self.events += read.events;
     }
 
     /// How many traces were read.
@@ -170,13 +178,13 @@ impl Tally {
 /// Reads every input into a fresh sink and hands over what came of it. Faults are reported; what could be read is
 /// handed over all the same.
 fn each_trace<S: EventSink>(
-    inputs: &Inputs,
+    inputs: &TraceInputs,
     out: &mut Out,
     tally: &mut Tally,
     sink: impl Fn() -> S,
     mut then: impl FnMut(&mut Out, &mut Tally, Trace, S) -> anyhow::Result<()>,
 ) -> anyhow::Result<u64> {
-    inputs.each(out, |out, input| {
+    inputs.for_each_input(out, |out, input| {
         let Some((opened, source)) = open_input(out, input) else { return Ok(()) };
         let mut sink = sink();
         let outcome = match read::read_trace(source, &inputs.read_options(), &mut sink) {
@@ -193,21 +201,32 @@ fn each_trace<S: EventSink>(
     })
 }
 
-/// Opens an input, or reports why not. How far reading has come is shown where somebody watches.
-fn open_input(out: &Out, input: &Input) -> Option<(Opened, TraceSource)> {
-    let (opened, bytes) = input.open().inspect_err(|e| out.failed(input.label(), e)).ok()?;
-    let bar = progress::bar(out.diag(), Unit::Bytes, opened.size, &input.label());
-    let bytes = if bar.is_hidden() { bytes } else { Box::new(bar.wrap_read(bytes)) };
+/// Opens an input, or reports why not. Progress is shown if standard error is a terminal.
+fn open_input(out: &Out, input: &TraceInput) -> Option<(OpenedTrace, TraceSource)> {
+    let (opened, bytes) = open_bytes(out, input)?;
     let source = opened.source_of(bytes);
     Some((opened, source))
 }
 
-/// Reports and counts what came of reading an input. `None` if it is no trace at all.
-fn count_outcome(out: &Out, tally: &mut Tally, opened: Opened, mut outcome: ReadOutcome) -> Option<Trace> {
-    let Opened { path, size, rank } = opened;
+/// The same, with its bytes as they are.
+fn open_bytes(out: &Out, input: &TraceInput) -> Option<(OpenedTrace, Box<dyn Read + Send>)> {
+    let (opened, bytes) = input.open().inspect_err(|e| out.failed(input.label(), e)).ok()?;
+    let bar = progress::bar(out.diag(), Unit::Bytes, opened.size, &input.label());
+    let bytes = if bar.is_hidden() { bytes } else { Box::new(bar.wrap_read(bytes)) };
+    Some((opened, bytes))
+}
+
+/// Reports and counts the outcome of reading an input. `None` if it is not a trace, or rejected.
+fn count_outcome(
+    out: &Out,
+    tally: &mut Tally,
+    opened: OpenedTrace,
+    mut outcome: ReadOutcome,
+) -> Option<Trace> {
+    let OpenedTrace { path, size, rank } = opened;
     outcome.meta.rank = outcome.meta.rank.or(rank);
     report_faults(out, &path.display().to_string(), &outcome);
-    if matches!(outcome.error.as_ref().map(|e| &e.fault), Some(ReadFault::NotATrace(_))) {
+    if outcome.has_no_result() {
         return None;
     }
     tally.files += 1;

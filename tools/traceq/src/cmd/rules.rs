@@ -8,7 +8,7 @@ use common::record::traceq::TraceRuleRecord;
 use common::rule::Rule;
 
 use super::Format;
-use crate::check::RULES;
+use trace::check::RULES;
 
 const EXAMPLES: &str = "\
 Examples:

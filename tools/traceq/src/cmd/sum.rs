@@ -12,16 +12,16 @@ use common::out::Out;
 use common::record::traceq as record;
 use common::text::safe;
 
-use super::options::AnalysisOptions;
 use super::{Format, Tally, Trace};
-use crate::analysis::overlap::OverlapLanes;
-use crate::analysis::resolve::resolve;
-use crate::analysis::sum::{StepRow, Sums, TotalRow, sum_trace};
-use crate::check;
 use by::{ByStepOrRank, GroupBy, sum_groups};
 use job::JobTimes;
 use markdown::MarkdownSums;
-use trace::inputs::Inputs;
+use trace::analysis::OverlapLanes;
+use trace::analysis::resolve::resolve;
+use trace::analysis::sum::{StepRow, Sums, TotalRow, sum_trace};
+use trace::check;
+use trace::inputs::TraceInputs;
+use trace::options::AnalysisOptions;
 use trace::report::format_count;
 use trace::shorten::cut_to_width;
 use trace::split::Split;
@@ -34,7 +34,7 @@ use trace::units::{TimeUnit, format_duration, format_percent, format_wall_clock}
 /// launched it. Times are unions: two kernels at the same moment count once. compute, exposed communication,
 /// exposed copies and idle add up to the total. Of an Ascend timeline, the exporter's own lanes are summed as its
 /// step_trace_time.csv does: its idle time is the lane Free, in which copies may run. What was left out is counted by
-/// cause. Ranks that were merged into one file are summed apart, or the file is refused. Several ranks are compared at the end:
+/// cause. Ranks that were merged into one file are summed apart, or the file is rejected. Several ranks are compared at the end:
 /// the least, the median and the most of each time, and who has it. What `traceq check` would say
 /// against the numbers is a warning on standard error.
 #[derive(Args, Debug)]
@@ -43,9 +43,9 @@ use trace::units::{TimeUnit, format_duration, format_percent, format_wall_clock}
     traceq sum --format json rank*.json | jq -r 'select(.idle_ratio>0.3).rank'\n  \
     traceq sum --step-name '^batch (\\d+)' --class 'communication=^my_exchange' log_4242.json.gz\n  \
     profctl nputrace --log-file /data/prof --wait --format json | traceq sum --files-from -")]
-pub(crate) struct Sum {
+pub(crate) struct SumArgs {
     #[command(flatten)]
-    inputs: Inputs,
+    inputs: TraceInputs,
     /// Count device work too that nothing in the trace launched: left over from before the recording
     #[arg(long)]
     include_unlinked: bool,
@@ -60,7 +60,7 @@ pub(crate) struct Sum {
     analysis: AnalysisOptions,
 }
 
-impl Sum {
+impl SumArgs {
     /// Reads, sums, and writes the rows of one trace after the other.
     pub(crate) fn run(self, out: &mut Out, format: Format) -> anyhow::Result<Exit> {
         let mut markdown = (format == Format::Md).then(MarkdownSums::default);
@@ -125,7 +125,7 @@ impl Sum {
     }
 }
 
-/// Adds the steps and totals of a trace; one that does not tell its rank has its place, counted from 0.
+/// Adds the steps and totals of a trace; one that does not say its rank has its place, counted from 0.
 fn add_to_groups(groups: &mut ByStepOrRank, trace: &Trace, sums: &Sums, files: u64) {
     let place = i64::try_from(files).unwrap_or(i64::MAX) - 1;
     for row in &sums.steps {
@@ -319,16 +319,26 @@ fn device_table(to: &mut dyn Write, sums: &Sums) -> io::Result<()> {
 
 fn host_table(to: &mut dyn Write, sums: &Sums) -> io::Result<()> {
     let unit = TimeUnit::for_largest(sums.span);
-    let host_op = sums.host.iter().map(|h| h.host_op).sum();
-    let mut table = Table::new(&[("step", RIGHT), ("duration", RIGHT), ("in operators", RIGHT)]);
-    for row in &sums.steps {
-        table.add_row(vec![
-            step_name(row),
-            unit.format_time(row.step.end - row.step.start),
-            unit.format_time(row.host_op),
-        ]);
+    let several = sums.scopes.are_several();
+    let mut columns = vec![("step", RIGHT), ("duration", RIGHT), ("in operators", RIGHT)];
+    if several {
+        columns.insert(0, ("process", Align::Left));
     }
-    table.add_row(vec!["all".to_owned(), unit.format_time(sums.span), unit.format_time(host_op)]);
+    let mut table = Table::new(&columns);
+    let mut row = |scope: u32, step: String, length: i64, host_op: i64| {
+        let mut cells = vec![step, unit.format_time(length), unit.format_time(host_op)];
+        if several {
+            cells.insert(0, label_of_scope(sums, scope).unwrap_or("-".to_owned()));
+        }
+        table.add_row(cells);
+    };
+    for step in &sums.steps {
+        row(step.scope, step_name(step), step.step.end - step.step.start, step.host_op);
+    }
+    for total in &sums.totals {
+        let host = sums.host.get(total.scope as usize).map_or(0, |host| host.host_op);
+        row(total.scope, "all".to_owned(), sums.span, host);
+    }
     writeln!(to, "  times in {}; operators summed over threads", unit.name)?;
     table.write(to)
 }
@@ -338,7 +348,7 @@ fn step_name(row: &StepRow) -> String {
     format!("{}{}", row.step.number, if row.step.partial { "*" } else { "" })
 }
 
-/// What marks the steps, where that is not `ProfilerStep#N`.
+/// Describes the marks of the steps, where they are not `ProfilerStep#N`.
 fn mark_note(sums: &Sums) -> Option<String> {
     let mut marks: Vec<&String> = sums.steps.iter().filter_map(|s| s.mark.as_ref()).collect();
     marks.sort();
@@ -348,7 +358,7 @@ fn mark_note(sums: &Sums) -> Option<String> {
     Some(format!("steps are marked by `{}`{more}", safe(&cut_to_width(first, 60))))
 }
 
-/// What the reader of a table must know about it.
+/// Returns the notes below a table.
 fn exclusion_notes(trace: &Trace, sums: &Sums) -> Vec<String> {
     let mut notes = Vec::new();
     if !trace.outcome.complete {

@@ -8,11 +8,11 @@ use common::out::Out;
 use common::record::traceq as record;
 use common::text::safe;
 
-use super::options::AnalysisOptions;
 use super::{Format, Tally, Trace};
-use crate::analysis::rank::{By, Entry, Order, Ranked, Ranking};
-use crate::analysis::scopes::Scope;
-use trace::inputs::Inputs;
+use crate::analysis::rank::{ListOrder, ListedEntry, ListedKind, Ranked, Ranking};
+use trace::analysis::scopes::Scope;
+use trace::inputs::TraceInputs;
+use trace::options::AnalysisOptions;
 use trace::report::format_count;
 use trace::shorten::cut_to_width;
 use trace::summary::{RIGHT, Report};
@@ -30,28 +30,32 @@ use trace::units::{TimeUnit, format_duration, format_percent};
     traceq top log_4242.json.gz\n  \
     traceq top --by op --sort self -n 50 --format json log_4242.json.gz\n  \
     traceq top --by collective-call log_4242.json.gz")]
-pub(crate) struct Top {
+pub(crate) struct TopArgs {
     #[command(flatten)]
-    inputs: Inputs,
-    /// What to list; may be given several times. Default: kernel and op, or other if there are none of both
+    inputs: TraceInputs,
+    /// Kinds to list; may be repeated. Default: kernel and op, or other if there are none of both
     #[arg(long, value_enum, value_name = "KIND", value_delimiter = ',')]
-    by: Vec<By>,
+    by: Vec<ListedKind>,
     /// Maximum number to list of each kind; 0 lists all
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
     number: usize,
-    /// What to order by
+    /// Order of the list
     #[arg(long, value_enum, value_name = "KEY", default_value_t)]
-    sort: Order,
+    sort: ListOrder,
     #[command(flatten)]
     analysis: AnalysisOptions,
 }
 
-impl Top {
+impl TopArgs {
     /// Reads, ranks, and writes the lists of one trace after the other.
     pub(crate) fn run(self, out: &mut Out, format: Format) -> anyhow::Result<Exit> {
         let mut markdown = (format == Format::Md).then(|| Report::new("nothing took time".to_owned()));
         let json = markdown.is_none() && format.is_json("top")?;
-        let wanted = if self.by.is_empty() { vec![By::Kernel, By::Op, By::Other] } else { self.by.clone() };
+        let wanted = if self.by.is_empty() {
+            vec![ListedKind::Kernel, ListedKind::Op, ListedKind::Other]
+        } else {
+            self.by.clone()
+        };
         let options = self.analysis.collect_options()?;
         let mut tally = Tally::default();
         let ranking = || Ranking::new(&wanted, &options);
@@ -95,13 +99,18 @@ impl Top {
     }
 
     /// The lists of one rank. What is neither kernel nor operator is shown by itself only if there are none of both.
-    fn list_scope(&self, ranked: &Ranked, scope: u32, wanted: &[By]) -> Vec<(By, (Vec<Entry>, i64))> {
+    fn list_scope(
+        &self,
+        ranked: &Ranked,
+        scope: u32,
+        wanted: &[ListedKind],
+    ) -> Vec<(ListedKind, (Vec<ListedEntry>, i64))> {
         let most = if self.number == 0 { usize::MAX } else { self.number };
-        let list = |&by: &By| (by, ranked.top(by, scope, self.sort, most));
+        let list = |&by: &ListedKind| (by, ranked.top(by, scope, self.sort, most));
         let mut lists: Vec<_> = wanted.iter().map(list).collect();
-        let has_main = lists.iter().any(|(by, (list, _))| *by != By::Other && !list.is_empty());
+        let has_main = lists.iter().any(|(by, (list, _))| *by != ListedKind::Other && !list.is_empty());
         if self.by.is_empty() && has_main {
-            lists.retain(|(by, _)| *by != By::Other);
+            lists.retain(|(by, _)| *by != ListedKind::Other);
         }
         lists
     }
@@ -116,7 +125,7 @@ fn write_heading(to: &mut dyn Write, trace: &Trace, scope: &Scope) -> io::Result
 /// One of many device events that takes more time than all others makes shares and means doubtful.
 fn warn_of_dominance(out: &Out, trace: &Trace, ranked: &Ranked) {
     for scope in 0..ranked.scopes.scopes.len() as u32 {
-        let (entries, whole) = ranked.top(By::Kernel, scope, Order::Total, usize::MAX);
+        let (entries, whole) = ranked.top(ListedKind::Kernel, scope, ListOrder::Total, usize::MAX);
         let events: u64 = entries.iter().map(|e| e.count).sum();
         let Some(longest) = entries.iter().max_by_key(|e| e.max).filter(|_| events >= 20) else { continue };
         let next = entries.iter().filter(|e| e.name != longest.name).map(|e| e.max).max().unwrap_or(0);
@@ -129,11 +138,11 @@ fn warn_of_dominance(out: &Out, trace: &Trace, ranked: &Ranked) {
     }
 }
 
-fn share_of_whole(entry: &Entry, whole: i64) -> f64 {
+fn share_of_whole(entry: &ListedEntry, whole: i64) -> f64 {
     if whole > 0 { entry.own.unwrap_or(entry.total) as f64 / whole as f64 } else { 0.0 }
 }
 
-fn mean_duration(entry: &Entry) -> i64 {
+fn mean_duration(entry: &ListedEntry) -> i64 {
     i64::try_from(entry.count).ok().and_then(|n| entry.total.checked_div(n)).unwrap_or(0)
 }
 
@@ -142,8 +151,8 @@ fn write_records(
     tally: &mut Tally,
     trace: &Trace,
     scope: &Scope,
-    by: By,
-    entries: &[Entry],
+    by: ListedKind,
+    entries: &[ListedEntry],
     whole: i64,
 ) -> anyhow::Result<()> {
     for (place, entry) in (1..).zip(entries) {
@@ -169,7 +178,14 @@ fn write_records(
 }
 
 /// Adds a list to a summary, whose first says the most important thing.
-fn add_list(report: &mut Report, trace: &Trace, scope: &Scope, by: By, entries: &[Entry], whole: i64) {
+fn add_list(
+    report: &mut Report,
+    trace: &Trace,
+    scope: &Scope,
+    by: ListedKind,
+    entries: &[ListedEntry],
+    whole: i64,
+) {
     let Some(first) = entries.first() else { return };
     let label = scope.label.as_ref().map_or(String::new(), |l| format!(", {l}"));
     let subject = format!("{}{label}", trace.label());
@@ -187,7 +203,7 @@ fn add_list(report: &mut Report, trace: &Trace, scope: &Scope, by: By, entries: 
         ("max", RIGHT),
         (by.name(), Align::Left),
     ];
-    let row = |e: &Entry| {
+    let row = |e: &ListedEntry| {
         let mut cells = vec![format_percent(Some(share_of_whole(e, whole))), unit.format_time(e.total)];
         cells.extend([format_count(e.count), format_duration(mean_duration(e)), format_duration(e.max)]);
         cells.push(e.name.clone());
@@ -197,7 +213,7 @@ fn add_list(report: &mut Report, trace: &Trace, scope: &Scope, by: By, entries: 
     report.add_table(title, &columns, entries.iter().map(row).collect());
 }
 
-fn write_text(to: &mut dyn Write, by: By, entries: &[Entry], whole: i64) -> io::Result<()> {
+fn write_text(to: &mut dyn Write, by: ListedKind, entries: &[ListedEntry], whole: i64) -> io::Result<()> {
     if entries.is_empty() {
         return writeln!(to, "  {}: none\n", by.name());
     }

@@ -13,7 +13,7 @@ use testkit::list_files;
 
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/traces/definitions");
 
-/// Differences that are known and not mended yet: the end of the path, what the difference begins with, and why.
+/// Differences that are known and not fixed yet: the end of the path, what the difference begins with, and why.
 const OPEN: &[(&str, &str, &str)] = &[];
 
 #[test]

@@ -12,6 +12,7 @@
 mod support;
 
 mod damage;
+mod damage_of_real_traces;
 mod definitions;
 mod document;
 mod field;

@@ -24,7 +24,7 @@ use crate::report::{LEFT, RIGHT, Report};
 #[derive(Args, Debug)]
 #[command(arg = super::report_form_arg(), after_long_help = "Examples:\n  \
     tracewhy comm rank*.json.gz\n  \
-    tracewhy --format json comm rank*.json.gz | jq 'select(.bus_gbps < 100)'")]
+    tracewhy --format json comm rank*.json.gz | jq 'select(.bus_gbps and .bus_gbps < 100)'")]
 pub(crate) struct CommArgs {
     #[command(flatten)]
     job: JobArgs,
@@ -35,7 +35,7 @@ pub(crate) struct CommArgs {
 struct FamilyCost {
     /// Calls; one that several ranks make counts once.
     count: u64,
-    /// What each rank has of them.
+    /// The share of each rank.
     shares: u64,
     total: i64,
     /// Sum of the shortest of each call.
@@ -63,7 +63,9 @@ impl FamilyCost {
         let moved = family.bytes.filter(|_| self.transfer > 0 && !is_alone);
         // Bytes in a nanosecond are billions of them in a second.
         let algorithm = moved.map(|bytes| bytes as f64 * self.count as f64 / self.transfer as f64);
-        let factor = family.kind.bus_factor(group_size.unwrap_or(seen));
+        // Of one rank alone, how many are in the group is not known.
+        let known = group_size.or((seen > 1).then_some(seen));
+        let factor = known.map(|n| family.kind.bus_factor(n));
         record::CollectiveCost {
             kind: family.kind.name().to_owned(),
             group: family.group.clone(),
@@ -77,7 +79,7 @@ impl FamilyCost {
             total_ns: self.total,
             exposed_ns: self.exposed,
             algorithm_gbps: algorithm,
-            bus_gbps: algorithm.map(|bandwidth| bandwidth * factor),
+            bus_gbps: algorithm.zip(factor).map(|(bandwidth, factor)| bandwidth * factor),
         }
     }
 }
@@ -106,7 +108,7 @@ impl CollectiveCosts {
 impl CommArgs {
     /// Reads the job and adds its collectives up.
     pub(crate) fn run(self, out: &mut Out, form: ReportForm) -> anyhow::Result<Exit> {
-        let Some(mut read) = self.job.read_job(out)? else { return Ok(Exit::No) };
+        let Some(mut read) = self.job.read_single_ranks(out)? else { return Ok(Exit::No) };
         let memory = read.memory;
         let (mut costs, mut traffic) = (CollectiveCosts::default(), JobTraffic::default());
         read.job.each_call(memory, |family, call| {
@@ -166,7 +168,7 @@ fn traffic_records(traffic: &JobTraffic, job: &Job) -> (Vec<record::PairCost>, V
     (pairs, ranks)
 }
 
-/// So many pairs are shown; records have them all.
+/// Maximum number of pairs that are shown; records have all of them.
 const MOST_PAIRS: usize = 5;
 /// A bubble of less of the steps is not shown.
 const LEAST_BUBBLE: f64 = 0.01;
@@ -263,7 +265,10 @@ fn describe(records: &[record::CollectiveCost], span: i64) -> Report {
         vec![
             r.kind.clone(),
             r.bytes.map_or_else(|| "-".to_owned(), format_bytes),
-            r.group_size.unwrap_or(r.ranks).to_string(),
+            match r.group_size.or((r.ranks > 1).then_some(r.ranks)) {
+                Some(ranks) => ranks.to_string(),
+                None => "-".to_owned(),
+            },
             format_count(r.count),
             unit.format_time(r.time_ns),
             unit.format_time(r.transfer_ns),

@@ -1,4 +1,4 @@
-//! `tracewhy critical`: what a step waits for from its begin to its end, and what it would gain.
+//! `tracewhy critical`: what a step waits for from its beginning to its end, and what it would gain.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +9,23 @@ use common::record::tracewhy as record;
 use trace::report::format_count;
 use trace::units::{TimeUnit, format_duration, format_percent};
 
+use super::single::TraceOfRank;
 use super::{JobArgs, ReportForm};
 use crate::critical::PathCause;
 use crate::critical::build::{JobGraph, build_graph};
-use crate::critical::collect::{PathRank, PathSink};
+use crate::critical::collect::{BudgetSpent, PathBudget, PathRank, PathSink};
 use crate::critical::graph::{PathGraph, Wait};
 use crate::critical::path::{StepPath, walk_back};
 use crate::critical::replay::{order_nodes, replay_without};
+use crate::part::number::number_ranks;
 use crate::report::{LEFT, RIGHT, Report};
 
-/// Say what a step waits for from its begin to its end, over hosts, devices and ranks
+/// Say what a step waits for from its beginning to its end, over hosts, devices and ranks
 ///
-/// The critical path goes from the end of a step back to its begin, always to what was waited for last: the launch, the work
-/// before on the stream, an event of another stream, the device that the host waited for, the rank that came last to a
-/// collective. It is as long as the step. For operators that are most on it, the job is run again with the operator for
-/// free: what a step then gains is not more than its time on the path, and less where other work takes its place.
+/// The critical path goes from the end of a step back to its beginning, always to what was waited for last: the launch,
+/// the work before on the stream, an event of another stream, the device that the host waited for, the rank that came
+/// last to a collective. It is as long as the step. For the operators that take most of it, the steps are replayed as
+/// if the operator took no time: a step gains at most its time on the path, and less where other work takes its place.
 #[derive(Args, Debug)]
 #[command(arg = super::report_form_arg(), after_long_help = "Examples:\n  \
     tracewhy critical rank*.json.gz\n  \
@@ -49,7 +51,7 @@ struct JobPath {
     /// Index of the rank.
     rank: usize,
     steps: Vec<JobStep>,
-    /// What may end the last step, and what was done when the first began.
+    /// The nodes that may end the last step, and those that ran when the first began.
     ends: Vec<Wait>,
     begin: Option<Wait>,
 }
@@ -66,14 +68,20 @@ impl CriticalArgs {
     /// Reads the job and writes its path.
     pub(crate) fn run(self, out: &mut Out, form: ReportForm) -> anyhow::Result<Exit> {
         let mut ranks: Vec<PathRank> = Vec::new();
-        let totals = self.job.each_rank(out, PathSink::new, |out, rank, sink| {
-            match sink.finish(rank.rank) {
+        let options = self.job.options()?;
+        let mut budget = PathBudget::new(options.memory);
+        let mut left_out = LeftOut::default();
+        let totals = self.job.each_rank(out, &options, PathSink::new, |out, rank, sink| {
+            match sink.finish(rank.rank, &mut budget) {
                 Ok(done) => ranks.push(done),
+                Err(e) if e.is::<BudgetSpent>() => left_out.add(rank),
                 Err(e) => out.failed(&rank.path, &e),
             }
             Ok(())
         })?;
+        left_out.report(out, ranks.len());
         let Some(totals) = totals else { return Ok(Exit::No) };
+        number_ranks(ranks.iter_mut().map(|rank| &mut rank.rank));
         let job = build_graph(&ranks);
         let path = find_path(&ranks, &job);
         let records = to_records(&ranks, &job.graph, &path, self.number);
@@ -88,6 +96,35 @@ impl CriticalArgs {
             _ => describe(&records).write_text(out.text())?,
         }
         Ok(Exit::Ok)
+    }
+}
+
+/// Ranks that do not fit into memory.
+#[derive(Default)]
+struct LeftOut {
+    first: Option<String>,
+    count: u64,
+}
+
+impl LeftOut {
+    fn add(&mut self, rank: TraceOfRank) {
+        self.first.get_or_insert(rank.path);
+        self.count += 1;
+    }
+
+    /// Says what is not on the path.
+    fn report(&self, out: &Out, kept: usize) {
+        let Some(first) = &self.first else { return };
+        if self.count == 1 {
+            return out.error(first, BudgetSpent);
+        }
+        let more = self.count - 1;
+        out.error(
+            first,
+            format_args!(
+                "{BudgetSpent}; so have {more} more ranks: the path is that of the {kept} that fit, without these"
+            ),
+        );
     }
 }
 
@@ -139,7 +176,7 @@ fn find_path(ranks: &[PathRank], job: &JobGraph) -> JobPath {
     JobPath { rank: index, steps: steps.iter().zip(paths).map(of_step).collect(), ends, begin }
 }
 
-/// What there is to say.
+/// The records of the result.
 struct CriticalRecords {
     verdict: record::CriticalPath,
     items: Vec<record::CriticalItem>,
@@ -218,7 +255,7 @@ fn to_records(ranks: &[PathRank], graph: &PathGraph, path: &JobPath, most: usize
     }
 }
 
-/// What all steps together gain without an item.
+/// Computes the gain of all steps together without an item.
 fn gain_without(graph: &PathGraph, order: &[u32], item: u32, path: &JobPath) -> i64 {
     let ends = replay_without(graph, order, item);
     let recorded = path.ends.iter().map(|end| end.at).max().unwrap_or(0);

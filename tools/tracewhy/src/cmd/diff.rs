@@ -1,5 +1,6 @@
 //! `tracewhy diff`: what became slower between two traces, or two sets of them.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,20 +10,22 @@ use common::out::Out;
 use common::record::tracewhy as record;
 use common::report::{End, Junit, Source, Totals, Writer};
 use common::rule::Rule;
+use trace::options::AnalysisOptions;
 use trace::report::format_count;
 use trace::units::{TimeUnit, format_duration, format_percent};
 
-use super::{AnalysisArgs, ReadJob, ReportForm};
+use super::{ReadJob, ReportForm, read_set};
+use crate::job::Job;
 use crate::job::compare::{Change, compare_sets};
 use crate::page::{Cell, row};
-use crate::part::named::ItemKind;
+use crate::part::named::{ItemKind, OTHER_NAMES};
 use crate::report::{LEFT, RIGHT, Report};
 
 /// Say what became slower between two traces, or two sets of traces
 ///
-/// A step, its parts, and every kernel, operator and kind of collective is compared by its mean time in a step. A
-/// difference that is more than three standard errors, by the steps of both, is beyond noise. Kernels whose names differ in
-/// numbers and parameters only are taken for one.
+/// A step, its parts, and every kernel, operator, kind of collective, module, annotation and phase is compared by its mean
+/// time in a step. A difference that is more than three standard errors, by the steps of both, is beyond noise. Kernels
+/// whose names differ in numbers and parameters only are taken for one.
 #[derive(Args, Debug)]
 #[command(arg = diff_form_arg(), after_long_help = "Examples:\n  \
     tracewhy diff before.json.gz after.json.gz\n  \
@@ -31,17 +34,18 @@ pub(crate) struct DiffArgs {
     /// The trace to compare with: a file, or a directory of the traces of all ranks
     #[arg(value_name = "BASE")]
     base: PathBuf,
-    /// The trace to judge
+    /// The trace to check
     #[arg(value_name = "NEW")]
     new: PathBuf,
     /// Exit with status 1 if an item became slower by more than this, beyond noise, such as `step>5%` or `idle>2ms`
     ///
-    /// Items: step, compute, communication, exposed_communication, exposed_copy, idle, or kernel, operator and collective
-    /// for any one of them. Units: %, us, ms, s. May be given several times.
-    #[arg(long, value_name = "ITEM>LIMIT", value_parser = parse_condition)]
+    /// Items: step, compute, communication, exposed_communication, exposed_copy, idle, or kernel, operator, collective,
+    /// module, annotation and phase for any one of them. Units: %, us, ms, s. May be repeated. Fails, too, if NEW lacks
+    /// ranks of its job that BASE has.
+    #[arg(long, value_name = "CONDITION", value_parser = parse_condition)]
     fail_on: Vec<FailCondition>,
     #[command(flatten)]
-    analysis: AnalysisArgs,
+    analysis: AnalysisOptions,
 }
 
 /// By how much an item may become slower.
@@ -53,7 +57,7 @@ enum GrowthLimit {
     Time(f64),
 }
 
-/// What makes a comparison fail.
+/// A condition on which a comparison fails.
 #[derive(Clone, Debug, PartialEq)]
 struct FailCondition {
     text: String,
@@ -61,36 +65,77 @@ struct FailCondition {
     limit: GrowthLimit,
 }
 
-const fn rule(id: &'static str, what: &'static str) -> Rule {
+const fn rule(id: &'static str, what: &'static str, why: &'static str) -> Rule {
     Rule {
         id,
         severity: Severity::Error,
         what,
-        why: "The job takes longer than it did.",
+        why,
         fix: "look at what else became slower, and at the change between both traces",
-        reference: "",
+        reference: "tracewhy-diff(1), --fail-on",
     }
 }
 
-/// What can be limited, by the names of its items.
-const DIFF_RULES: [Rule; 9] = [
-    rule("step", "a step became slower"),
-    rule("compute", "computation became slower"),
-    rule("communication", "communication became slower"),
-    rule("exposed_communication", "communication is hidden less"),
-    rule("exposed_copy", "copies are hidden less"),
-    rule("idle", "the device is idle for longer"),
-    rule("kernel", "a kernel became slower"),
-    rule("operator", "an operator became slower"),
-    rule("collective", "a collective became slower"),
+/// The rules of items that can be limited, by their names.
+const DIFF_RULES: [Rule; 12] = [
+    rule("step", "a step became slower", "The job takes longer than it did."),
+    rule("compute", "computation became slower", "The device needs more time for the work of a step."),
+    rule(
+        "communication",
+        "communication became slower",
+        "Collectives take longer, or wait longer for other ranks.",
+    ),
+    rule("exposed_communication", "communication is hidden less", "The device computes nothing meanwhile."),
+    rule("exposed_copy", "copies are hidden less", "The device computes nothing meanwhile."),
+    rule("idle", "the device is idle for longer", "The device runs nothing meanwhile."),
+    rule("kernel", "a kernel became slower", "The device needs more time for it, or runs it more often."),
+    rule(
+        "operator",
+        "an operator became slower",
+        "The host is busy with it for longer, or calls it more often.",
+    ),
+    rule("collective", "a collective became slower", "It takes longer, or waits longer for other ranks."),
+    rule("module", "a module became slower", "The device needs more time for what it launches itself."),
+    rule(
+        "annotation",
+        "an annotated range became slower",
+        "The device needs more time for what is launched in it.",
+    ),
+    rule("phase", "a phase became slower", "The device needs more time for this part of a step."),
 ];
+
+/// Requirements beside the conditions.
+const MISSING_RANKS: Rule = Rule {
+    id: "missing_ranks",
+    severity: Severity::Error,
+    what: "ranks have no trace",
+    why: "What became slower may be what is not there.",
+    fix: "compare traces of the same ranks",
+    reference: "tracewhy-diff(1), --fail-on",
+};
+
+/// Ranks of the job of the second set that have a trace in the first only. A job of fewer ranks lacks none.
+fn find_lacking(base: &Job, new: &Job) -> Vec<i64> {
+    let there: BTreeSet<i64> = new.parts.iter().map(|part| part.rank).collect();
+    let size = i64::try_from(new.world_size()).unwrap_or(i64::MAX);
+    let of_base: BTreeSet<i64> = base.parts.iter().map(|part| part.rank).collect();
+    of_base.into_iter().filter(|rank| *rank < size && !there.contains(rank)).collect()
+}
+
+fn describe_lacking(ranks: &[i64]) -> String {
+    const MOST: usize = 16;
+    let named: Vec<String> = ranks.iter().take(MOST).map(i64::to_string).collect();
+    let more = if ranks.len() > MOST { ", …" } else { "" };
+    let noun = if ranks.len() == 1 { "rank" } else { "ranks" };
+    format!("has no trace of {noun} {}{more}, which the base has", named.join(", "))
+}
 
 fn parse_condition(text: &str) -> Result<FailCondition, String> {
     let expected = || "expected ITEM>LIMIT, such as step>5% or idle>2ms".to_owned();
     let (item, limit) = text.split_once('>').ok_or_else(expected)?;
     let rule = DIFF_RULES.iter().find(|rule| rule.id == item.trim()).ok_or_else(|| {
         let names: Vec<&str> = DIFF_RULES.iter().map(|rule| rule.id).collect();
-        format!("`{}` is no item: {}", item.trim(), names.join(", "))
+        format!("unsupported item `{}`, supported: {}", item.trim(), names.join(", "))
     })?;
     let limit = limit.trim();
     let number = limit.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '%');
@@ -124,25 +169,36 @@ impl FailCondition {
     }
 }
 
-/// What was found.
+/// The result of a comparison.
 struct Comparison {
     changes: Vec<Change>,
     /// Conditions that are broken, and the items that do.
     broken: Vec<(FailCondition, Vec<Change>)>,
     ranks: (u64, u64),
+    /// Ranks without a trace, of both.
+    missing: (u64, u64),
+    /// Ranks that the second set has no trace of, and the first has.
+    lacking: Vec<i64>,
+    /// Names of a rank that were too many and are one, at most.
+    other_names: u64,
 }
+
+/// The forms of this command.
+pub(crate) const DIFF_FORMS: &[ReportForm] =
+    &[ReportForm::Text, ReportForm::Json, ReportForm::Md, ReportForm::Junit];
 
 /// `--format` of this command.
 fn diff_form_arg() -> clap::Arg {
-    super::form_arg(&[ReportForm::Text, ReportForm::Json, ReportForm::Md, ReportForm::Junit], "text")
+    super::form_arg(DIFF_FORMS, "text")
 }
 
 impl DiffArgs {
     /// Reads both sets and compares them.
     pub(crate) fn run(self, out: &mut Out, form: ReportForm) -> anyhow::Result<Exit> {
-        let base = self.analysis.read_set(out, &self.base)?;
-        let new = self.analysis.read_set(out, &self.new)?;
+        let base = read_set(out, &self.analysis, &self.base)?;
+        let new = read_set(out, &self.analysis, &self.new)?;
         let (Some(mut base), Some(mut new)) = (base, new) else { return Ok(Exit::Failed) };
+        let other_names = base.samples.other_names().max(new.samples.other_names());
         let changes = compare_sets(std::mem::take(&mut base.samples), std::mem::take(&mut new.samples));
         let broken = self.fail_on.iter().filter_map(|condition| {
             let by: Vec<Change> = changes.iter().filter(|c| condition.is_broken_by(c)).cloned().collect();
@@ -150,9 +206,16 @@ impl DiffArgs {
         });
         let broken: Vec<_> = broken.collect();
         let ranks = (base.job.parts.len() as u64, new.job.parts.len() as u64);
-        let result = Comparison { broken, changes, ranks };
+        let missing = |read: &ReadJob| read.job.world_size().saturating_sub(read.job.parts.len()) as u64;
+        let missing = (missing(&base), missing(&new));
+        let lacking = find_lacking(&base.job, &new.job);
+        if !lacking.is_empty() {
+            out.warn(self.new.display(), describe_lacking(&lacking));
+        }
+        let result = Comparison { broken, changes, ranks, missing, lacking, other_names };
         self.write(out, form, &result, &base, &new)?;
-        Ok(if result.broken.is_empty() { Exit::Ok } else { Exit::No })
+        let is_unproved = !self.fail_on.is_empty() && !result.lacking.is_empty();
+        Ok(if result.broken.is_empty() && !is_unproved { Exit::Ok } else { Exit::No })
     }
 
     fn write(
@@ -185,6 +248,9 @@ impl DiffArgs {
             new: self.new.display().to_string(),
             base_ranks: result.ranks.0,
             new_ranks: result.ranks.1,
+            base_missing: result.missing.0,
+            new_missing: result.missing.1,
+            lacking_ranks: result.lacking.clone(),
             base_ns: step.map_or(0, |s| s.base.mean().round() as i64),
             new_ns: step.map_or(0, |s| s.new.mean().round() as i64),
             growth: step.and_then(Change::growth),
@@ -200,6 +266,9 @@ impl DiffArgs {
                 rules.push(*condition.rule);
             }
         }
+        if !result.lacking.is_empty() && !self.fail_on.is_empty() {
+            rules.push(MISSING_RANKS);
+        }
         let source =
             Source { tool: "tracewhy", version: env!("CARGO_PKG_VERSION"), rules, fail_on: Severity::Error };
         let mut writer = Junit::new(source);
@@ -214,6 +283,14 @@ impl DiffArgs {
                 totals.add(finding.severity);
                 writer.finding(out.text(), &finding)?;
             }
+        }
+        if !result.lacking.is_empty() && !self.fail_on.is_empty() {
+            let finding = MISSING_RANKS
+                .at(&self.new)
+                .found(describe_lacking(&result.lacking))
+                .expected("traces of the same ranks");
+            totals.add(finding.severity);
+            writer.finding(out.text(), &finding)?;
         }
         writer.end(out.text(), &End { subjects: 1, noun: "comparisons", totals, ..End::default() })
     }
@@ -250,7 +327,25 @@ impl DiffArgs {
             report.add_table("what changed most", &columns, changed);
         }
         if within > 0 {
-            report.add_note(format!("{} others changed within noise", format_count(within as u64)));
+            let others = if within == 1 { "other" } else { "others" };
+            report.add_note(format!("{} {others} changed within noise", format_count(within as u64)));
+        }
+        if result.other_names > 0 {
+            report.add_note(format!(
+                "{OTHER_NAMES}: up to {} names of a rank, those with the least time",
+                format_count(result.other_names)
+            ));
+        }
+        for (name, ranks, missing) in
+            [("base", result.ranks.0, result.missing.0), ("new", result.ranks.1, result.missing.1)]
+        {
+            if missing > 0 {
+                let (missing, all) = (format_count(missing), format_count(ranks + missing));
+                report.add_note(format!("{name}: {missing} of {all} ranks have no trace"));
+            }
+        }
+        if !result.lacking.is_empty() && !self.fail_on.is_empty() {
+            report.add_note(format!("failed: new {}", describe_lacking(&result.lacking)));
         }
         for (condition, changes) in &result.broken {
             report.add_note(format!("failed: {} by {}", condition.text, describe_change(&changes[0])));
@@ -304,7 +399,11 @@ fn format_growth(change: &Change) -> String {
 
 fn describe_name(change: &Change) -> String {
     let now = change.new_name.as_ref().map_or_else(String::new, |name| format!(" (now {name})"));
-    format!("{} {}{now}", change.kind.name(), change.name)
+    match change.kind {
+        // The parts of a step have names that say what they are.
+        ItemKind::Step => format!("{}{now}", change.name),
+        kind => format!("{} {}{now}", kind.name(), change.name),
+    }
 }
 
 fn describe_change(change: &Change) -> String {
@@ -332,10 +431,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_rule_has_a_reason_a_fix_and_a_reference() {
+        for Rule { id, why, fix, reference, .. } in &DIFF_RULES {
+            assert!(![why, fix, reference].iter().any(|text| text.is_empty()), "{id}");
+        }
+    }
+
+    #[test]
     fn conditions_have_items_and_units() {
         let parse = |text: &str| parse_condition(text).map(|c| (c.rule.id, c.limit));
         assert_eq!(parse("step>5%"), Ok(("step", GrowthLimit::Share(0.05))));
         assert_eq!(parse("idle > 2.5ms"), Ok(("idle", GrowthLimit::Time(2.5e6))));
+        assert_eq!(parse("module>5%"), Ok(("module", GrowthLimit::Share(0.05))));
         for bad in ["step", "step>", "step>5", "x>5%", "step>-1%", "step>nan%", "step>5h"] {
             assert!(parse(bad).is_err(), "{bad}");
         }

@@ -1,4 +1,4 @@
-//! `tracewhy flops`: how much of what devices can do operators use.
+//! `tracewhy flops`: how much of the peak performance of devices operators reach.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,9 +13,10 @@ use trace::units::{TimeUnit, format_percent};
 use super::{JobArgs, ReportForm};
 use crate::flops::collect::{FlopsSink, OperatorTime, RankFlops};
 use crate::flops::peak::{DevicePeak, PeakTable};
+use crate::part::number::number_ranks;
 use crate::report::{LEFT, RIGHT, Report};
 
-/// Say how much of what devices can do operators use: MFU, and their places under the roofline
+/// Say how much of the peak performance of devices operators reach: MFU, and a roofline
 ///
 /// The operations of matrix products, convolutions and attention follow from the shapes of their inputs, which are in traces
 /// that were recorded with `record_shapes=True`, or stand in those with `with_flops=True`. The time of an operator is that
@@ -55,7 +56,8 @@ impl FlopsArgs {
             table = table.with_file(path)?;
         }
         let mut ranks = Vec::new();
-        let totals = self.job.each_rank(out, FlopsSink::new, |_, rank, sink| {
+        let options = self.job.options()?;
+        let totals = self.job.each_rank(out, &options, FlopsSink::new, |_, rank, sink| {
             let flops = sink.finish()?;
             let named = flops
                 .device
@@ -66,6 +68,7 @@ impl FlopsArgs {
             Ok(())
         })?;
         let Some(totals) = totals else { return Ok(Exit::No) };
+        number_ranks(ranks.iter_mut().map(|rank| &mut rank.rank));
         for rank in ranks.iter().filter(|rank| rank.flops.operators.is_empty()) {
             let reason = match (rank.flops.kernels, rank.flops.has_shapes) {
                 (0, _) => "nothing ran on a device",
@@ -76,14 +79,15 @@ impl FlopsArgs {
         }
         let summaries: Vec<_> = ranks.iter().map(|rank| summarize(rank, &table)).collect();
         let operators = merge_operators(&ranks, &table);
+        let above = count_above_peak(&ranks, &table);
         match form {
             ReportForm::Json => {
                 summaries.iter().try_for_each(|summary| out.record(summary))?;
                 operators.iter().try_for_each(|operator| out.record(operator))?;
                 totals.write_summary(out)?;
             }
-            ReportForm::Md => describe(&summaries, &operators).write_markdown(out.text())?,
-            _ => describe(&summaries, &operators).write_text(out.text())?,
+            ReportForm::Md => describe(&summaries, &operators, above).write_markdown(out.text())?,
+            _ => describe(&summaries, &operators, above).write_text(out.text())?,
         }
         Ok(Exit::Ok)
     }
@@ -109,7 +113,10 @@ fn summarize(rank: &RankResult, table: &PeakTable) -> record::RankFlops {
         flops: total,
         wall_ns: flops.wall,
         tflops: (seconds > 0.0 && total > 0.0).then(|| total / seconds / 1e12),
-        mfu: best.filter(|best| seconds > 0.0 && *best > 0.0).map(|best| best / seconds),
+        mfu: best
+            .filter(|best| seconds > 0.0 && *best > 0.0)
+            .map(|best| best / seconds)
+            .filter(|mfu| can_be_reached(*mfu)),
         kernel_ns: flops.kernels,
         operator_ns: of_operators,
     }
@@ -168,16 +175,36 @@ fn place_under_roofline(
         flops: work.flops,
         bytes: work.bytes,
         tflops: achieved.map(|n| n / 1e12),
-        peak_share: achieved.zip(most).map(|(n, most)| n / most),
+        peak_share: achieved.zip(most).map(|(n, most)| n / most).filter(|share| can_be_reached(*share)),
         intensity,
         bound: most
             .zip(by_memory)
             .map(|(most, by_memory)| if by_memory < most { "memory" } else { "compute" }.to_owned()),
+        // Data that fits into caches comes faster than memory has it.
         roofline_share: achieved.zip(attainable).map(|(n, attainable)| n / attainable),
     }
 }
 
-fn describe(ranks: &[record::RankFlops], operators: &[record::OperatorFlops]) -> Report {
+/// Whether a share of what a device can do is possible. Clocks of one device are a little higher than those of its data sheet.
+fn can_be_reached(share: f64) -> bool {
+    const MOST: f64 = 1.1;
+    share <= MOST
+}
+
+/// How many operators of known peak do more than that.
+fn count_above_peak(ranks: &[RankResult], table: &PeakTable) -> usize {
+    let is_above = |device: Option<&String>, operator: &OperatorTime| {
+        let most = peak_of(table, device).and_then(|peak| peak.flops(operator.work.number));
+        let done = operator.work.flops * operator.calls as f64;
+        operator.time > 0
+            && most.is_some_and(|most| !can_be_reached(done / (operator.time as f64 / 1e9) / most))
+    };
+    let of_rank =
+        |rank: &RankResult| rank.flops.operators.iter().filter(|o| is_above(rank.device.as_ref(), o)).count();
+    ranks.iter().map(of_rank).sum()
+}
+
+fn describe(ranks: &[record::RankFlops], operators: &[record::OperatorFlops], above: usize) -> Report {
     let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
     let known: Vec<f64> = ranks.iter().filter_map(|rank| rank.mfu).collect();
     let tflops: Vec<f64> = ranks.iter().filter_map(|rank| rank.tflops).collect();
@@ -239,6 +266,13 @@ fn describe(ranks: &[record::RankFlops], operators: &[record::OperatorFlops]) ->
         ]
     });
     report.add_table(format!("operators, in {}", unit.name), &columns, rows.collect());
+    if above > 0 {
+        let noun = if above == 1 { "operator does" } else { "operators do" };
+        report.add_note(format!(
+            "{} {noun} more than the device can at most: they compute in another type, or the device is another",
+            format_count(above as u64)
+        ));
+    }
     if ranks.iter().any(|rank| !rank.peak_known) {
         report.add_note(
             "for MFU, say what the device can do with --peak FILE, or which it is with --device-name NAME",

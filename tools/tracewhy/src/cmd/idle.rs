@@ -1,4 +1,4 @@
-//! `tracewhy idle`: why devices have nothing to do.
+//! `tracewhy idle`: why devices are idle.
 
 use clap::Args;
 use common::exit::Exit;
@@ -11,7 +11,7 @@ use crate::job::Job;
 use crate::part::{IdleCause, RankPart, StepTimes};
 use crate::report::{RIGHT, Report};
 
-/// Say why devices have nothing to do
+/// Say why devices are idle
 ///
 /// For each step of each rank: how long its device ran nothing, and what the host did instead of launching what came next.
 /// Time in which only communication ran is beside it: there the device waits for others.
@@ -42,12 +42,15 @@ pub(super) fn known_causes(part: &RankPart, mut times: StepTimes) -> StepTimes {
 }
 
 fn to_record(part: &RankPart, step: Option<i64>, times: &StepTimes) -> record::IdleDivision {
+    // Between two steps, a rank is idle, and none of its steps is.
+    let of_step = step.is_some();
     record::IdleDivision {
         path: part.path.clone(),
         rank: part.rank,
         step,
-        span_ns: times.span(),
-        idle_ns: times.idle(),
+        before_ns: of_step.then_some(times.before),
+        span_ns: if of_step { times.extent() } else { times.span() },
+        idle_ns: times.idle() - if of_step { times.before } else { 0 },
         by_cause: idle_by_cause(times),
         exposed_communication_ns: times.exposed_communication,
     }
@@ -63,7 +66,7 @@ fn write_records(out: &mut Out, job: &Job) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What a cause is, for people.
+/// Describes a cause for people.
 fn describe_cause(cause: IdleCause) -> &'static str {
     match cause {
         IdleCause::Input => "the host waits for data",
@@ -84,6 +87,9 @@ fn describe(job: &Job) -> Report {
     let worst =
         IdleCause::ALL.into_iter().max_by_key(|cause| (all.idle_for(*cause), std::cmp::Reverse(*cause)));
     let headline = match worst.filter(|cause| all.idle_for(*cause) > 0) {
+        None if all.span() == 0 => {
+            "nothing is known of idle time: the traces mark no steps, and --step-name names none".to_owned()
+        }
         None if on_device => "devices are never idle".to_owned(),
         None => "hosts are never without an operator".to_owned(),
         Some(cause) => format!(
@@ -101,7 +107,7 @@ fn describe(job: &Job) -> Report {
         parts => parts.iter().map(|part| (part.rank, known_causes(part, part.total()))).collect(),
     };
     let unit = TimeUnit::for_largest(rows.iter().map(|(_, times)| times.span()).max().unwrap_or(0));
-    let columns = [
+    let mut columns = vec![
         (if job.parts.len() == 1 { "step" } else { "rank" }, RIGHT),
         ("span", RIGHT),
         ("idle", RIGHT),
@@ -115,10 +121,18 @@ fn describe(job: &Job) -> Report {
         ("not known", RIGHT),
         ("exposed comm", RIGHT),
     ];
+    let by_step = job.parts.len() == 1;
+    if by_step {
+        columns.insert(1, ("before", RIGHT));
+    }
     let cells = |(number, times): (i64, StepTimes)| {
-        let mut cells =
-            vec![number.to_string(), unit.format_time(times.span()), unit.format_time(times.idle())];
-        cells.push(format_percent(share(times.idle(), times.span())));
+        let mut cells = vec![number.to_string()];
+        let (mut span, mut idle) = (times.span(), times.idle());
+        if by_step {
+            cells.push(unit.format_time(times.before));
+            (span, idle) = (times.extent(), idle - times.before);
+        }
+        cells.extend([unit.format_time(span), unit.format_time(idle), format_percent(share(idle, span))]);
         cells.extend(IdleCause::ALL.iter().map(|cause| unit.format_time(times.idle_for(*cause))));
         cells.push(unit.format_time(times.exposed_communication));
         cells

@@ -1,14 +1,14 @@
 //! `tracewhy mem`: memory over time, its peak, and what held it.
 
 use std::io::{BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use common::exit::Exit;
 use common::fsat::read_bounded;
 use common::out::Out;
 use common::record::tracewhy as record;
-use trace::inputs::Opened;
+use trace::inputs::OpenedTrace;
 use trace::read::open_trace_file;
 use trace::report::format_count;
 use trace::spool::MemoryLimit;
@@ -18,6 +18,8 @@ use super::{JobArgs, ReportForm};
 use crate::memory::account::MemoryPoint;
 use crate::memory::kineto::MemorySink;
 use crate::memory::{DeviceMemory, ascend, pickle, snapshot};
+use crate::page::BEFORE_RECORDING;
+use crate::part::number::{number_or_place, number_ranks};
 use crate::report::{LEFT, RIGHT, Report};
 
 /// Say how much memory was allocated over time, and what held the most
@@ -53,14 +55,16 @@ impl MemArgs {
         let points = self.points;
         let mut ranks: Vec<RankMemory> = Vec::new();
         let mut tables: Vec<RankMemory> = Vec::new();
-        let memory = self.job.memory();
+        let options = self.job.options()?;
+        let memory = options.memory;
         let totals = self.job.each_rank_or(
             out,
-            MemorySink::new,
+            &options,
+            |options| MemorySink::new(options.memory),
             |out, opened, place| {
                 let Some(devices) = read_other(out, opened, memory, points)? else { return Ok(false) };
                 let path = opened.path.display().to_string();
-                tables.push(RankMemory { path, rank: opened.rank.unwrap_or(place), devices });
+                tables.push(RankMemory { path, rank: number_or_place(opened.rank, place), devices });
                 Ok(true)
             },
             |_, rank, sink| {
@@ -70,6 +74,7 @@ impl MemArgs {
             },
         )?;
         ranks.append(&mut tables);
+        number_ranks(ranks.iter_mut().map(|rank| &mut rank.rank));
         let Some(totals) = totals else { return Ok(Exit::No) };
         for rank in ranks.iter().filter(|rank| rank.devices.is_empty()) {
             out.warn(&rank.path, "has no allocations: record with profile_memory=True");
@@ -89,7 +94,7 @@ impl MemArgs {
 /// Reads what is no trace: a snapshot, a table, or the tables beside a timeline.
 fn read_other(
     out: &Out,
-    opened: &Opened,
+    opened: &OpenedTrace,
     memory: MemoryLimit,
     points: usize,
 ) -> anyhow::Result<Option<Vec<DeviceMemory>>> {
@@ -97,22 +102,9 @@ fn read_other(
     if opened.size.is_none() {
         return Ok(None);
     }
-    let is_timeline = path.file_name().is_some_and(|name| name == "trace_view.json");
-    let beside: Vec<_> = ["operator_memory.csv", "memory_record.csv"]
-        .iter()
-        .filter(|_| is_timeline)
-        .map(|name| path.with_file_name(name))
-        .filter(|table| table.is_file())
-        .collect();
+    let beside = tables_beside(path);
     if !beside.is_empty() {
-        let mut devices = Vec::new();
-        for table in beside {
-            match read_path(&table, memory, points) {
-                Ok(found) => devices.extend(found.unwrap_or_default()),
-                Err(e) => out.failed(table.display(), &e),
-            }
-        }
-        return Ok(Some(devices));
+        return Ok(Some(read_tables(out, &beside, memory, points)));
     }
     match read_path(path, memory, points) {
         Ok(found) => Ok(found),
@@ -121,6 +113,32 @@ fn read_other(
             Ok(Some(Vec::new()))
         }
     }
+}
+
+/// The tables of memory beside a timeline of Ascend.
+pub(super) fn tables_beside(path: &Path) -> Vec<PathBuf> {
+    if path.file_name().is_none_or(|name| name != "trace_view.json") {
+        return Vec::new();
+    }
+    let tables = ["operator_memory.csv", "memory_record.csv"].map(|name| path.with_file_name(name));
+    tables.into_iter().filter(|table| table.is_file()).collect()
+}
+
+/// Reads tables; what cannot be read is reported.
+pub(super) fn read_tables(
+    out: &Out,
+    tables: &[PathBuf],
+    memory: MemoryLimit,
+    points: usize,
+) -> Vec<DeviceMemory> {
+    let mut devices = Vec::new();
+    for table in tables {
+        match read_path(table, memory, points) {
+            Ok(found) => devices.extend(found.unwrap_or_default()),
+            Err(e) => out.failed(table.display(), &e),
+        }
+    }
+    devices
 }
 
 /// Reads a file that is a snapshot or a table; `None` of any other.
@@ -172,7 +190,7 @@ fn write_records(out: &mut Out, rank: &RankMemory) -> std::io::Result<()> {
                 blocks: *blocks,
             })?;
         }
-        for MemoryPoint { at, allocated, reserved } in &memory.timeline {
+        for MemoryPoint { at, allocated, reserved, .. } in &memory.timeline {
             out.record(&record::MemoryPointRecord {
                 path: rank.path.clone(),
                 rank: rank.rank,
@@ -262,7 +280,7 @@ fn describe(ranks: &[RankMemory]) -> Report {
             .collect();
         let rest = memory.not_known();
         if rest != 0 {
-            let text = "(allocated before the recording)".to_owned();
+            let text = BEFORE_RECORDING.to_owned();
             rows.insert(0, vec![format_signed(rest), share(rest), "-".to_owned(), "-".to_owned(), text]);
         }
         report.add_table(

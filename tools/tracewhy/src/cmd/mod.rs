@@ -14,23 +14,28 @@ mod single;
 pub(crate) mod stacks;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use common::exit::Exit;
 use common::out::Out;
-use common::size::parse_size;
-use trace::inputs::Inputs;
-use trace::read::{self, ReadOutcome};
+use trace::analysis::collect::CollectOptions;
+use trace::inputs::TraceInputs;
+use trace::model::{Event, EventSink};
+use trace::options::AnalysisOptions;
+use trace::read::ReadOutcome;
 use trace::report::format_count;
 use trace::spool::MemoryLimit;
 
-use crate::job::Job;
 use crate::job::compare::SetSamples;
 use crate::job::program::ProgramTotals;
+use crate::job::{Job, TraceLeftOut};
+use crate::memory::kineto::MemorySink;
+use crate::page::{JobMemory, TIMELINE_POINTS};
 use crate::part::collect::{PartSink, WantedDetail};
 use crate::part::file::{LoadedRank, load_parts};
 use crate::part::kept::Arrival;
+use crate::part::number::{RankNumbers, number_or_place};
 use crate::part::{IdleCause, RankPart, StepTimes};
 use crate::report::Report;
 use single::{OpenSource, ReadTotals};
@@ -53,9 +58,26 @@ pub(crate) enum ReportForm {
     Speedscope,
 }
 
+/// The forms of most commands.
+pub(crate) const REPORT_FORMS: &[ReportForm] = &[ReportForm::Text, ReportForm::Json, ReportForm::Md];
+
 /// `--format` of a command that has no conditions to report.
 pub(crate) fn report_form_arg() -> clap::Arg {
-    form_arg(&[ReportForm::Text, ReportForm::Json, ReportForm::Md], "text")
+    form_arg(REPORT_FORMS, "text")
+}
+
+/// Checks the form that was named before the command, where the form of each command may stand.
+///
+/// # Errors
+/// The command does not write it.
+pub(crate) fn check_form(form: ReportForm, forms: &[ReportForm]) -> anyhow::Result<()> {
+    if form == ReportForm::default() || forms.contains(&form) {
+        return Ok(());
+    }
+    let name = |form: &ReportForm| form.to_possible_value().map(|value| value.get_name().to_owned());
+    let names: Vec<String> = forms.iter().filter_map(name).collect();
+    let unknown = name(&form).unwrap_or_default();
+    anyhow::bail!("--format: this command does not write {unknown}, but {}", names.join(", "))
 }
 
 /// `--format` of one command, which writes these: put on the command, it takes the place of the tool's own, in help,
@@ -79,52 +101,50 @@ pub(crate) fn form_arg(forms: &[ReportForm], usual: &'static str) -> clap::Arg {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct JobArgs {
     #[command(flatten)]
-    inputs: Inputs,
+    inputs: TraceInputs,
     #[command(flatten)]
-    analysis: AnalysisArgs,
+    analysis: AnalysisOptions,
 }
 
-/// How traces are analyzed.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Analysis options")]
-pub(crate) struct AnalysisArgs {
-    /// Count device work whose name matches REGEX as CLASS: communication, copy, compute or ignore
-    ///
-    /// May be given several times; the first that matches counts, and all go before what is known of kernel names.
-    /// REGEX is looked for anywhere in the demangled name: `communication=^my_all_reduce`, `ignore=warm_?up`.
-    #[arg(long, value_name = "CLASS=REGEX")]
-    class: Vec<String>,
-    /// Memory that the analysis may use, such as 512MiB or 4GiB; default 1GiB
-    ///
-    /// What does not fit goes to unlinked files in TMPDIR. The results are the same.
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    max_memory: Option<u64>,
-}
-
-/// What was read.
+/// The input that was read.
 pub(crate) struct ReadJob {
     pub(crate) job: Job,
     pub(crate) memory: MemoryLimit,
-    /// What single names take, if that was asked for.
+    /// The time of single names, if that was asked for.
     pub(crate) samples: SetSamples,
-    /// What parts of the program take, if that was asked for.
+    /// The time of parts of the program, if that was asked for.
     pub(crate) program: ProgramTotals,
-    /// What was wrong with the first traces of which something was lost: their names, and what.
+    /// The memory of its ranks, if that was asked for.
+    pub(crate) memory_use: Option<JobMemory>,
+    /// The faults of the first traces of which something was lost: their names, and the faults.
     pub(crate) faults: Vec<(String, String)>,
     wanted: WantedDetail,
     totals: ReadTotals,
 }
 
-/// So many traces with faults are named.
+/// Maximum number of traces with faults that are named.
 const MOST_FAULTS: usize = 100;
 
 impl JobArgs {
+    /// The paths of the command line.
+    pub(crate) fn named_paths(&self) -> &[std::path::PathBuf] {
+        self.inputs.paths()
+    }
+
     /// Reads every trace as a rank. `None` if there is none: the reason has been reported.
     ///
     /// # Errors
     /// A class or an argument is not valid, or a temporary file cannot be used.
     pub(crate) fn read_job(&self, out: &mut Out) -> anyhow::Result<Option<ReadJob>> {
-        self.analysis.read_inputs(out, &self.inputs, WantedDetail::None)
+        read_inputs(out, &self.analysis, &self.inputs, WantedDetail::None, false, DuplicateRanks::Kept)
+    }
+
+    /// The same, of one trace of each rank, to compare them with each other.
+    ///
+    /// # Errors
+    /// As of [`Self::read_job`].
+    pub(crate) fn read_single_ranks(&self, out: &mut Out) -> anyhow::Result<Option<ReadJob>> {
+        read_inputs(out, &self.analysis, &self.inputs, WantedDetail::None, false, DuplicateRanks::LeftOut)
     }
 
     /// The same, with what parts of the program take.
@@ -132,49 +152,71 @@ impl JobArgs {
     /// # Errors
     /// As of [`Self::read_job`].
     pub(crate) fn read_program(&self, out: &mut Out) -> anyhow::Result<Option<ReadJob>> {
-        self.analysis.read_inputs(out, &self.inputs, WantedDetail::Program)
+        read_inputs(out, &self.analysis, &self.inputs, WantedDetail::Program, false, DuplicateRanks::Kept)
     }
 
-    /// The same, with what single names and parts of the program take.
+    /// The same, with what single names and parts of the program take, and with the memory of the ranks; of traces of one
+    /// rank, one is compared with others.
     ///
     /// # Errors
     /// As of [`Self::read_job`].
     pub(crate) fn read_all(&self, out: &mut Out) -> anyhow::Result<Option<ReadJob>> {
-        self.analysis.read_inputs(out, &self.inputs, WantedDetail::All)
+        read_inputs(out, &self.analysis, &self.inputs, WantedDetail::All, true, DuplicateRanks::LeftOut)
     }
 
     /// Another set of traces, to compare with.
     ///
     /// # Errors
-    /// As of [`AnalysisArgs::read_set`].
+    /// As of [`read_set`].
     pub(crate) fn read_other_set(&self, out: &mut Out, path: &Path) -> anyhow::Result<Option<ReadJob>> {
-        self.analysis.read_set(out, path)
+        read_set(out, &self.analysis, path)
     }
 }
 
-impl AnalysisArgs {
-    /// Reads a trace, or those of a directory, with what single names take. `None` as of [`JobArgs::read_job`].
-    ///
-    /// # Errors
-    /// As there.
-    pub(crate) fn read_set(&self, out: &mut Out, path: &Path) -> anyhow::Result<Option<ReadJob>> {
-        self.read_inputs(out, &Inputs::of_paths(list_traces(path)), WantedDetail::Names)
-    }
+/// Reads a trace, or those of a directory, with what single names and parts of the program take. `None` as of
+/// [`JobArgs::read_job`].
+///
+/// # Errors
+/// As there.
+pub(crate) fn read_set(
+    out: &mut Out,
+    analysis: &AnalysisOptions,
+    path: &Path,
+) -> anyhow::Result<Option<ReadJob>> {
+    let inputs = TraceInputs::of_paths(vec![path.to_owned()]);
+    read_inputs(out, analysis, &inputs, WantedDetail::All, false, DuplicateRanks::Kept)
+}
 
-    fn read_inputs(
-        &self,
-        out: &mut Out,
-        inputs: &Inputs,
-        wanted: WantedDetail,
-    ) -> anyhow::Result<Option<ReadJob>> {
-        let memory = self.memory();
-        let mut read = ReadJob::new(memory, wanted);
-        self.each_source(out, inputs, |out, source| match source.is_part {
-            true => read.read_parts(out, source),
-            false => read.read_rank(out, source),
-        })?;
-        Ok((read.totals.files > 0).then_some(read))
+fn read_inputs(
+    out: &mut Out,
+    analysis: &AnalysisOptions,
+    inputs: &TraceInputs,
+    wanted: WantedDetail,
+    with_memory: bool,
+    duplicates: DuplicateRanks,
+) -> anyhow::Result<Option<ReadJob>> {
+    let options = single::options_of(analysis)?;
+    let mut read = ReadJob::new(options.memory, wanted);
+    read.memory_use = with_memory.then(JobMemory::default);
+    single::each_source(out, inputs, &options, |out, source| match source.is_part {
+        true => read.read_parts(out, source),
+        false => read.read_ranks(out, source, &options),
+    })?;
+    read.number_ranks(out);
+    match duplicates {
+        DuplicateRanks::LeftOut => read.keep_one_of_each_rank(out)?,
+        DuplicateRanks::Kept => read.warn_of_duplicates(out),
     }
+    Ok((read.totals.files > 0).then_some(read))
+}
+
+/// What becomes of further traces of one rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DuplicateRanks {
+    /// They count like those of other ranks.
+    Kept,
+    /// One counts.
+    LeftOut,
 }
 
 impl ReadJob {
@@ -184,6 +226,7 @@ impl ReadJob {
             memory,
             samples: SetSamples::default(),
             program: ProgramTotals::default(),
+            memory_use: None,
             faults: Vec::new(),
             wanted,
             totals: ReadTotals::default(),
@@ -216,16 +259,45 @@ impl ReadJob {
         self.faults.push((label.to_owned(), what));
     }
 
-    fn read_rank(&mut self, out: &Out, source: OpenSource<'_>) -> anyhow::Result<()> {
+    fn read_ranks(
+        &mut self,
+        out: &Out,
+        source: OpenSource<'_>,
+        options: &CollectOptions,
+    ) -> anyhow::Result<()> {
         let label = source.input.label();
-        let mut sink = PartSink::new(&mut self.job.families, self.memory).with_detail(self.wanted);
-        let Some(outcome) = source.read_into(out, &mut sink)? else { return Ok(()) };
-        self.totals.count(&outcome);
-        let number = u32::try_from(self.job.parts.len()).unwrap_or(u32::MAX);
-        let arrivals = &mut self.job.arrivals;
-        let part = sink.finish(label, &outcome.meta, number, |_, arrival, _| arrivals.push(arrival))?;
-        self.note_faults(&part.path, &outcome);
-        self.add_part(out, part);
+        let path = source.opened.path.clone();
+        let mut ranks = source.into_ranks();
+        let mut first = true;
+        while !ranks.is_done() {
+            let mut sink = PartSink::new(&mut self.job.families, options).with_detail(self.wanted);
+            let mut blocks = self.memory_use.is_some().then(|| MemorySink::new(beside_parts(self.memory)));
+            let read = match &mut blocks {
+                None => ranks.read_next(out, &mut sink),
+                Some(blocks) => ranks.read_next(out, &mut BothSinks(&mut sink, blocks)),
+            };
+            let Some(read) = read else { continue };
+            let number = u32::try_from(self.job.parts.len()).unwrap_or(u32::MAX);
+            let arrivals = &mut self.job.arrivals;
+            let meta = &read.outcome.meta;
+            let mut part =
+                sink.finish(label.clone(), meta, number, |_, arrival, _| arrivals.push(arrival))?;
+            part.is_cut = !read.outcome.complete;
+            if first {
+                self.note_faults(&part.path, &read.outcome);
+            }
+            if let (Some(memory_use), Some(blocks)) = (&mut self.memory_use, blocks) {
+                let mut devices = blocks.finish(TIMELINE_POINTS)?;
+                // Tables beside the timeline are those of all that is in it.
+                if first {
+                    let limit = beside_parts(self.memory);
+                    devices.extend(mem::read_tables(out, &mem::tables_beside(&path), limit, TIMELINE_POINTS));
+                }
+                memory_use.add_rank(part.rank, &devices);
+            }
+            self.totals.count(&read, std::mem::take(&mut first));
+            self.add_part(part);
+        }
         Ok(())
     }
 
@@ -245,18 +317,51 @@ impl ReadJob {
             .calls
             .for_each(|call| arrivals.push(Arrival { part: first.saturating_add(call.part), ..call }))?;
         for LoadedRank { mut part, rank, events, complete } in loaded.ranks {
-            let place = i64::try_from(self.job.parts.len()).unwrap_or(i64::MAX);
-            part.rank = rank.unwrap_or(place);
-            self.totals.add(events, complete);
-            self.add_part(out, part);
+            part.rank = number_or_place(rank, self.job.parts.len());
+            part.is_cut = !complete;
+            self.totals.add(events, complete, true);
+            self.add_part(part);
         }
         Ok(())
     }
 
-    fn add_part(&mut self, out: &Out, mut part: RankPart) {
-        if let Some(other) = self.job.parts.iter().find(|other| other.rank == part.rank) {
-            out.warn(&part.path, format_args!("is of rank {} as {} is", part.rank, other.path));
+    /// Numbers the ranks whose traces do not give their rank.
+    fn number_ranks(&mut self, out: &Out) {
+        let mut numbers = RankNumbers::of_known(self.job.parts.iter().map(|part| part.rank));
+        let are_known = numbers.are_known();
+        let mut given = BTreeMap::new();
+        for part in self.job.parts.iter_mut().filter(|part| part.rank < 0) {
+            let number = numbers.number_of(part.rank);
+            given.insert(part.rank, number);
+            part.rank = number;
+            if are_known {
+                out.warn(&part.path, format_args!("does not say its rank: {number} stands for it here"));
+            }
         }
+        if let Some(memory_use) = &mut self.memory_use {
+            memory_use.number_ranks(&given);
+        }
+    }
+
+    /// With two traces of one rank, no collective would be known to be one.
+    fn keep_one_of_each_rank(&mut self, out: &Out) -> anyhow::Result<()> {
+        for TraceLeftOut { path, rank, kept } in self.job.keep_one_of_each_rank(self.memory)? {
+            out.warn(path, format_args!("is left out: {kept} is of rank {rank}, too"));
+        }
+        Ok(())
+    }
+
+    fn warn_of_duplicates(&self, out: &Out) {
+        let mut seen: BTreeMap<i64, &str> = BTreeMap::new();
+        for part in &self.job.parts {
+            match seen.get(&part.rank) {
+                Some(other) => out.warn(&part.path, format_args!("is of rank {} as {other} is", part.rank)),
+                None => _ = seen.insert(part.rank, &part.path),
+            }
+        }
+    }
+
+    fn add_part(&mut self, mut part: RankPart) {
         self.fold_detail(&mut part);
         self.job.parts.push(part);
     }
@@ -292,21 +397,19 @@ impl ReadJob {
     }
 }
 
-/// What a path stands for. In a directory that holds no traces by their names, all JSON files are: `profctl` lets users
-/// name them.
-fn list_traces(path: &Path) -> Vec<PathBuf> {
-    if !path.is_dir() || !read::find_traces(path).is_empty() {
-        return vec![path.to_owned()];
+/// Returns the memory for the account of memory, beside the rest of an analysis.
+fn beside_parts(memory: MemoryLimit) -> MemoryLimit {
+    MemoryLimit { bytes: memory.bytes / 4 }
+}
+
+/// Gives each event to both sinks.
+struct BothSinks<'a, A, B>(&'a mut A, &'a mut B);
+
+impl<A: EventSink, B: EventSink> EventSink for BothSinks<'_, A, B> {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        self.0.event(event)?;
+        self.1.event(event)
     }
-    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-    let is_json = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.ends_with(".json") || name.ends_with(".json.gz")
-    };
-    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_json).collect();
-    found.sort();
-    // Without any, opening it says why.
-    if found.is_empty() { vec![path.to_owned()] } else { found }
 }
 
 /// Idle time by the names of its causes, without those that did not occur.

@@ -22,7 +22,8 @@ use crate::report::Report;
 /// Write what is kept of the traces of some ranks into a file, for `tracewhy` elsewhere
 ///
 /// Where traces lie on many hosts, each makes a part file of its own, which is thousands of times as small; `ranks`, `comm`,
-/// `idle`, `modules` and `diff` take part files beside traces or instead, with the same results. Clocks of the hosts need not agree.
+/// `idle`, `modules`, `diff` and `report` take part files beside traces or instead, with the same results. Clocks of the
+/// hosts need not agree.
 #[derive(Args, Debug)]
 #[command(arg = super::report_form_arg(), after_long_help = "Examples:\n  \
     tracewhy part -o $HOSTNAME.part /data/traces/*.json.gz\n  \
@@ -37,21 +38,28 @@ pub(crate) struct PartArgs {
 
 impl PartArgs {
     fn write_ranks(&self, out: &mut Out, writer: &mut PartWriter<impl Write>) -> anyhow::Result<ReadTotals> {
-        let (memory, mut families) = (self.job.memory(), FamilyTable::default());
+        let (options, mut families) = (self.job.options()?, FamilyTable::default());
         let mut totals = ReadTotals::default();
-        self.job.each_source(out, |out, source| {
+        self.job.each_source(out, &options, |out, source| {
             let label = source.input.label();
             if source.is_part {
                 out.error(label, "is a part file itself: give it to the other verbs, beside this one");
                 return Ok(());
             }
-            let mut sink = PartSink::new(&mut families, memory).with_detail(WantedDetail::All);
-            let Some(outcome) = source.read_into(out, &mut sink)? else { return Ok(()) };
-            totals.count(&outcome);
-            let write =
-                |families: &FamilyTable, call, place: &CallPlace| writer.write_call(families, &call, place);
-            let part = sink.finish(label, &outcome.meta, 0, write)?;
-            Ok(writer.write_rank(&part, outcome.meta.rank, (outcome.events, outcome.complete))?)
+            let mut ranks = source.into_ranks();
+            let mut first = true;
+            while !ranks.is_done() {
+                let mut sink = PartSink::new(&mut families, &options).with_detail(WantedDetail::All);
+                let Some(read) = ranks.read_next(out, &mut sink) else { continue };
+                totals.count(&read, std::mem::take(&mut first));
+                let write = |families: &FamilyTable, call, place: &CallPlace| {
+                    writer.write_call(families, &call, place)
+                };
+                let meta = &read.outcome.meta;
+                let part = sink.finish(label.clone(), meta, 0, write)?;
+                writer.write_rank(&part, meta.rank, (read.events, read.outcome.complete))?;
+            }
+            Ok(())
         })?;
         Ok(totals)
     }
@@ -73,12 +81,12 @@ impl PartArgs {
         let path = self.output.display().to_string();
         match form {
             ReportForm::Json => {
-                out.record(&record::PartFile { path, ranks: totals.files })?;
+                out.record(&record::PartFile { path, ranks: totals.ranks })?;
                 totals.write_summary(out)?;
             }
             _ => {
-                let ranks = format_count(totals.files);
-                let noun = if totals.files == 1 { "rank" } else { "ranks" };
+                let ranks = format_count(totals.ranks);
+                let noun = if totals.ranks == 1 { "rank" } else { "ranks" };
                 let report =
                     Report::new(format!("{path}: {ranks} {noun} of {} events", format_count(totals.events)));
                 match form {

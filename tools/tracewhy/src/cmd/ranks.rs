@@ -12,20 +12,21 @@ use trace::units::{TimeUnit, format_duration};
 use super::{JobArgs, ReportForm, idle_by_cause};
 use crate::job::Job;
 use crate::job::clocks::{ClockSamples, ClockSkew};
+use crate::job::evidence::{FoundCause, SlowCause, SlowPlace};
 use crate::job::lateness::Lateness;
 use crate::job::links::{LinkTimes, SlowLinks, SlowTransfers};
-use crate::job::verdict::{BlamedRank, SlowCause, Verdict, judge};
+use crate::job::verdict::{Verdict, find_verdict};
 use crate::part::call::{CallFamily, CollectiveKind};
 use crate::part::kept::Arrival;
 use crate::part::{IdleCause, RankPart, StepTimes};
 use crate::report::{LEFT, RIGHT, Report};
 
-/// Say which rank of a job is slow, and why
+/// Say which ranks of a job are slow, and why
 ///
-/// Takes one trace of each rank. For every collective in which all wait for the last, it finds who came last and by how
-/// much, without comparing clocks; what that rank did meanwhile, it finds by comparing its steps with those of the others.
-/// For jobs without devices, such as gloo on CPUs, the operators of their hosts decide. A job in which lateness changes
-/// hands from step to step has no slow rank.
+/// Takes one trace of each rank. By the collectives in which all wait for the last, it finds who comes late and by how
+/// much, without comparing clocks; what such a rank did meanwhile, it finds by comparing its steps with those of the others.
+/// What costs the others most comes first. For jobs without devices, such as gloo on CPUs, the operators of their hosts
+/// decide. A job in which lateness changes hands from step to step has no slow rank.
 #[derive(Args, Debug)]
 #[command(arg = super::report_form_arg(), after_long_help = "Examples:\n  \
     tracewhy ranks rank*.json.gz\n  \
@@ -35,7 +36,7 @@ pub(crate) struct RanksArgs {
     job: JobArgs,
 }
 
-/// What was found of a job.
+/// The result about a job.
 pub(super) struct RanksResult {
     pub(super) lateness: Lateness,
     pub(super) clocks: BTreeMap<u32, ClockSkew>,
@@ -44,19 +45,19 @@ pub(super) struct RanksResult {
 }
 
 impl RanksArgs {
-    /// Reads the job and judges it.
+    /// Reads the job and decides which rank is slow.
     pub(crate) fn run(self, out: &mut Out, form: ReportForm) -> anyhow::Result<Exit> {
-        let Some(mut read) = self.job.read_job(out)? else { return Ok(Exit::No) };
+        let Some(mut read) = self.job.read_single_ranks(out)? else { return Ok(Exit::No) };
         let memory = read.memory;
         let mut evidence = RanksEvidence::new(&read.job);
         read.job.each_call(memory, |family, call| evidence.take(family, call))?;
         let job = &read.job;
-        let result = evidence.judge(job);
+        let result = evidence.decide(job);
         read.write(out, form, |out| write_records(out, job, &result), || describe(job, &result))
     }
 }
 
-/// What a job is judged by, while its collectives are read.
+/// The evidence about a job while its collectives are read.
 pub(super) struct RanksEvidence {
     lateness: Lateness,
     clocks: ClockSamples,
@@ -87,19 +88,20 @@ impl RanksEvidence {
         self.links.take(family, call);
     }
 
-    /// Judges the job.
-    pub(super) fn judge(self, job: &Job) -> RanksResult {
-        let links = self.links.find_slow();
-        let verdict = judge(job, &self.lateness, &links);
-        RanksResult { lateness: self.lateness, clocks: self.clocks.fit(), links, verdict }
+    /// Decides which ranks are slow.
+    pub(super) fn decide(self, job: &Job) -> RanksResult {
+        let (links, mut lateness) = (self.links.find_slow(), self.lateness);
+        let verdict = find_verdict(job, &mut lateness, &links);
+        RanksResult { lateness, clocks: self.clocks.fit(), links, verdict }
     }
 }
 
-/// So many ranks without a trace are named.
+/// Maximum number of ranks without a trace that are named.
 const MOST_MISSING: usize = 32;
 
 fn write_records(out: &mut Out, job: &Job, result: &RanksResult) -> std::io::Result<()> {
     out.record(&verdict_record(job, result))?;
+    result.verdict.causes.iter().try_for_each(|found| out.record(&cause_record(job, found)))?;
     for (index, part) in job.parts.iter().enumerate() {
         out.record(&rank_record(job, part, index, result))?;
     }
@@ -124,19 +126,58 @@ pub(super) fn rank_of(job: &Job, index: usize) -> Option<i64> {
     job.parts.get(index).map(|part| part.rank)
 }
 
+/// Something that makes others wait, as it is reported.
+fn cause_record(job: &Job, found: &FoundCause) -> record::SlowCauseRecord {
+    let (group, parts) = match &found.place {
+        SlowPlace::Group(name, parts) => (Some(name.clone()), parts.as_slice()),
+        _ => (None, [].as_slice()),
+    };
+    record::SlowCauseRecord {
+        rank: found.place.rank().and_then(|part| rank_of(job, part)),
+        cause: found.cause.name().to_owned(),
+        peer: peer_of(job, &found.place),
+        group,
+        ranks: parts.iter().take(MOST_OF_GROUP).filter_map(|part| rank_of(job, *part)).collect(),
+        lost_ns: found.lost,
+        late_ns: found.late,
+        ratio: found.ratio.map(round),
+        more_kernels: found.more_kernels,
+        slow_steps: found.slow_steps as u64,
+        steps: found.steps as u64,
+        only_steps: found.only_steps.clone(),
+        confidence: round(found.confidence),
+    }
+}
+
+/// Maximum number of ranks of a group that are named.
+const MOST_OF_GROUP: usize = 64;
+
+fn peer_of(job: &Job, place: &SlowPlace) -> Option<i64> {
+    match place {
+        SlowPlace::Pair(_, peer) => rank_of(job, *peer),
+        _ => None,
+    }
+}
+
 pub(super) fn verdict_record(job: &Job, result: &RanksResult) -> record::RanksVerdict {
-    let Verdict { blamed, undecided, steps, step_length, .. } = &result.verdict;
-    let of_blamed = blamed.as_ref();
+    let Verdict { causes, undecided, steps, step_length, .. } = &result.verdict;
+    let first = causes.first();
+    let group = first.and_then(|found| match &found.place {
+        SlowPlace::Group(name, _) => Some(name.clone()),
+        _ => None,
+    });
     record::RanksVerdict {
-        rank: of_blamed.and_then(|b| rank_of(job, b.part)),
-        cause: of_blamed.map(|b| b.cause.name().to_owned()),
-        lost_ns: of_blamed.map_or(0, |b| b.lost),
-        confidence: round(of_blamed.map_or_else(|| confidence_of_none(result), |b| b.confidence)),
-        peer: of_blamed.and_then(|b| b.peer).and_then(|peer| rank_of(job, peer)),
-        late_ns: of_blamed.map(|b| b.late),
-        ratio: of_blamed.and_then(|b| b.ratio).map(round),
-        more_kernels: of_blamed.and_then(|b| b.more_kernels),
-        only_steps: of_blamed.map(|b| b.only_steps.clone()).unwrap_or_default(),
+        rank: first.and_then(|found| rank_of(job, found.place.rank()?)),
+        group,
+        cause: first.map(|found| found.cause.name().to_owned()),
+        causes: causes.len() as u64,
+        lost_ns: first.map_or(0, |found| found.lost_of_all),
+        confidence: round(first.map_or_else(|| confidence_of_none(result), |found| found.confidence)),
+        peer: first.and_then(|found| peer_of(job, &found.place)),
+        late_ns: first.map(|found| found.late_of_all),
+        ratio: first.and_then(|found| found.ratio).map(round),
+        more_kernels: first.and_then(|found| found.more_kernels),
+        only_steps: first.map(|found| found.only_steps.clone()).unwrap_or_default(),
         ranks: job.parts.len() as u64,
         missing: job.world_size().saturating_sub(job.parts.len()) as u64,
         missing_ranks: job.missing_ranks(MOST_MISSING),
@@ -150,7 +191,7 @@ pub(super) fn verdict_record(job: &Job, result: &RanksResult) -> record::RanksVe
 
 /// That no rank is slow is as sure as the share of the ranks that were seen, if collectives could be compared at all.
 fn confidence_of_none(result: &RanksResult) -> f64 {
-    if result.lateness.collectives == 0 || result.verdict.steps < 3 {
+    if result.verdict.steps < 3 {
         return 0.0;
     }
     if result.verdict.undecided.is_empty() { 0.95 } else { 0.5 }
@@ -169,6 +210,7 @@ pub(super) fn mean_step(part: &RankPart) -> StepTimes {
         &mut times.communication,
         &mut times.exposed_communication,
         &mut times.exposed_copy,
+        &mut times.before,
     ]
     .into_iter()
     .chain(&mut times.idle)
@@ -209,10 +251,10 @@ pub(super) fn rank_record(
 
 /// The line that says the most important thing.
 pub(super) fn headline(job: &Job, result: &RanksResult) -> String {
-    let Verdict { blamed, steps, .. } = &result.verdict;
-    let Some(b) = blamed else {
+    let Verdict { causes, steps, .. } = &result.verdict;
+    let Some(first) = causes.first() else {
         let count = job.parts.len();
-        return match (count, result.lateness.collectives) {
+        return match (count, *steps) {
             (0 | 1, _) => "who is slow is not known: one rank can be compared with no other".to_owned(),
             (_, 0) => "who is slow is not known: the ranks share no collective in which all wait".to_owned(),
             _ => format!(
@@ -220,30 +262,88 @@ pub(super) fn headline(job: &Job, result: &RanksResult) -> String {
             ),
         };
     };
-    let rank = rank_of(job, b.part).unwrap_or(-1);
-    let what = match (b.peer.and_then(|peer| rank_of(job, peer)), b.ratio) {
-        (Some(peer), _) => format!("its transfers with rank {peer} take longer"),
-        (None, Some(ratio)) if (1.05..100.0).contains(&ratio) && b.cause != SlowCause::Host => {
-            format!("{}, {ratio:.2} times as long as the others", b.cause.describe())
-        }
-        _ => b.cause.describe().to_owned(),
-    };
-    let confidence = b.confidence;
-    format!("rank {rank} is slow: {what}{} (confidence {confidence:.2})", when(b, *steps))
+    let of_first: Vec<&FoundCause> = causes.iter().filter(|found| found.place == first.place).collect();
+    describe_place(job, &of_first)
 }
 
-fn when(blamed: &BlamedRank, steps: usize) -> String {
-    match blamed.only_steps.as_slice() {
-        [] => format!("; it comes {} late in each of {steps} steps", format_duration(blamed.late)),
-        [step] => format!("; it comes {} late in step {step}", format_duration(blamed.late)),
-        [first, ..] => {
-            let count = blamed.only_steps.len();
+/// Who is slow, by all causes of one place.
+fn describe_place(job: &Job, causes: &[&FoundCause]) -> String {
+    let Some(first) = causes.first() else { return String::new() };
+    let what: Vec<String> = causes.iter().map(|found| describe_cause(job, found)).collect();
+    let what = what.join(", and ");
+    let who = match &first.place {
+        SlowPlace::Group(name, parts) => {
+            const MOST: usize = 8;
+            let ranks: Vec<String> = parts
+                .iter()
+                .take(MOST)
+                .filter_map(|p| rank_of(job, *p))
+                .map(|rank| rank.to_string())
+                .collect();
+            let more = if parts.len() > MOST { ", …" } else { "" };
+            format!("the group `{name}` (ranks {}{more}) is slow", ranks.join(", "))
+        }
+        place => format!("rank {} is slow", place.rank().and_then(|part| rank_of(job, part)).unwrap_or(-1)),
+    };
+    format!("{who}: {what}{} (confidence {:.2})", when(first), first.confidence)
+}
+
+fn describe_cause(job: &Job, found: &FoundCause) -> String {
+    let what = match peer_of(job, &found.place) {
+        Some(peer) => format!("its transfers with rank {peer} take longer"),
+        None => found.cause.describe().to_owned(),
+    };
+    match found.ratio {
+        Some(ratio) if (1.05..100.0).contains(&ratio) && found.cause != SlowCause::Host => {
             format!(
-                "; it comes {} late in {count} of {steps} steps, first in step {first}",
-                format_duration(blamed.late)
+                "{what}, {ratio:.2} times as long as {}",
+                match found.cause {
+                    SlowCause::Link => "equal ones",
+                    _ => "the others",
+                }
             )
         }
+        _ => what,
     }
+}
+
+fn when(found: &FoundCause) -> String {
+    let (late, steps) = (format_duration(found.late_of_all), found.steps);
+    if found.cause == SlowCause::Link && found.ratio.is_some() {
+        return format!("; each takes {late} more");
+    }
+    match found.only_steps.as_slice() {
+        [] if found.slow_steps == steps => format!("; it comes {late} late in each of {steps} steps"),
+        [] => format!("; it comes {late} late in {} of {steps} steps", found.slow_steps),
+        [step] => format!("; it comes {late} late in step {step}"),
+        [first, ..] => {
+            format!("; it comes {late} late in {} of {steps} steps, first in step {first}", found.slow_steps)
+        }
+    }
+}
+
+/// What the first costs, and who is slow besides, what costs most first; nothing if there is only one.
+fn list_others(job: &Job, causes: &[FoundCause]) -> Vec<String> {
+    const MOST: usize = 8;
+    let mut places: Vec<Vec<&FoundCause>> = Vec::new();
+    for found in causes {
+        match places.iter_mut().find(|of_place| of_place[0].place == found.place) {
+            Some(of_place) => of_place.push(found),
+            None => places.push(vec![found]),
+        }
+    }
+    if places.len() < 2 {
+        return Vec::new();
+    }
+    let lost = |of_place: &[&FoundCause]| format_duration(of_place[0].lost_of_all);
+    let mut out = vec![format!("others lose {} by that", lost(&places[0]))];
+    for of_place in places.iter().skip(1).take(MOST) {
+        out.push(format!("also, {}: others lose {} by that", describe_place(job, of_place), lost(of_place)));
+    }
+    if places.len() > MOST + 1 {
+        out.push(format!("{} more are slow: --format json has all", places.len() - MOST - 1));
+    }
+    out
 }
 
 fn describe(job: &Job, result: &RanksResult) -> Report {
@@ -331,7 +431,7 @@ fn add_links(report: &mut Report, job: &Job, links: &SlowLinks) {
 /// Sentences that explain the verdict, and say what was not decided.
 pub(super) fn list_notes(job: &Job, result: &RanksResult) -> Vec<String> {
     let mut notes = Vec::new();
-    if let Some(more) = result.verdict.blamed.as_ref().and_then(|b| b.more_kernels) {
+    if let Some(more) = result.verdict.causes.first().and_then(|found| found.more_kernels) {
         notes.push(if more {
             "it runs more computations than the others: its share of the work is larger".to_owned()
         } else {
@@ -339,6 +439,7 @@ pub(super) fn list_notes(job: &Job, result: &RanksResult) -> Vec<String> {
                 .to_owned()
         });
     }
+    notes.extend(list_others(job, &result.verdict.causes));
     let furthest = result.clocks.values().map(|c| c.fit.offset.abs()).max().unwrap_or(0);
     let drift =
         result.clocks.values().filter_map(ClockSkew::drift_per_second).map(i64::abs).max().unwrap_or(0);
@@ -349,13 +450,82 @@ pub(super) fn list_notes(job: &Job, result: &RanksResult) -> Vec<String> {
             String::new()
         };
         notes.push(format!(
-            "clocks differ by up to {}{drift}; no lateness was told from them",
+            "clocks differ by up to {}{drift}; no lateness was derived from them",
             format_duration(furthest)
         ));
     }
-    if job.parts.iter().any(|part| !part.has_steps) {
+    let without_steps =
+        |calls: bool| job.parts.iter().any(|part| !part.has_steps && (part.calls > 0) == calls);
+    if without_steps(true) {
         notes.push("traces without steps were divided into parts of equally many collectives".to_owned());
+    }
+    if without_steps(false) {
+        notes.push("a trace without steps and collectives is taken for one step".to_owned());
     }
     notes.extend(result.verdict.undecided.iter().map(|undecided| format!("not decided: {undecided}")));
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(place: SlowPlace, cause: SlowCause, lost: i64) -> FoundCause {
+        FoundCause {
+            place,
+            cause,
+            lost,
+            late: 500_000,
+            lost_of_all: lost,
+            late_of_all: 500_000,
+            confidence: 0.9,
+            slow_steps: 0,
+            steps: 0,
+            only_steps: Vec::new(),
+            ratio: Some(6.0),
+            more_kernels: None,
+        }
+    }
+
+    fn job() -> Job {
+        let mut job = Job::new(trace::spool::MemoryLimit { bytes: 1 << 20 });
+        job.parts = (0..4).map(|rank| RankPart { rank, ..RankPart::default() }).collect();
+        job
+    }
+
+    #[test]
+    fn a_link_is_late_in_no_step() {
+        let link = found(SlowPlace::Pair(1, 3), SlowCause::Link, 9);
+        assert_eq!(
+            describe_place(&job(), &[&link]),
+            "rank 1 is slow: its transfers with rank 3 take longer, 6.00 times as long as equal ones; each takes \
+             500.000 us more (confidence 0.90)"
+        );
+        let group = found(SlowPlace::Group("tp".into(), vec![0, 1, 2]), SlowCause::Link, 9);
+        let says = describe_place(&job(), &[&group]);
+        assert!(
+            says.starts_with("the group `tp` (ranks 0, 1, 2) is slow: its transfers take longer"),
+            "{says}"
+        );
+    }
+
+    #[test]
+    fn several_are_all_told() {
+        let first =
+            FoundCause { slow_steps: 5, steps: 8, ..found(SlowPlace::Rank(2), SlowCause::Compute, 7000) };
+        let other = FoundCause { ratio: None, ..found(SlowPlace::Rank(2), SlowCause::Host, 7000) };
+        assert_eq!(list_others(&job(), &[first.clone(), other.clone()]), Vec::<String>::new());
+        let says = describe_place(&job(), &[&first, &other]);
+        let expected = "it computes longer, 6.00 times as long as the others, and its host launches late; it comes 500.000 us \
+                        late in 5 of 8 steps";
+        assert!(says.contains(expected), "{says}");
+        let third = FoundCause { only_steps: vec![4], ..found(SlowPlace::Rank(0), SlowCause::Copy, 3000) };
+        let notes = list_others(&job(), &[first, other, third]);
+        assert_eq!(notes[0], "others lose 7.000 us by that");
+        assert!(notes[1].starts_with("also, rank 0 is slow: it copies longer"), "{notes:?}");
+        assert!(
+            notes[1].ends_with("late in step 4 (confidence 0.90): others lose 3.000 us by that"),
+            "{notes:?}"
+        );
+    }
 }

@@ -1,5 +1,6 @@
 //! `tracewhy report`: a job in one file of HTML, for people.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -9,7 +10,7 @@ use common::finding::Finding;
 use common::fsat::write_report;
 use common::input_lines::open_input;
 use common::out::Out;
-use common::policy::Class;
+use common::policy::{Class, shell_quote};
 use common::record::Record;
 use common::record::traceq::TraceFinding;
 use trace::report::format_count;
@@ -21,26 +22,27 @@ use super::idle::known_causes;
 use super::ranks::{self, RanksEvidence, RanksResult};
 use super::{JobArgs, ReadJob, ReportForm};
 use crate::job::Job;
-use crate::job::compare::{OTHER_NAMES, SetSamples, compare_sets};
+use crate::job::compare::{SetSamples, compare_sets};
 use crate::page::{
-    Cell, ComparisonData, Findings, Flame, HeatMap, JobData, MeanTimes, PageData, RankSeries, StepSeries,
-    TableData, VerdictData, row, step_numbers, write_page,
+    Cell, ComparisonData, Findings, Flame, HeatMap, JobData, MeanTimes, MemoryData, PageData, RankSeries,
+    StepSeries, TableData, VerdictData, row, step_numbers, write_page,
 };
-use crate::part::named::ItemKind;
+use crate::part::named::{ItemKind, OTHER_NAMES};
 use crate::part::{IdleCause, sum_times};
 use crate::report::Report;
 
 /// Write a report of a job: one file of HTML that needs neither network nor server
 ///
 /// The report has the verdict on the job, its steps, where the time goes, a map of ranks by steps, slow ranks and why,
-/// collectives with their bandwidth, kernels, operators and modules, causes of idle time, and the definition of each
-/// number. Its size is bounded for any number of ranks and events: what it leaves out, it says. Standard output gets the
-/// verdict.
+/// collectives with their bandwidth, kernels, operators and modules, causes of idle time, memory over time and what held its
+/// peak, and the definition of each number. Its size is bounded for any number of ranks and events: what it leaves out, it
+/// says. Standard output gets the verdict.
 #[derive(Args, Debug)]
 #[command(arg = super::report_form_arg(), after_long_help = "Examples:\n  \
     tracewhy report -o report.html rank*.json.gz\n  \
     tracewhy report --base main/ -o report.html branch/\n  \
-    traceq --format json check rank*.json.gz | tracewhy report --findings - -o report.html rank*.json.gz")]
+    traceq --format json check rank*.json.gz |
+    tracewhy report --findings - -o report.html rank*.json.gz")]
 pub(crate) struct ReportArgs {
     #[command(flatten)]
     job: JobArgs,
@@ -60,7 +62,7 @@ pub(crate) struct ReportArgs {
     title: Option<String>,
 }
 
-/// So many ranks, kinds of collectives, slow links, names of each kind, parts of each kind, changes and faults are listed.
+/// Maximum number of ranks, kinds of collectives, slow links, names of each kind, parts of each kind, changes and faults.
 const MOST_RANKS: usize = 1024;
 const MOST_COLLECTIVES: usize = 200;
 const MOST_LINKS: usize = 50;
@@ -70,7 +72,7 @@ const MOST_CHANGES: usize = 300;
 const MOST_FAULTS: usize = 50;
 
 impl ReportArgs {
-    /// Reads the job, judges it and writes the report.
+    /// Reads the job, decides which rank is slow, and writes the report.
     pub(crate) fn run(self, out: &mut Out, form: ReportForm) -> anyhow::Result<Exit> {
         // What may be wrong is known before anything is read for long.
         let findings = self.findings.as_deref().map(read_findings).transpose()?;
@@ -88,10 +90,14 @@ impl ReportArgs {
             evidence.take(family, call);
             costs.take(family, call);
         })?;
-        let result = evidence.judge(&read.job);
+        let result = evidence.decide(&read.job);
         let samples = std::mem::take(&mut read.samples);
         let mut page = self.make_page(&read, &result, &costs, &samples);
-        page.findings = findings.map(Findings::of).unwrap_or_default();
+        page.findings = match findings {
+            Some(findings) => Findings::of(findings),
+            None => Findings::not_given(self.findings_command()),
+        };
+        page.memory = read.memory_use.take().unwrap_or_default().into_data();
         page.comparison = base.map(|(path, base)| compare(path, base, &page.title, samples, &read));
         write_report(&self.output, Class::DataFile.max(), |to| Ok(write_page(to, &page)?))?;
         if self.output == Path::new("-") {
@@ -108,6 +114,21 @@ impl ReportArgs {
                 report
             },
         )
+    }
+
+    /// Returns the command that makes this report with the findings of `traceq check`.
+    fn findings_command(&self) -> String {
+        let paths = self.job.named_paths();
+        let mut named: Vec<String> = paths.iter().take(MOST_NAMED).map(|path| shell_quote(path)).collect();
+        if named.is_empty() || paths.len() > MOST_NAMED {
+            named.push("…".to_owned());
+        }
+        let output = if self.output == Path::new("-") { Path::new("report.html") } else { &self.output };
+        let (named, output) = (named.join(" "), shell_quote(output));
+        // A part file has nothing that could be checked.
+        let has_parts = paths.iter().any(|path| path.extension().is_some_and(|ending| ending == "part"));
+        let traces = if has_parts { "…" } else { named.as_str() };
+        format!("traceq --format json check {traces} | tracewhy report --findings - -o {output} {named}")
     }
 
     fn make_page(
@@ -154,6 +175,7 @@ impl ReportArgs {
             names: list_names(samples),
             program: list_program(read),
             flame: Flame::of_tree(&read.program.paths),
+            memory: MemoryData::default(),
             reading: TableData::first(
                 MOST_FAULTS,
                 read.faults.iter().map(|(path, what)| row![path.as_str(), what.as_str()]),
@@ -163,6 +185,9 @@ impl ReportArgs {
         }
     }
 }
+
+/// Maximum number of names in a command that the page shows.
+const MOST_NAMED: usize = 3;
 
 /// The names of the traces: of many, the first and how many more.
 fn title_of(job: &Job) -> String {
@@ -177,9 +202,9 @@ fn title_of(job: &Job) -> String {
     }
 }
 
-/// What the records of `traceq check` say. Other records are passed over.
+/// Reads the findings from records of `traceq check`. Other records are passed over.
 fn read_findings(path: &Path) -> anyhow::Result<Vec<Finding>> {
-    /// A line may not be longer, and what is shown is far less than so many.
+    /// Maximum length of a line in bytes, and number of findings: far more than is shown.
     const MOST_LINE: u64 = 1 << 20;
     const MOST_FINDINGS: usize = 100_000;
     let mut lines = open_input(path).with_context(|| path.display().to_string())?;
@@ -205,9 +230,10 @@ fn read_findings(path: &Path) -> anyhow::Result<Vec<Finding>> {
 fn list_ranks(job: &Job, result: &RanksResult) -> TableData {
     let mut order: Vec<usize> = (0..job.parts.len()).collect();
     let lost = |index: usize| result.lateness.ranks.get(index).map_or(0, |rank| rank.lost);
-    // The slow rank is there, whatever the others cost.
-    let blamed = result.verdict.blamed.as_ref().map(|b| b.part);
-    order.sort_by_key(|&i| (Some(i) != blamed, std::cmp::Reverse(lost(i)), job.parts[i].rank));
+    // The slow ranks are there, whatever the others cost.
+    let blamed: BTreeSet<usize> =
+        result.verdict.causes.iter().filter_map(|found| found.place.rank()).collect();
+    order.sort_by_key(|&i| (!blamed.contains(&i), std::cmp::Reverse(lost(i)), job.parts[i].rank));
     let rows = order.into_iter().map(|index| {
         let part = &job.parts[index];
         let r = ranks::rank_record(job, part, index, result);

@@ -1,42 +1,51 @@
 //! Reading traces one rank after the other, each into a sink of its own.
 
 use std::io::Read;
+use std::path::PathBuf;
 
-use anyhow::Context;
 use common::out::Out;
 use common::progress::{self, Unit};
 use common::record::tracewhy as record;
-use trace::classifier::ClassRules;
-use trace::inputs::{Input, Inputs, Opened};
-use trace::meaning::{MeaningLookup, ResolvedSink};
+use trace::analysis::collect::CollectOptions;
+use trace::check::DoubtfulTraces;
+use trace::inputs::{OpenedTrace, TraceInput, TraceInputs};
 use trace::model::{EventSink, TraceMeta};
-use trace::pairs::PairSink;
-use trace::read::{self, ReadFault, ReadOptions, ReadOutcome};
-use trace::report::report_faults;
+use trace::options::AnalysisOptions;
+use trace::ranks::{RankRead, RankReader};
+use trace::read::{ReadOptions, find_traces};
 use trace::spool::MemoryLimit;
 
-use super::{AnalysisArgs, JobArgs};
+use super::JobArgs;
 use crate::part::file::recognize;
+use crate::part::number::number_or_place;
 
-/// What a run has read.
+/// The counts of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ReadTotals {
     pub(crate) files: u64,
     pub(crate) incomplete: u64,
     pub(crate) events: u64,
+    /// Ranks; a trace may have several.
+    pub(crate) ranks: u64,
 }
 
 impl ReadTotals {
-    /// Counts a trace.
-    pub(super) fn count(&mut self, outcome: &ReadOutcome) {
-        self.add(outcome.events, outcome.complete);
+    /// Counts a rank, and its trace if it is the first of it.
+    pub(super) fn count(&mut self, read: &RankRead, is_first: bool) {
+        self.add(read.events, read.outcome.complete, is_first);
     }
 
-    /// Counts a trace with so many events.
-    pub(super) fn add(&mut self, events: u64, complete: bool) {
-        self.files += 1;
-        self.incomplete += u64::from(!complete);
+    /// Counts a rank with its number of events.
+    pub(super) fn add(&mut self, events: u64, complete: bool, is_first: bool) {
+        self.files += u64::from(is_first);
+        self.incomplete += u64::from(is_first && !complete);
+        self.ranks += 1;
         self.events = self.events.saturating_add(events);
+    }
+
+    /// The place of the next rank.
+    fn place(&self) -> usize {
+        usize::try_from(self.ranks).unwrap_or(usize::MAX)
     }
 
     /// The two together.
@@ -45,6 +54,7 @@ impl ReadTotals {
             files: self.files + other.files,
             incomplete: self.incomplete + other.incomplete,
             events: self.events.saturating_add(other.events),
+            ranks: self.ranks + other.ranks,
         }
     }
 
@@ -54,174 +64,180 @@ impl ReadTotals {
     /// Standard output cannot be written.
     pub(crate) fn write_summary(self, out: &mut Out) -> anyhow::Result<()> {
         out.flush()?;
-        let Self { files, incomplete, events } = self;
+        let Self { files, incomplete, events, .. } = self;
         let errors = out.diag().errors();
         Ok(out.record(&record::ReasonSummary { files, incomplete, events, errors })?)
     }
 }
 
-/// Whose trace was read.
+/// The rank whose trace was read.
 pub(crate) struct TraceOfRank {
     /// The file.
     pub(crate) path: String,
-    /// Its number: what the trace says, or else its place among the traces.
+    /// Its number; below zero if the trace says none, until [`crate::part::number::number_ranks`] gives it one.
     pub(crate) rank: i64,
     pub(crate) meta: TraceMeta,
 }
 
 /// An input that is open.
 pub(super) struct OpenSource<'a> {
-    pub(super) input: &'a Input,
-    pub(super) opened: Opened,
+    pub(super) input: &'a TraceInput,
+    pub(super) opened: OpenedTrace,
     /// It is a part file, and no trace.
     pub(super) is_part: bool,
     pub(super) bytes: Box<dyn Read + Send>,
-    lookup: MeaningLookup<'a>,
     options: ReadOptions,
+    collect: &'a CollectOptions,
+    doubtful: &'a DoubtfulTraces,
 }
 
-impl OpenSource<'_> {
-    /// Reads a trace into a sink; `None` if it is none, which has been said.
-    ///
-    /// # Errors
-    /// What the sink says.
-    pub(super) fn read_into<S: EventSink>(
-        self,
-        out: &Out,
-        sink: &mut S,
-    ) -> anyhow::Result<Option<ReadOutcome>> {
-        let Self { input, opened, bytes, lookup, options, .. } = self;
-        let (rank, source) = (opened.rank, opened.source_of(bytes));
-        let mut pairs = PairSink::new(sink);
-        let mut outcome = read::read_trace(source, &options, &mut ResolvedSink { lookup, sink: &mut pairs })?;
-        outcome.meta.rank = outcome.meta.rank.or(rank);
-        report_faults(out, &input.label(), &outcome);
-        let is_none = matches!(outcome.error.as_ref().map(|e| &e.fault), Some(ReadFault::NotATrace(_)));
-        Ok((!is_none).then_some(outcome))
+impl<'a> OpenSource<'a> {
+    /// The ranks of a trace, one after the other.
+    pub(super) fn into_ranks(self) -> RankReader<'a> {
+        RankReader::new(self.input, self.opened, self.bytes, self.options, self.collect, self.doubtful)
     }
 }
 
-impl AnalysisArgs {
-    /// The user's classes of device work.
-    ///
-    /// # Errors
-    /// One is not valid.
-    pub(super) fn classes(&self) -> anyhow::Result<ClassRules> {
-        let mut classes = ClassRules::default();
-        for text in &self.class {
-            classes.push_text(text).context("--class")?;
-        }
-        Ok(classes)
-    }
+/// How to analyze, and with how much memory: half of what may be used, since each trace is also summed up to find what is
+/// wrong with it.
+///
+/// # Errors
+/// A class, an expression or the file of options is not valid.
+pub(super) fn options_of(analysis: &AnalysisOptions) -> anyhow::Result<CollectOptions> {
+    let options = analysis.collect_options()?;
+    Ok(CollectOptions { memory: MemoryLimit { bytes: options.memory.bytes / 2 }, ..options })
+}
 
-    /// Opens every input; returns how many were named.
-    ///
-    /// # Errors
-    /// A class or an argument is not valid, or what `each` says.
-    pub(super) fn each_source(
-        &self,
-        out: &mut Out,
-        inputs: &Inputs,
-        mut each: impl FnMut(&mut Out, OpenSource<'_>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<u64> {
-        let classes = self.classes()?;
-        let bar = progress::bar(out.diag(), Unit::Bytes, inputs.total_size(), "reading");
-        let named = inputs.each(out, |out, input| {
-            let opened = input.open().and_then(|(opened, bytes)| {
-                let bytes = if bar.is_hidden() { bytes } else { Box::new(bar.wrap_read(bytes)) };
-                let (is_part, bytes) = recognize(bytes)?;
-                Ok((opened, is_part, bytes))
-            });
-            let (opened, is_part, bytes) = match opened {
-                Ok(opened) => opened,
-                Err(e) => {
-                    out.failed(input.label(), &e);
-                    return Ok(());
-                }
-            };
-            let lookup = MeaningLookup::new(input, classes.clone());
-            let options = inputs.read_options();
-            each(out, OpenSource { input, opened, is_part, bytes, lookup, options })
-        })?;
-        bar.finish_and_clear();
-        if named == 0 {
-            out.warn("no trace", "the list names none");
-        }
-        Ok(named)
+/// Opens every input; returns how many were named.
+///
+/// # Errors
+/// An argument is not valid, or what `each` says.
+pub(super) fn each_source(
+    out: &mut Out,
+    inputs: &TraceInputs,
+    collect: &CollectOptions,
+    mut each: impl FnMut(&mut Out, OpenSource<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<u64> {
+    let doubtful = DoubtfulTraces::default();
+    let bar = progress::bar(out.diag(), Unit::Bytes, inputs.total_size(), "reading");
+    let mut each_file = |out: &mut Out, input: &TraceInput| {
+        let opened = input.open().and_then(|(opened, bytes)| {
+            let bytes = if bar.is_hidden() { bytes } else { Box::new(bar.wrap_read(bytes)) };
+            let (is_part, bytes) = recognize(bytes)?;
+            Ok((opened, is_part, bytes))
+        });
+        let (opened, is_part, bytes) = match opened {
+            Ok(opened) => opened,
+            Err(e) => {
+                out.failed(input.label(), &e);
+                return Ok(());
+            }
+        };
+        let options = inputs.read_options();
+        each(out, OpenSource { input, opened, is_part, bytes, options, collect, doubtful: &doubtful })
+    };
+    let named = inputs
+        .for_each_input(out, |out, input| files_of(input).iter().try_for_each(|file| each_file(out, file)))?;
+    bar.finish_and_clear();
+    doubtful.finish(out);
+    if named == 0 {
+        out.warn("no trace", "the list names none");
     }
+    Ok(named)
+}
 
-    /// How much memory may be used.
-    pub(super) fn memory(&self) -> MemoryLimit {
-        self.max_memory.map_or_else(MemoryLimit::default, |bytes| MemoryLimit { bytes })
+/// The part files that a directory without traces stands for; otherwise the input itself.
+fn files_of(input: &TraceInput) -> Vec<TraceInput> {
+    let TraceInput::Path(dir) = input else { return vec![input.clone()] };
+    if !dir.is_dir() || !find_traces(dir, None).is_empty() {
+        return vec![input.clone()];
+    }
+    let entries = dir.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_part = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "part") && path.is_file();
+    let mut parts: Vec<PathBuf> = entries.filter(is_part).collect();
+    parts.sort();
+    match parts.is_empty() {
+        true => vec![input.clone()],
+        false => parts.into_iter().map(TraceInput::Path).collect(),
     }
 }
 
 impl JobArgs {
-    /// How much memory may be used.
-    pub(crate) fn memory(&self) -> MemoryLimit {
-        self.analysis.memory()
+    /// How to analyze.
+    ///
+    /// # Errors
+    /// As of [`options_of`].
+    pub(crate) fn options(&self) -> anyhow::Result<CollectOptions> {
+        options_of(&self.analysis)
     }
 
     /// Opens every input; returns how many were named.
     ///
     /// # Errors
-    /// As of [`AnalysisArgs::each_source`].
+    /// As of [`each_source`].
     pub(super) fn each_source(
         &self,
         out: &mut Out,
+        collect: &CollectOptions,
         each: impl FnMut(&mut Out, OpenSource<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<u64> {
-        self.analysis.each_source(out, &self.inputs, each)
+        each_source(out, &self.inputs, collect, each)
     }
 
     /// Whether it may be more than one trace.
     pub(crate) fn has_several(&self) -> bool {
-        self.inputs.several()
+        self.inputs.may_be_several()
     }
 
-    /// Reads every trace into a sink of its own. `None` if there is none: it has been said why.
+    /// Reads every rank into a sink of its own. `None` if there is none: the reason has been reported.
     ///
     /// # Errors
-    /// A class or an argument is not valid, a temporary file cannot be used, or what `each` says.
+    /// A temporary file cannot be used, or what `each` says.
     pub(crate) fn each_rank<S: EventSink>(
         &self,
         out: &mut Out,
-        make: impl Fn(MemoryLimit) -> S,
+        collect: &CollectOptions,
+        make: impl Fn(&CollectOptions) -> S,
         each: impl FnMut(&mut Out, TraceOfRank, S) -> anyhow::Result<()>,
     ) -> anyhow::Result<Option<ReadTotals>> {
-        self.each_rank_or(out, make, |_, _, _| Ok(false), each)
+        self.each_rank_or(out, collect, make, |_, _, _| Ok(false), each)
     }
 
-    /// The same, where some inputs are no traces: `other` gets each with its place first, and tells whether it has taken it.
+    /// The same, where some inputs are no traces: `other` gets each with its place first, and returns whether it has read it.
     ///
     /// # Errors
     /// As of [`Self::each_rank`], or what `other` says.
     pub(crate) fn each_rank_or<S: EventSink>(
         &self,
         out: &mut Out,
-        make: impl Fn(MemoryLimit) -> S,
-        mut other: impl FnMut(&mut Out, &Opened, i64) -> anyhow::Result<bool>,
+        collect: &CollectOptions,
+        make: impl Fn(&CollectOptions) -> S,
+        mut other: impl FnMut(&mut Out, &OpenedTrace, usize) -> anyhow::Result<bool>,
         mut each: impl FnMut(&mut Out, TraceOfRank, S) -> anyhow::Result<()>,
     ) -> anyhow::Result<Option<ReadTotals>> {
-        let memory = self.memory();
         let mut totals = ReadTotals::default();
-        self.analysis.each_source(out, &self.inputs, |out, source| {
+        self.each_source(out, collect, |out, source| {
             if source.is_part {
                 let reason = "is a part file, which does not have this: name the traces";
                 out.error(source.input.label(), reason);
                 return Ok(());
             }
-            let place = i64::try_from(totals.files).unwrap_or(i64::MAX);
-            if other(out, &source.opened, place)? {
+            if other(out, &source.opened, totals.place())? {
                 totals.files += 1;
+                totals.ranks += 1;
                 return Ok(());
             }
-            let mut sink = make(memory);
-            let label = source.input.label();
-            let Some(outcome) = source.read_into(out, &mut sink)? else { return Ok(()) };
-            totals.count(&outcome);
-            let rank = outcome.meta.rank.unwrap_or(place);
-            each(out, TraceOfRank { path: label, rank, meta: outcome.meta }, sink)
+            let path = source.input.label();
+            let mut ranks = source.into_ranks();
+            let mut first = true;
+            while !ranks.is_done() {
+                let mut sink = make(collect);
+                let Some(read) = ranks.read_next(out, &mut sink) else { continue };
+                let rank = number_or_place(read.outcome.meta.rank, totals.place());
+                totals.count(&read, std::mem::take(&mut first));
+                each(out, TraceOfRank { path: path.clone(), rank, meta: read.outcome.meta }, sink)?;
+            }
+            Ok(())
         })?;
         Ok((totals.files > 0).then_some(totals))
     }

@@ -10,6 +10,7 @@ use serde_json::json;
 use trace::stack_tree::StackTree;
 
 use super::{JobArgs, ReportForm};
+use crate::part::number::RankNumbers;
 use crate::part::stacks::{StackSink, StackTime};
 
 /// Write stacks of the host with the time that they take, for flame graphs
@@ -22,16 +23,19 @@ use crate::part::stacks::{StackSink, StackTime};
     tracewhy stacks rank0.json.gz | flamegraph.pl > device.svg\n  \
     tracewhy --format speedscope stacks --by host rank0.json.gz > host.speedscope.json")]
 pub(crate) struct StacksArgs {
-    /// Which time stacks take
-    #[arg(long, value_enum, default_value_t, value_name = "TIME")]
+    /// Time that stacks have: of the device or of the host
+    #[arg(long, value_enum, default_value_t, value_name = "device|host")]
     by: StackTime,
     #[command(flatten)]
     job: JobArgs,
 }
 
+/// The forms of this command.
+pub(crate) const STACK_FORMS: &[ReportForm] = &[ReportForm::Folded, ReportForm::Speedscope, ReportForm::Json];
+
 /// `--format` of this command: its text is folded stacks.
 fn stack_form_arg() -> clap::Arg {
-    super::form_arg(&[ReportForm::Folded, ReportForm::Speedscope, ReportForm::Json], "folded")
+    super::form_arg(STACK_FORMS, "folded")
 }
 
 /// The stacks of one rank.
@@ -44,32 +48,33 @@ struct RankStacks {
 impl StacksArgs {
     /// Reads the traces and writes their stacks.
     pub(crate) fn run(self, out: &mut Out, form: ReportForm) -> anyhow::Result<Exit> {
-        // Before the command, any form of the tool's may stand; folded stacks are the text of this one.
-        let form = match form {
-            ReportForm::Json | ReportForm::Speedscope => form,
-            _ => ReportForm::Folded,
-        };
+        // Folded stacks are the text of this command.
+        let form = if form == ReportForm::Text { ReportForm::Folded } else { form };
         let mut ranks: Vec<RankStacks> = Vec::new();
         let several = self.job.has_several();
+        let options = self.job.options()?;
         // One tree for all where one document comes of all; speedscope has a profile for each rank.
-        let limit = usize::try_from(self.job.memory().of_tables() / 64).unwrap_or(usize::MAX);
+        let limit = usize::try_from(options.memory.of_tables() / 64).unwrap_or(usize::MAX);
         let mut tree = StackTree::with_limit(limit);
+        let mut numbers = RankNumbers::default();
         let is_json = form == ReportForm::Json;
         let totals = self.job.each_rank(
             out,
-            |memory| StackSink::new(self.by, memory),
+            &options,
+            |options| StackSink::new(self.by, options.memory),
             |out, rank, sink| {
+                let number = numbers.number_of(rank.rank);
                 if form == ReportForm::Folded {
-                    let label = several.then(|| format!("rank {}", rank.rank));
+                    let label = several.then(|| format!("rank {number}"));
                     return Ok(sink.finish(&mut tree, label.as_deref())?);
                 }
                 let mut own = StackTree::with_limit(limit);
                 sink.finish(&mut own, None)?;
                 warn_of_limit(out, &rank.path, &own);
                 if is_json {
-                    return Ok(write_records(out, &rank.path, rank.rank, self.by, &own)?);
+                    return Ok(write_records(out, &rank.path, number, self.by, &own)?);
                 }
-                ranks.push(RankStacks { path: rank.path, rank: rank.rank, tree: own });
+                ranks.push(RankStacks { path: rank.path, rank: number, tree: own });
                 Ok(())
             },
         )?;

@@ -23,14 +23,40 @@ pub(crate) struct RankNodes {
 /// A moment of a rank that a node waits for, before all nodes are there.
 #[derive(Clone, Copy, Debug)]
 enum Pending {
-    /// What a thread did when the moment came, or had done before.
+    /// The node of a thread at a timestamp, or before it.
     HostBefore(u32, i64),
-    /// What a thread began at the moment.
+    /// The node that a thread began at the timestamp.
     HostAt(u32, i64),
     /// The end of a piece of work.
     Work(usize, i64),
     /// The arrival of another rank: its index and that of the work, and the moment on the own clock.
     Arrival(u32, usize, i64),
+    /// The end of a node.
+    Node(u32, i64),
+}
+
+/// The waits of nodes, before all nodes are there.
+#[derive(Default)]
+struct PendingWaits {
+    /// A node, its rank, and where its waits begin; they end where those of the next begin.
+    nodes: Vec<(u32, u32, usize)>,
+    waits: Vec<Pending>,
+}
+
+impl PendingWaits {
+    fn push(&mut self, node: u32, rank: u32, waits: Vec<Pending>) {
+        self.nodes.push((node, rank, self.waits.len()));
+        self.waits.extend(waits);
+    }
+
+    /// Each node with its rank and what it waits for.
+    fn each(&self) -> impl Iterator<Item = (u32, u32, &[Pending])> {
+        let ends = self.nodes.iter().skip(1).map(|(.., first)| *first).chain([self.waits.len()]);
+        let of_node = |((node, rank, first), end): (&(u32, u32, usize), usize)| {
+            (*node, *rank, self.waits.get(*first..end).unwrap_or_default())
+        };
+        self.nodes.iter().zip(ends).map(of_node)
+    }
 }
 
 /// A job as a graph.
@@ -43,7 +69,8 @@ pub(crate) struct JobGraph {
 pub(crate) fn build_graph(ranks: &[PathRank]) -> JobGraph {
     let meetings = find_meetings(ranks);
     let mut graph = PathGraph::default();
-    let mut pending: Vec<(u32, u32, Vec<Pending>)> = Vec::new();
+    let mut pending = PendingWaits::default();
+    let mut hubs = FastMap::default();
     let mut nodes = Vec::new();
     for (index, rank) in (0_u32..).zip(ranks) {
         let mut builder = RankBuilder {
@@ -52,13 +79,14 @@ pub(crate) fn build_graph(ranks: &[PathRank]) -> JobGraph {
             meetings: &meetings,
             graph: &mut graph,
             pending: &mut pending,
+            hubs: &mut hubs,
             items: FastMap::default(),
         };
         let threads = builder.add_hosts();
         let work = builder.add_work();
         nodes.push(RankNodes { threads, work });
     }
-    for (node, rank, list) in pending {
+    for (node, rank, list) in pending.each() {
         let waits: Vec<Wait> = list.iter().filter_map(|p| resolve(&graph, &nodes, rank, *p)).collect();
         let waits: Vec<Wait> = waits.into_iter().filter(|wait| wait.node != node).collect();
         graph.set_waits(node, &waits);
@@ -76,6 +104,7 @@ fn resolve(graph: &PathGraph, nodes: &[RankNodes], rank: u32, pending: Pending) 
             let (_, arrival) = nodes.get(other as usize)?.work.get(work)?;
             Some(Wait { node: *arrival, offset: None, at })
         }
+        Pending::Node(node, at) => Some(Wait { node, offset: None, at }),
     }
 }
 
@@ -97,12 +126,12 @@ impl RankNodes {
         Some(Wait { node, offset: None, at: found.end })
     }
 
-    /// What a thread did when a step of it began.
+    /// Finds the node of a thread when a step of it began.
     pub(crate) fn begin_of_step(&self, graph: &PathGraph, main: u32, at: i64) -> Option<Wait> {
         self.host_moment(graph, main, at, true)
     }
 
-    /// What may end a step that the host ends at `at` and that launched these pieces of work: nodes, places in them, moments.
+    /// Finds what may end a step that the host ends at `at` and that launched these pieces of work: nodes, places in them, timestamps.
     pub(crate) fn ends_of_step(
         &self,
         graph: &PathGraph,
@@ -119,10 +148,10 @@ impl RankNodes {
     }
 }
 
-/// Who meets whom in one collective: index of the rank, of the work, and its duration.
+/// The ranks in one collective: index of the rank, of the work, and its duration.
 type Meeting = Vec<(u32, usize, i64)>;
 
-/// Collectives that nobody leaves before all have come, by their keys.
+/// Collectives that no rank leaves before all have entered, by their keys.
 fn find_meetings(ranks: &[PathRank]) -> FastMap<u64, Meeting> {
     let mut meetings: FastMap<u64, Meeting> = FastMap::default();
     for (index, rank) in (0_u32..).zip(ranks) {
@@ -133,7 +162,7 @@ fn find_meetings(ranks: &[PathRank]) -> FastMap<u64, Meeting> {
             }
         }
     }
-    // A rank that would have come twice has met somebody else, and so have more ranks than are in the group.
+    // If a rank occurs twice, or there are more ranks than in the group, these are several collectives.
     meetings.retain(|_, meeting| {
         let ranks_of: BTreeSet<u32> = meeting.iter().map(|(rank, ..)| *rank).collect();
         let first = meeting.first().and_then(|(rank, work, _)| {
@@ -152,7 +181,9 @@ struct RankBuilder<'a> {
     rank: &'a PathRank,
     meetings: &'a FastMap<u64, Meeting>,
     graph: &'a mut PathGraph,
-    pending: &'a mut Vec<(u32, u32, Vec<Pending>)>,
+    pending: &'a mut PendingWaits,
+    /// By key of a meeting: the node at which all ranks have come. Without it, each of many ranks would wait for each.
+    hubs: &'a mut FastMap<u64, u32>,
     /// Items by kind and number of the name.
     items: FastMap<(&'static str, u32), u32>,
 }
@@ -175,7 +206,7 @@ impl RankBuilder<'_> {
         waits: Vec<Pending>,
     ) -> u32 {
         let node = self.graph.add(self.index, span, causes, item);
-        self.pending.push((node, self.index, waits));
+        self.pending.push(node, self.index, waits);
         node
     }
 
@@ -220,6 +251,9 @@ impl RankBuilder<'_> {
         };
         let busy = label.is_some_and(HostLabel::is_busy);
         let mut waits = vec![Pending::HostBefore(thread, from)];
+        if let Some(&(other, at)) = self.rank.handovers.get(&(thread, from)) {
+            waits.push(Pending::HostBefore(other, at.min(from)));
+        }
         if busy && cause == PathCause::Synchronization {
             // It goes on when the work is done that it waited for.
             let done = ends.last_of_streams(to);
@@ -265,7 +299,8 @@ impl RankBuilder<'_> {
                 (None, Some(operator)) => self.item("operator", operator),
                 (None, None) => self.item("kernel", work.name),
             };
-            let Some(meeting) = call.and_then(|call| self.meetings.get(&call.key)) else {
+            let meeting = call.and_then(|call| Some((call.key, self.meetings.get(&call.key)?)));
+            let Some((key, meeting)) = meeting else {
                 let node = self.push((work.start, work.end), (cause, wait_cause), item, waits);
                 nodes.push((node, node));
                 continue;
@@ -273,17 +308,27 @@ impl RankBuilder<'_> {
             // The rank arrives; when all have, the transfer begins.
             let arrival = self.push((work.start, work.start), (cause, wait_cause), NO_ITEM, waits);
             let shortest = meeting.iter().map(|(.., duration)| *duration).min().unwrap_or(0);
-            let arrivals = meeting
-                .iter()
-                .map(|(other, number, duration)| Pending::Arrival(*other, *number, work.end - duration));
-            let waits = arrivals.collect();
-            let node = self.push((work.end - shortest, work.end), (cause, PathCause::NotKnown), item, waits);
+            let all_there = work.end - shortest;
+            let hub = match self.hubs.get(&key) {
+                Some(hub) => *hub,
+                None => {
+                    let waits = meeting
+                        .iter()
+                        .map(|(other, number, time)| Pending::Arrival(*other, *number, work.end - time));
+                    let (waits, causes) = (waits.collect(), (cause, PathCause::NotKnown));
+                    let hub = self.push((all_there, all_there), causes, NO_ITEM, waits);
+                    self.hubs.insert(key, hub);
+                    hub
+                }
+            };
+            let waits = vec![Pending::Node(hub, all_there)];
+            let node = self.push((all_there, work.end), (cause, PathCause::NotKnown), item, waits);
             nodes.push((node, arrival));
         }
         nodes
     }
 
-    /// What a piece of work waits for, and what the time after that is.
+    /// Finds the waits of a piece of work, and the cause of the time after them.
     fn waits_of_work(
         &self,
         index: usize,
@@ -383,8 +428,8 @@ impl WorkEnds {
         Self { all, by_stream }
     }
 
-    /// What each stream had done last when a call that waited for the device returned. Which of them it waited for, the
-    /// trace hardly ever tells.
+    /// Finds the last work of each stream when a call that waited for the device returned. Which of them it waited for, the
+    /// trace hardly ever shows.
     fn last_of_streams(&self, to: i64) -> Vec<(usize, i64)> {
         const MOST: usize = 64;
         let last = |list: &Vec<(i64, usize)>| {
@@ -394,7 +439,7 @@ impl WorkEnds {
         self.by_stream.values().take(MOST).filter_map(last).collect()
     }
 
-    /// What ended last on another stream of the device before a piece of work began.
+    /// Finds the work that ended last on another stream of the device before a piece of work began.
     fn before(&self, rank: &PathRank, work: &DeviceWork) -> Option<(usize, i64)> {
         const FURTHEST: usize = 64;
         let after = self.all.partition_point(|(end, _)| *end <= work.start);
@@ -409,7 +454,7 @@ impl WorkEnds {
 
 /// The order of work on streams.
 struct StreamOrder {
-    /// What comes before each piece of work on its stream.
+    /// The predecessor of each piece of work on its stream.
     before: Vec<Option<usize>>,
     /// By stream: pieces of work in the order of their launches.
     launched: BTreeMap<u32, Vec<(i64, usize)>>,

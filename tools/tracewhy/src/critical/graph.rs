@@ -4,7 +4,7 @@ use trace::model::FastMap;
 
 use super::PathCause;
 
-/// What a node is part of: a name that may be for free.
+/// The item that a node is part of: a name that may be for free.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PathItem {
     /// `operator`, `kernel`, `collective` or `host`.
@@ -88,13 +88,13 @@ impl PathGraph {
             (first, u32::try_from(self.waits.len()).unwrap_or(u32::MAX).saturating_sub(first));
     }
 
-    /// What a node waits for.
+    /// Returns the waits of a node.
     pub(crate) fn waits(&self, node: &PathNode) -> &[Wait] {
         let first = node.first as usize;
         self.waits.get(first..first + node.count as usize).unwrap_or_default()
     }
 
-    /// What a node waited for last.
+    /// Returns the last wait of a node.
     pub(crate) fn last_wait(&self, node: &PathNode) -> Option<Wait> {
         // Of equal ones the first: a device's own order says more than the host.
         self.waits(node).iter().copied().reduce(|best, wait| if wait.at > best.at { wait } else { best })

@@ -1,4 +1,4 @@
-//! The critical path: from the end of a step back to its begin, always to what was waited for last.
+//! The critical path: from the end of a step back to its beginning, always to what was waited for last.
 //!
 //! `collect` keeps the stretches of host threads and the work of devices of one rank; `build` makes a graph of all ranks, in
 //! which every node knows what it had to wait for; `path` walks it; `replay` lets it run again with an operator for free.
@@ -9,12 +9,12 @@ pub(crate) mod graph;
 pub(crate) mod path;
 pub(crate) mod replay;
 
-/// What a part of the path is.
+/// The cause of a part of the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum PathCause {
     /// A device computes.
     Compute,
-    /// A collective or transfer runs, and nobody is missing any more.
+    /// A collective or transfer runs, and all ranks have entered it.
     Communication,
     /// A device copies or fills.
     Copy,
@@ -32,7 +32,7 @@ pub(crate) enum PathCause {
     Synchronization,
     /// Work was launched and has not begun.
     Launch,
-    /// What a device waited for has ended, and it has not gone on.
+    /// The work that a device waited for has ended, and the device has not gone on.
     Queue,
     /// The traces do not show what was waited for.
     NotKnown,

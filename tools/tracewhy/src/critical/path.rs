@@ -1,4 +1,4 @@
-//! Walks from the end of the last step to the begin of the first.
+//! Walks from the end of the last step to the beginning of the first.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ impl StepPath {
 /// Divides a path into the steps that it goes through.
 struct StepDivider {
     paths: Vec<StepPath>,
-    /// What is left of each step; the last one is walked through first.
+    /// The rest of each step; the last one is walked through first.
     left: Vec<i64>,
 }
 

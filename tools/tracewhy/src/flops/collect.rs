@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use trace::launch::{LaunchTime, NO_CORRELATION, link_launches};
+use trace::analysis::collect::CollectOptions;
+use trace::launch::{LaunchSpools, LaunchTime, number_of_work};
 use trace::model::{Category, Event, EventSink, FastMap};
 use trace::spool::{MemoryLimit, Spool, SpoolRecord};
-use trace::steps::{MarkKind, StepMark, StepNames, Steps};
+use trace::steps::{StepMark, StepNames, Steps};
 
 use super::formula::{NumberType, OperatorWork, find_work, is_known};
 use crate::part::host_stack::{FrameKind, HostMoment, HostRange, HostRanges, StackVisitor, sweep_host};
@@ -42,7 +43,7 @@ pub(crate) struct OperatorTime {
     pub(crate) time: i64,
 }
 
-/// What the operators of one rank come to.
+/// The sums of the operators of one rank.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RankFlops {
     pub(crate) operators: Vec<OperatorTime>,
@@ -64,7 +65,7 @@ pub(crate) struct FlopsSink {
     host: HostRanges,
     step_names: StepNames,
     marks: Vec<StepMark>,
-    launches: Spool<LaunchTime, 3>,
+    launches: LaunchSpools,
     kernels: Spool<KernelTime, 4>,
     devices: BTreeMap<i64, u64>,
     /// Kinds of calls: name and arguments, by number.
@@ -77,13 +78,14 @@ pub(crate) struct FlopsSink {
 
 impl FlopsSink {
     /// Without events yet.
-    pub(crate) fn new(memory: MemoryLimit) -> Self {
+    pub(crate) fn new(options: &CollectOptions) -> Self {
+        let memory = options.memory;
         Self {
             memory,
             host: HostRanges::new(memory),
-            step_names: StepNames::default(),
+            step_names: options.steps.clone(),
             marks: Vec::new(),
-            launches: Spool::new(memory),
+            launches: LaunchSpools::new(memory),
             kernels: Spool::new(memory),
             devices: BTreeMap::new(),
             kinds: Vec::new(),
@@ -123,20 +125,17 @@ impl FlopsSink {
     }
 
     fn take_mark(&mut self, event: &Event<'_>, (start, end): (i64, i64)) {
-        if !matches!(event.category, Category::Step | Category::Marker | Category::Other) {
+        if !self.step_names.may_mark(event) {
             return;
         }
         let (name, thread) = (self.host.names.intern(event.name), self.host.thread_of(event));
-        let mark = match (self.step_names.mark_of_name(self.host.names.name(name)), event.step_number) {
-            (found @ Some((MarkKind::Profiler, _)), _) | (found, None) => found,
-            (_, number) => Some((MarkKind::StepNumber, number)),
-        };
-        if let Some((kind, number)) = mark {
+        let by_name = self.step_names.mark_of_name(self.host.names.name(name));
+        if let Some((kind, number)) = self.step_names.with_number(by_name, event.step_number) {
             self.marks.push(StepMark { kind, number, name, thread, start, end, partial: false });
         }
     }
 
-    /// What the rank comes to.
+    /// Returns the sums of the rank.
     ///
     /// # Errors
     /// A temporary file cannot be used.
@@ -146,14 +145,13 @@ impl FlopsSink {
         let ranges = std::mem::replace(&mut host.ranges, Spool::new(memory));
         let mut moments = Spool::new(memory);
         let mut all = 0_i64;
-        link_launches(
+        launches.link(
             kernels,
-            |k| k.correlation,
-            launches,
-            |kernel, launch| {
+            |k| (k.correlation, k.start),
+            |kernel, origin| {
                 let time = kernel.end - kernel.start;
                 all = all.saturating_add(time);
-                match launch {
+                match origin.request {
                     Some(LaunchTime { at, thread, .. }) => {
                         moments.push(HostMoment { thread, at, what: [time, kernel.tf32.into()] })
                     }
@@ -185,20 +183,29 @@ impl FlopsSink {
     }
 }
 
+/// Whether a kernel computes in TF32 if its numbers are of 32 bits: by the names of cuBLAS, and of CUTLASS, whose tensor cores
+/// know no other (NVIDIA/cutlass `python/cutlass_library/gemm_operation.py`: `s1688gemm` in `cutlass_80_tensorop_…`).
+fn may_use_tf32(name: &[u8]) -> bool {
+    [b"tf32".as_slice(), b"tensorop", b"s1688"].iter().any(|part| contains(name, part))
+}
+
 fn contains(text: &[u8], part: &[u8]) -> bool {
     !text.is_empty() && text.windows(part.len()).any(|window| window == part)
 }
 
 impl EventSink for FlopsSink {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        if self.launches.take_arrow(event, |event| self.host.thread_of(event))? {
+            return Ok(());
+        }
         let Some((start, end)) = event.plausible_span() else { return Ok(()) };
         if event.category.is_on_device() {
             let (first, last) = self.extent.unwrap_or((start, end));
             self.extent = Some((first.min(start), last.max(end)));
             if event.category == Category::Kernel {
                 *self.devices.entry(event.device.unwrap_or(0)).or_default() += 1;
-                let correlation = event.correlation.unwrap_or(NO_CORRELATION);
-                let tf32 = contains(event.name.raw, b"tf32");
+                let correlation = number_of_work(event);
+                let tf32 = may_use_tf32(event.name.raw);
                 self.kernels.push(KernelTime { start, end, correlation, tf32 })?;
             }
             return Ok(());
@@ -206,10 +213,7 @@ impl EventSink for FlopsSink {
         if !trace::steps::is_host_annotation(event.cat.raw) {
             return Ok(());
         }
-        if let (Category::Runtime, Some(correlation)) = (event.category, event.correlation) {
-            let thread = self.host.thread_of(event);
-            self.launches.push(LaunchTime { correlation, at: start, thread })?;
-        }
+        self.launches.take_call(event, start, |event| self.host.thread_of(event))?;
         self.take_mark(event, (start, end));
         if event.category == Category::CpuOp {
             let kind = self.kind_of(event);
@@ -221,7 +225,7 @@ impl EventSink for FlopsSink {
 }
 
 /// One call of an operator.
-struct Call {
+struct OperatorCall {
     /// Index of its kind.
     kind: u32,
     start: i64,
@@ -235,7 +239,7 @@ struct CallAdder<'a> {
     kinds: &'a [(u32, OperatorWork)],
     steps: &'a Steps,
     /// Calls of the thread that are not added up yet.
-    calls: Vec<Call>,
+    calls: Vec<OperatorCall>,
     /// Calls and time by kind and type of number, and how many of them began in a step.
     sums: BTreeMap<(u32, NumberType), (u64, i64, u64)>,
 }
@@ -256,7 +260,7 @@ impl CallAdder<'_> {
     }
 
     /// Operations by type of number, and calls and times by kind and type.
-    #[allow(clippy::type_complexity, reason = "two lists that are taken apart at once")]
+    #[allow(clippy::type_complexity, reason = "two lists that are destructured at once")]
     fn finish(mut self) -> (BTreeMap<NumberType, f64>, Vec<(u32, NumberType, u64, i64)>) {
         self.add_calls();
         let mut by_number: BTreeMap<NumberType, f64> = BTreeMap::new();
@@ -282,7 +286,7 @@ impl StackVisitor<HostMoment> for CallAdder<'_> {
             return parent;
         }
         let Some(kind) = range.detail.checked_sub(1) else { return 0 };
-        self.calls.push(Call { kind, start: range.start, time: 0, tf32: false, launches: 0 });
+        self.calls.push(OperatorCall { kind, start: range.start, time: 0, tf32: false, launches: 0 });
         u32::try_from(self.calls.len()).unwrap_or(0)
     }
 

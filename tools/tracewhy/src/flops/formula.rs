@@ -51,7 +51,7 @@ impl NumberType {
     }
 }
 
-/// What an operator does in one call.
+/// The operations of an operator in one call.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct OperatorWork {
     pub(crate) flops: f64,
@@ -62,7 +62,7 @@ pub(crate) struct OperatorWork {
     pub(crate) shapes: String,
 }
 
-/// Tells whether a formula is known for an operator.
+/// Returns whether a formula is known for an operator.
 pub(crate) fn is_known(name: &str) -> bool {
     find_formula(name).is_some()
 }
@@ -287,7 +287,7 @@ mod tests {
         let attention = format!(r#"{{"Input Dims":[[2,8,128,64],[2,8,256,64],[2,8,256,64]],{half}}}"#);
         let expected = 4.0 * 2.0 * 8.0 * 128.0 * 256.0 * 64.0;
         assert_eq!(flops("aten::scaled_dot_product_attention", &attention).unwrap().0, expected);
-        // What the profiler has counted goes first; shapes that do not fit have none.
+        // The profiler's own count takes precedence; shapes that do not fit have none.
         let recorded = format!(r#"{{"flops":12345,"Input Dims":[[2,3],[3,4]],{half}}}"#);
         assert_eq!(flops("aten::mm", &recorded).unwrap().0, 12_345.0);
         assert_eq!(flops("aten::mm", &format!(r#"{{"Input Dims":[[2,3],[5,4]],{half}}}"#)), None);

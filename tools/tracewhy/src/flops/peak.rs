@@ -1,4 +1,4 @@
-//! What devices can do at most: floating-point operations in a second by type of number, and bytes of their memory.
+//! The peak performance of devices: floating-point operations in a second by type of number, and bytes of their memory.
 
 use std::path::Path;
 
@@ -54,7 +54,7 @@ impl DevicePeak {
         self.bandwidth.map(|giga| giga * 1e9)
     }
 
-    /// Tells whether a name has all words of this one, in this order.
+    /// Returns whether a name has all words of this one, in this order.
     fn fits(&self, device: &str) -> bool {
         let device = device.to_ascii_lowercase();
         let mut rest = device.as_str();
@@ -170,7 +170,7 @@ impl PeakTable {
         Ok(self)
     }
 
-    /// What the device of this name can do.
+    /// Finds the peak performance of the device of this name.
     pub(crate) fn find(&self, device: &str) -> Option<&DevicePeak> {
         self.devices.iter().find(|peak| peak.fits(device))
     }

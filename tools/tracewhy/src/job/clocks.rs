@@ -28,15 +28,15 @@ impl ClockSkew {
 struct SharedEnds {
     against: u32,
     pairs: Vec<(i64, i64)>,
-    /// Every so many is kept.
+    /// One of this many is kept.
     stride: u64,
     seen: u64,
 }
 
-/// So many ends of each rank are kept.
+/// Maximum number of ends of each rank that are kept.
 const MOST_PAIRS: usize = 512;
 
-/// Collects what clocks are told from: by index of the rank.
+/// The samples that clocks are fitted to, by index of the rank.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClockSamples(BTreeMap<u32, SharedEnds>);
 
@@ -95,8 +95,14 @@ mod tests {
     fn an_offset_and_a_drift_are_found_in_few_samples() {
         let mut samples = ClockSamples::default();
         let family = CallFamily { kind: CollectiveKind::Barrier, ..CallFamily::default() };
-        let arrival =
-            |part, end| Arrival { key: 0, start: end - 10, end, exposed: 10, part, family: 0, step: 0 };
+        let arrival = |part, end| Arrival {
+            start: end - 10,
+            end,
+            exposed: 10,
+            awaited: 10,
+            part,
+            ..Arrival::default()
+        };
         for i in 0..5000_i64 {
             let now = i * 1_000_000;
             // 3 ms behind, and 100 millionths too slow.

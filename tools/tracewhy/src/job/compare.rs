@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::part::named::{ItemKind, NamedTime};
+use crate::part::named::{ItemKind, NamedTime, OTHER_NAMES};
 use crate::part::{RankPart, StepTimes};
 
-/// What an item takes in each step of each rank.
+/// The time of an item in each step of each rank.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Samples {
     /// Steps of all ranks; those without the item count, with no time.
@@ -18,7 +18,14 @@ pub(crate) struct Samples {
 }
 
 impl Samples {
-    /// Adds a rank with so many steps, of which these have the item: its time and calls in each.
+    /// Adds another item of the same ranks.
+    fn add_item(&mut self, other: &Self) {
+        self.sum = self.sum.saturating_add(other.sum);
+        self.calls = self.calls.saturating_add(other.calls);
+        self.squares += other.squares;
+    }
+
+    /// Adds a rank with this number of steps; `times` has the time and calls of each step that has the item.
     fn add_rank(&mut self, steps: usize, times: impl Iterator<Item = (i64, u64)>) {
         let (mut sum, mut squares) = (0_i64, 0.0);
         for (time, calls) in times {
@@ -48,7 +55,7 @@ impl Samples {
     }
 
     /// There are enough steps of a rank to measure what they differ by.
-    fn tells_noise(&self) -> bool {
+    fn shows_noise(&self) -> bool {
         self.ranks > 0 && self.steps / self.ranks >= LEAST_STEPS
     }
 }
@@ -68,7 +75,7 @@ pub(crate) struct Change {
     pub(crate) beyond_noise: Option<bool>,
 }
 
-/// A difference must be so many standard errors.
+/// Minimum difference beyond noise, in standard errors.
 const LEAST_ERRORS: f64 = 3.0;
 /// Steps of each rank that noise is measured with.
 const LEAST_STEPS: u64 = 3;
@@ -76,7 +83,7 @@ const LEAST_STEPS: u64 = 3;
 impl Change {
     fn new(kind: ItemKind, name: String, base: Samples, new: Samples) -> Self {
         let noise = (base.squared_error() + new.squared_error()).sqrt();
-        let known = base.tells_noise() && new.tells_noise();
+        let known = base.shows_noise() && new.shows_noise();
         let difference = (new.mean() - base.mean()).abs();
         let beyond_noise = known.then_some(difference > LEAST_ERRORS * noise && difference >= 1.0);
         Self { kind, name, new_name: None, base, new, noise, beyond_noise }
@@ -108,23 +115,24 @@ pub(crate) const STEP_ITEMS: [StepItem; 6] = [
 
 type ItemSamples = BTreeMap<(ItemKind, String), Samples>;
 
-/// So many names are told apart; those that come later are one.
+/// Maximum number of names; later ones are counted as one.
 const MOST_NAMES: usize = 100_000;
-/// Its name.
-pub(crate) const OTHER_NAMES: &str = "(other names)";
 
-/// What the items of a set of traces take.
+/// The times of the items of a set of traces.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct SetSamples {
     items: ItemSamples,
     steps: u64,
     ranks: u64,
+    /// Maximum number of names of a rank that are one.
+    other_names: u64,
 }
 
 impl SetSamples {
     /// Adds a rank.
     pub(crate) fn add_rank(&mut self, part: &RankPart) {
         let count = part.steps.len();
+        self.other_names = self.other_names.max(part.other_names);
         self.steps += count as u64;
         self.ranks += u64::from(count > 0);
         for (name, of) in STEP_ITEMS {
@@ -144,7 +152,7 @@ impl SetSamples {
         }
     }
 
-    /// Kernels, operators and collectives by name: the sum of their durations, and their calls.
+    /// Everything but parts of the step by name: the sum of its durations, and its calls.
     pub(crate) fn each_name(&self) -> impl Iterator<Item = (ItemKind, &str, i64, u64)> {
         let named = self.items.iter().filter(|((kind, _), _)| *kind != ItemKind::Step);
         named.map(|((kind, name), samples)| (*kind, name.as_str(), samples.sum, samples.calls))
@@ -155,6 +163,27 @@ impl SetSamples {
         self.steps
     }
 
+    /// How many names of a rank, at most, were too many and are one.
+    pub(crate) fn other_names(&self) -> u64 {
+        self.other_names
+    }
+
+    /// Kinds of which some names are one.
+    fn folded_kinds(&self) -> BTreeSet<ItemKind> {
+        self.items.keys().filter(|(_, name)| name == OTHER_NAMES).map(|(kind, _)| *kind).collect()
+    }
+
+    /// Makes one of the names of these kinds that the other set does not have: it may have them among those that are one.
+    fn fold_alone(&mut self, kinds: &BTreeSet<ItemKind>, other: &BTreeSet<(ItemKind, String)>) {
+        let alone =
+            |key: &(ItemKind, String)| kinds.contains(&key.0) && key.1 != OTHER_NAMES && !other.contains(key);
+        let names: Vec<(ItemKind, String)> = self.items.keys().filter(|key| alone(key)).cloned().collect();
+        for key in names {
+            let Some(samples) = self.items.remove(&key) else { continue };
+            self.items.entry((key.0, OTHER_NAMES.to_owned())).or_default().add_item(&samples);
+        }
+    }
+
     fn into_items(mut self) -> ItemSamples {
         self.items.values_mut().for_each(|s| (s.steps, s.ranks) = (self.steps, self.ranks));
         self.items
@@ -162,7 +191,14 @@ impl SetSamples {
 }
 
 /// Compares two sets. What changed most comes first, the parts of the step before all.
-pub(crate) fn compare_sets(base: SetSamples, new: SetSamples) -> Vec<Change> {
+pub(crate) fn compare_sets(mut base: SetSamples, mut new: SetSamples) -> Vec<Change> {
+    let folded: BTreeSet<ItemKind> = base.folded_kinds().union(&new.folded_kinds()).copied().collect();
+    if !folded.is_empty() {
+        let [of_base, of_new] =
+            [&base, &new].map(|set| set.items.keys().cloned().collect::<BTreeSet<(ItemKind, String)>>());
+        base.fold_alone(&folded, &of_new);
+        new.fold_alone(&folded, &of_base);
+    }
     let none = |set: &SetSamples| Samples { steps: set.steps, ranks: set.ranks, ..Samples::default() };
     let (none_of_base, none_of_new) = (none(&base), none(&new));
     let (base, new) = (base.into_items(), new.into_items());
@@ -214,10 +250,18 @@ fn match_renamed(base: &ItemSamples, new: &ItemSamples) -> BTreeMap<(ItemKind, S
     out
 }
 
-/// A name without template arguments, parameters and digits: what compilers change.
+/// A name without template arguments, parameters, digits and a version at its end, as `_v2`: what compilers and authors
+/// change.
 fn stem_of_name(name: &str) -> String {
     let end = name.find(['<', '(']).unwrap_or(name.len());
-    name[..end].chars().filter(|c| !c.is_ascii_digit()).collect()
+    let plain = name[..end].trim_end();
+    let before_number = plain.trim_end_matches(|c: char| c.is_ascii_digit());
+    let plain = if before_number.len() < plain.len() {
+        before_number.strip_suffix("_v").or(before_number.strip_suffix("_V")).unwrap_or(plain)
+    } else {
+        plain
+    };
+    plain.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
 #[cfg(test)]
@@ -269,6 +313,19 @@ mod tests {
     }
 
     #[test]
+    fn names_that_one_set_counts_as_others_are_no_change() {
+        let base = [part(&[9, 9, 9], &[("a", 10), ("b", 4), (OTHER_NAMES, 6)])];
+        let new = [part(&[9, 9, 9], &[("a", 10), ("c", 5), ("b", 4), ("d", 1)])];
+        let changes = compare(&base, &new);
+        let kernels: Vec<(&str, f64)> = changes
+            .iter()
+            .filter(|change| change.kind == ItemKind::Kernel)
+            .map(|change| (change.name.as_str(), change.difference()))
+            .collect();
+        assert_eq!(kernels, [(OTHER_NAMES, 0.0), ("a", 0.0), ("b", 0.0)]);
+    }
+
+    #[test]
     fn renamed_kernels_are_found() {
         let base = [part(&[9, 9, 9], &[("gemm_128<float>", 10), ("sum", 5)])];
         let new = [part(&[9, 9, 9], &[("gemm_256<half>", 30), ("max", 5)])];
@@ -277,5 +334,8 @@ mod tests {
         assert_eq!((gemm.new_name.as_deref(), gemm.growth()), (Some("gemm_256<half>"), Some(2.0)));
         assert_eq!((find(&changes, "sum").new_name.as_deref(), find(&changes, "max").growth()), (None, None));
         assert_eq!(changes.len(), STEP_ITEMS.len() + 3);
+        let stems = ["flash_fwd", "flash_fwd_v2", "flash_fwd_v10<true>(int)"].map(stem_of_name);
+        assert!(stems.iter().all(|stem| stem == "flash_fwd"), "{stems:?}");
+        assert_eq!(["conv", "recv", "v2"].map(stem_of_name), ["conv", "recv", "v"]);
     }
 }

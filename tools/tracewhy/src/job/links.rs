@@ -14,11 +14,13 @@ use crate::part::sum_times;
 /// The transfers of one family.
 #[derive(Clone, Debug, Default)]
 struct FamilyTransfers {
-    times: Vec<i64>,
+    /// The time of each, and for how long a rank in it was held up.
+    times: Vec<(i64, i64)>,
+    count: u64,
     parts: BTreeSet<u32>,
 }
 
-/// So many transfers of each family are looked at.
+/// Maximum number of transfers of each family that are compared.
 const MOST_TIMES: usize = 512;
 
 /// By how much a transfer must be slower than its equals.
@@ -39,9 +41,11 @@ pub(crate) struct SlowTransfers {
     pub(crate) usual: i64,
     /// How many there were.
     pub(crate) count: u64,
+    /// Nanoseconds that each rank in it lost over all of them; a transfer that work hides counts as zero.
+    pub(crate) lost_by_each: i64,
 }
 
-/// What the slow transfers have in common.
+/// The rank or link that the slow transfers have in common.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct SlowLinks {
     /// The slowest first.
@@ -50,6 +54,16 @@ pub(crate) struct SlowLinks {
     pub(crate) part: Option<u32>,
     /// The other end of that pair.
     pub(crate) peer: Option<u32>,
+    /// All of them are of one group of three ranks or more.
+    pub(crate) is_group: bool,
+}
+
+impl FamilyTransfers {
+    /// What each rank lost by what they take longer than usual.
+    fn lost_by_each(&self, usual: i64) -> i64 {
+        let lost = sum_times(self.times.iter().map(|(time, held_up)| (time - usual).min(*held_up).max(0)));
+        (lost as f64 * self.count as f64 / self.times.len().max(1) as f64) as i64
+    }
 }
 
 impl LinkTimes {
@@ -59,11 +73,21 @@ impl LinkTimes {
         if call.len() < 2 || !(is_transfer || family.kind.is_symmetric()) {
             return;
         }
+        // All may have waited for a rank without a trace.
+        if !is_transfer && family.group_size.is_some_and(|n| n > call.len() as u64) {
+            return;
+        }
         let Some(time) = call.iter().map(|a| a.end - a.start).min() else { return };
         let transfers = self.0.entry(family.clone()).or_default();
         transfers.parts.extend(call.iter().map(|a| a.part));
+        transfers.count += 1;
         if transfers.times.len() < MOST_TIMES {
-            transfers.times.push(time);
+            // One end of a transfer goes on by itself; the other waits, and with it the rest of the pipeline.
+            let held_up = match is_transfer {
+                true => call.iter().map(|a| a.awaited).max().unwrap_or(0),
+                false => sum_times(call.iter().map(|a| a.awaited)) / call.len() as i64,
+            };
+            transfers.times.push((time, held_up));
         }
     }
 
@@ -71,8 +95,8 @@ impl LinkTimes {
     pub(crate) fn find_slow(self) -> SlowLinks {
         type EqualKey = (CollectiveKind, Option<u64>, usize, bool);
         let mut classes: BTreeMap<EqualKey, Vec<(CallFamily, FamilyTransfers, i64)>> = BTreeMap::new();
-        for (family, mut transfers) in self.0 {
-            let time = median(&mut transfers.times);
+        for (family, transfers) in self.0 {
+            let time = median(&mut transfers.times.iter().map(|(time, _)| *time).collect::<Vec<_>>());
             let key = (family.kind, family.bytes, transfers.parts.len(), family.pair.is_some());
             classes.entry(key).or_default().push((family, transfers, time));
         }
@@ -84,10 +108,12 @@ impl LinkTimes {
             let mut spread: Vec<i64> = times.iter().map(|t| (t - usual).abs()).collect();
             let noise = median(&mut spread);
             for (family, transfers, time) in equals {
-                let count = transfers.times.len() as u64;
+                let count = transfers.count;
                 let is_slow = time as f64 > SLOW * usual as f64 && time - usual > 6 * noise && count >= 3;
                 if is_slow {
-                    out.transfers.push(SlowTransfers { family, parts: transfers.parts, time, usual, count });
+                    let lost_by_each = transfers.lost_by_each(usual);
+                    let parts = transfers.parts;
+                    out.transfers.push(SlowTransfers { family, parts, time, usual, count, lost_by_each });
                 } else {
                     transfers.parts.iter().for_each(|p| *quick.entry(*p).or_default() += 1);
                 }
@@ -102,12 +128,16 @@ impl LinkTimes {
 impl SlowLinks {
     fn find_common(&mut self, quick: &BTreeMap<u32, u64>) {
         let Some(first) = self.transfers.first() else { return };
-        let touched_by_all = |part: &u32| self.transfers.iter().all(|t| t.parts.contains(part));
-        let common: Vec<u32> = first.parts.iter().copied().filter(touched_by_all).collect();
-        if let (1, [a, b]) = (self.transfers.len(), common.as_slice()) {
-            (self.part, self.peer) = (Some(*a), Some(*b));
+        if self.transfers.iter().all(|t| t.parts == first.parts) {
+            let ends: Vec<u32> = first.parts.iter().copied().collect();
+            match ends[..] {
+                [a, b] => (self.part, self.peer) = (Some(a), Some(b)),
+                _ => self.is_group = true,
+            }
             return;
         }
+        let touched_by_all = |part: &u32| self.transfers.iter().all(|t| t.parts.contains(part));
+        let common: Vec<u32> = first.parts.iter().copied().filter(touched_by_all).collect();
         // Who is slow in everything.
         let fewest = common.iter().map(|p| quick.get(p).copied().unwrap_or(0)).min();
         let slow: Vec<u32> =
@@ -117,11 +147,15 @@ impl SlowLinks {
         }
     }
 
+    /// What slow collectives take from a rank, all together. Transfers between two ranks count in no time of its own.
+    pub(crate) fn excess_of(&self, part: u32) -> i64 {
+        let slow = self.transfers.iter().filter(|t| t.family.pair.is_none() && t.parts.contains(&part));
+        sum_times(slow.map(|t| t.lost_by_each))
+    }
+
     /// What slow transfers cost, of all ranks in them together.
     pub(crate) fn lost(&self) -> i64 {
-        let cost = |t: &SlowTransfers| {
-            (t.time - t.usual).saturating_mul(t.count as i64).saturating_mul(t.parts.len() as i64)
-        };
+        let cost = |t: &SlowTransfers| t.lost_by_each.saturating_mul(t.parts.len() as i64);
         sum_times(self.transfers.iter().map(cost))
     }
 }
@@ -140,9 +174,11 @@ mod tests {
                 bytes: Some(1),
                 ..CallFamily::default()
             };
-            let arrival = |part, wait| {
-                let (key, step) = (0, 0);
-                Arrival { key, start: -time - wait, end: 0, exposed: 0, part, family: 0, step }
+            let arrival = |part, wait| Arrival {
+                start: -time - wait,
+                awaited: time + wait,
+                part,
+                ..Arrival::default()
             };
             for _ in 0..3 {
                 times.take(&family, &[arrival(a, 0), arrival(b, 70)]);
@@ -163,6 +199,24 @@ mod tests {
     fn one_slow_pair_is_a_link() {
         let links = find(&[((0, 1), 30), ((1, 2), 95), ((2, 3), 33), ((3, 4), 31)]);
         assert_eq!((links.part, links.peer), (Some(1), Some(2)));
+    }
+
+    #[test]
+    fn a_slow_group_is_no_member_of_it() {
+        let mut times = LinkTimes::default();
+        for (group, time) in [30, 31, 150, 29].into_iter().enumerate() {
+            let (kind, group) = (CollectiveKind::AllReduce, group.to_string());
+            let family = CallFamily { kind, group_size: Some(4), group, ..CallFamily::default() };
+            let first = 4 * family.group.parse::<u32>().unwrap();
+            let arrival =
+                |part| Arrival { start: -time, exposed: time, awaited: time, part, ..Arrival::default() };
+            (0..3).for_each(|_| times.take(&family, &[0, 1, 2, 3].map(|i| arrival(first + i))));
+            // What lacks a rank is not compared.
+            times.take(&family, &[0, 1].map(|i| Arrival { start: -9000, ..arrival(first + i) }));
+        }
+        let links = times.find_slow();
+        assert_eq!((links.is_group, links.part, links.transfers.len()), (true, None, 1));
+        assert_eq!((links.excess_of(9), links.excess_of(3)), ((150 - 31) * 3, 0));
     }
 
     #[test]

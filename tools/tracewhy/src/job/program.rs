@@ -9,7 +9,7 @@ use crate::part::RankPart;
 /// By part of the program and name: its time, and the ranks that have it.
 pub(crate) type PartSums = BTreeMap<(ProgramPart, String), (PartTime, u64)>;
 
-/// What the parts of the program take.
+/// The times of the parts of the program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProgramTotals {
     pub(crate) parts: PartSums,
@@ -60,7 +60,7 @@ impl Default for PathTree {
     }
 }
 
-/// So many nodes are told apart; what else there is belongs to the longest part of its path that is.
+/// Maximum number of nodes; time of further ones belongs to the longest known part of its path.
 const MOST_NODES: usize = 100_000;
 
 impl PathTree {
@@ -87,7 +87,7 @@ impl PathTree {
     fn grow(&mut self, at: usize, time: i64, count: u64) {
         let node = &mut self.nodes[at];
         node.total = node.total.saturating_add(time);
-        node.count += count;
+        node.count = node.count.saturating_add(count);
     }
 }
 

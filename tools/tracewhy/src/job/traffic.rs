@@ -15,7 +15,7 @@ pub(crate) struct PairTraffic {
     pub(crate) transfer: i64,
 }
 
-/// What one rank waits for, over all its steps.
+/// The waits of one rank, over all its steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RankTraffic {
     /// Time in transfers in which the other end was not there yet and nothing was computed.
@@ -65,9 +65,9 @@ impl JobTraffic {
             pair.bytes = pair.bytes.and_then(|sum| sum.checked_add(family.bytes?));
             pair.transfer = pair.transfer.saturating_add(shortest);
         }
-        // From one end alone, nobody can tell waiting from the transfer.
+        // From one end alone, waiting cannot be distinguished from the transfer.
         for arrival in call.iter().filter(|_| call.len() > 1) {
-            let waited = (arrival.end - arrival.start - shortest).min(arrival.exposed);
+            let waited = (arrival.end - arrival.start - shortest).min(arrival.awaited);
             if waited > 0 {
                 let waits = self.ranks.entry(arrival.part).or_default();
                 waits.bubble = waits.bubble.saturating_add(waited);

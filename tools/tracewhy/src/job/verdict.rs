@@ -1,67 +1,29 @@
 //! Whether a rank is slow, and why.
 //!
 //! A rank is slow if it comes later than the others by more than its lateness changes from step to step, and by enough to
-//! matter. What it did meanwhile is told by what it has more of than the others in the same steps.
+//! matter. What it did meanwhile is found by comparing its times with those of the others in the same steps.
+
+use std::collections::BTreeSet;
 
 use trace::clock::median;
+use trace::units::format_duration;
 
 use super::Job;
-use super::lateness::Lateness;
+use super::evidence::{
+    Evidence, FEW_STEPS, FoundCause, LEAST_NOISE, LEAST_SHARE, LEAST_SHARE_ONCE, LateRank, SlowCause,
+    SlowPlace,
+};
+use super::lateness::{Lateness, median_of_others};
 use super::links::SlowLinks;
-use crate::part::{IdleCause, RankPart, StepTimes, sum_times};
-
-/// Why a rank is slow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SlowCause {
-    /// It computes longer.
-    Compute,
-    /// Its host launches late.
-    Host,
-    /// It waits for data.
-    Input,
-    /// It copies longer.
-    Copy,
-    /// It collects garbage.
-    GarbageCollection,
-    /// Its transfers take longer.
-    Link,
-    /// Nothing that the traces show explains it.
-    Unknown,
-}
-
-impl SlowCause {
-    /// The name in records.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Compute => "compute",
-            Self::Host => "host",
-            Self::Input => "input",
-            Self::Copy => "copy",
-            Self::GarbageCollection => "garbage_collection",
-            Self::Link => "link",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// What the rank does, for people.
-    pub(crate) fn describe(self) -> &'static str {
-        match self {
-            Self::Compute => "it computes longer",
-            Self::Host => "its host launches late",
-            Self::Input => "it waits for data",
-            Self::Copy => "it copies longer",
-            Self::GarbageCollection => "it collects garbage",
-            Self::Link => "its transfers take longer",
-            Self::Unknown => "nothing in the traces says why",
-        }
-    }
-}
+use super::place::{RankPlaces, list_groups};
+use super::signal::{FEW_RANKS, Signal, TO_DEVIATION};
+use crate::part::sum_times;
 
 /// The verdict on a job.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Verdict {
-    /// The slow rank.
-    pub(crate) blamed: Option<BlamedRank>,
+    /// Why the job is slow; what costs most comes first.
+    pub(crate) causes: Vec<FoundCause>,
     /// What could not be decided, as sentences.
     pub(crate) undecided: Vec<String>,
     /// Steps that were compared.
@@ -72,253 +34,296 @@ pub(crate) struct Verdict {
     pub(crate) levels: Vec<i64>,
 }
 
-/// A slow rank.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct BlamedRank {
-    /// Its index.
-    pub(crate) part: usize,
-    pub(crate) cause: SlowCause,
-    /// The other end, of a slow link between two ranks.
-    pub(crate) peer: Option<usize>,
-    /// What the other ranks waited for it, all together.
-    pub(crate) lost: i64,
-    /// How much later it comes, per step that is slow.
-    pub(crate) late: i64,
-    /// From 0 to 1.
-    pub(crate) confidence: f64,
-    /// Numbers of the steps in which it was slow, if not in nearly all.
-    pub(crate) only_steps: Vec<i64>,
-    /// How many times as long as the others' its own such time is.
-    pub(crate) ratio: Option<f64>,
-    /// It begins more computations than the others, or equally many.
-    pub(crate) more_kernels: Option<bool>,
-}
+/// A rank that is late in fewer steps must be later: the share of its steps, and how many at least; the share of a step
+/// by which each is late, and the multiple of the noise. The first that fits counts.
+const LEAST_PARTIAL: [(f64, usize, f64, f64); 3] =
+    [(0.4, 3, LEAST_SHARE, LEAST_NOISE), (0.2, 3, 0.06, 8.0), (0.0, 1, LEAST_SHARE_ONCE, 12.0)];
+/// In nearly all steps: this share.
+const NEARLY_ALL: f64 = 0.75;
 
-/// Less than this share of a step is not called slow.
-const LEAST_SHARE: f64 = 0.03;
-/// A single step must be late by this share of its usual length.
-const LEAST_SHARE_ONCE: f64 = 0.2;
-/// Lateness must be so many times what it usually changes by: that of a median of steps, and that of one step.
-const LEAST_NOISE: f64 = 6.0;
-const LEAST_NOISE_ONCE: f64 = 12.0;
-/// From the median of distances to a standard deviation, of normal noise.
-const TO_DEVIATION: f64 = 1.4826;
-/// With fewer steps, noise between them says little.
-const FEW_STEPS: usize = 3;
-/// So many steps are named.
-const MOST_STEPS: usize = 32;
-
-/// What the verdict is made of.
-struct Evidence<'a> {
-    parts: &'a [RankPart],
-    lateness: &'a Lateness,
-    /// Numbers of the steps, in order.
-    steps: Vec<i64>,
-    levels: Vec<i64>,
-    /// What lateness changes by, from step to step.
-    noise: f64,
-    step_length: i64,
-}
-
-/// Judges a job.
-pub(crate) fn judge(job: &Job, lateness: &Lateness, links: &SlowLinks) -> Verdict {
-    let evidence = Evidence::new(&job.parts, lateness);
-    // Who waits in slow transfers comes late to what follows, and only the transfers explain it.
-    let late = evidence.find_persistent().or_else(|| evidence.find_single());
-    let explained = late.clone().filter(|blamed| blamed.cause != SlowCause::Unknown);
-    let blamed = explained.or_else(|| blame_link(links)).or(late).or_else(|| evidence.find_late_end());
+/// Decides which ranks of a job are slow, and why.
+pub(crate) fn find_verdict(job: &Job, lateness: &mut Lateness, links: &SlowLinks) -> Verdict {
+    let places = RankPlaces::of_calls(&job.parts, &lateness.shared);
+    let steps = i64::try_from(lateness.shared_steps().len()).unwrap_or(i64::MAX).max(1);
+    let indices = 0..u32::try_from(job.parts.len()).unwrap_or(u32::MAX);
+    let slow_transfers: Vec<i64> = indices.map(|part| links.excess_of(part) / steps).collect();
+    lateness.settle(&job.parts, &places, &slow_transfers);
+    let evidence = Evidence::new(&job.parts, lateness, &places, &slow_transfers);
     let mut undecided = evidence.list_undecided(job);
-    if blamed.is_none() && !links.transfers.is_empty() {
+    let mut late = evidence.find_late();
+    let nobody_late = late.is_empty();
+    let mut late_groups = Vec::new();
+    // By slow transfers, and by who has no trace, a whole group is late: no rank of it is the one.
+    for (group, parts) in list_groups(&job.families, &lateness.shared) {
+        late_groups.extend(evidence.take_late_group(&mut late, &group, &parts));
+    }
+    let mut causes = evidence.explain(late);
+    let of_links = evidence.blame_links(links);
+    if of_links.is_none() {
+        undecided.extend(late_groups);
+        undecided.extend(evidence.describe_halves().filter(|_| nobody_late));
+    }
+    if causes.is_empty() && of_links.is_none() && !links.transfers.is_empty() {
         undecided.push("some groups transfer more slowly than their equals, and share no rank".to_owned());
     }
+    // Who is in slow transfers comes late to what follows: if nothing else explains that, they do.
+    let is_in_slow = |part: usize| {
+        let part = u32::try_from(part).unwrap_or(u32::MAX);
+        of_links.is_some() && links.transfers.iter().any(|slow| slow.parts.contains(&part))
+    };
+    causes.retain(|found| found.cause != SlowCause::Unknown || !found.place.rank().is_some_and(is_in_slow));
+    causes.extend(of_links);
+    if causes.is_empty() {
+        causes.extend(evidence.find_late_end());
+    }
+    causes.sort_by_key(|found| std::cmp::Reverse((found.lost_of_all, found.lost)));
     Verdict {
-        blamed,
+        causes,
         undecided,
         steps: evidence.steps.len(),
         step_length: evidence.step_length,
-        levels: evidence.levels,
+        levels: evidence.signal.levels,
     }
 }
 
-fn blame_link(links: &SlowLinks) -> Option<BlamedRank> {
-    let first = links.transfers.first()?;
-    Some(BlamedRank {
-        part: links.part? as usize,
-        cause: SlowCause::Link,
-        peer: links.peer.map(|p| p as usize),
-        lost: links.lost(),
-        late: first.time - first.usual,
-        confidence: 0.9,
-        only_steps: Vec::new(),
-        ratio: Some(first.time as f64 / first.usual.max(1) as f64),
-        more_kernels: None,
-    })
-}
-
-impl<'a> Evidence<'a> {
-    fn new(parts: &'a [RankPart], lateness: &'a Lateness) -> Self {
-        let steps: Vec<i64> = lateness.steps.keys().copied().filter(|number| *number != i64::MIN).collect();
-        let late = |number: &i64, part: usize| lateness.steps[number][part].late;
-        let levels: Vec<i64> = (0..parts.len())
-            .map(|part| median(&mut steps.iter().map(|number| late(number, part)).collect::<Vec<_>>()))
-            .collect();
-        let mut changes: Vec<i64> = steps
-            .iter()
-            .flat_map(|number| {
-                levels.iter().enumerate().map(move |(part, level)| (late(number, part) - level).abs())
-            })
-            .collect();
-        let noise = median(&mut changes) as f64 * TO_DEVIATION;
-        let mut lengths: Vec<i64> =
-            parts.iter().flat_map(|part| part.steps.iter().map(|step| step.times.span())).collect();
-        let step_length = median(&mut lengths);
-        Self { parts, lateness, steps, levels, noise, step_length }
+impl Evidence<'_> {
+    /// The ranks that are late: in nearly all of their steps, or in any share of them.
+    fn find_late(&self) -> Vec<LateRank> {
+        let mut out: Vec<LateRank> =
+            (0..self.parts.len()).filter_map(|part| self.find_late_steps(&self.signal, part)).collect();
+        let by_cause = self.find_late_by_cause(&out);
+        out.extend(by_cause);
+        // What passes from rank to rank is slow on none of them.
+        let most_few = (self.parts.len() / 4).max(1);
+        let of_kind = |out: &[LateRank], few: bool| {
+            out.iter().filter(|late| late.partial.is_some_and(|p| (p > 0) == few)).count()
+        };
+        if of_kind(&out, true) > most_few {
+            out.retain(|late| late.partial.is_none_or(|p| p == 0));
+        }
+        if of_kind(&out, false) * 2 > self.parts.len() {
+            out.retain(|late| late.partial != Some(0));
+        }
+        out
     }
 
-    fn late(&self, number: i64, part: usize) -> i64 {
-        self.lateness.steps.get(&number).and_then(|s| s.get(part)).map_or(0, |s| s.late)
-    }
-
-    /// What lateness of a median of all steps must exceed.
-    fn least_level(&self) -> f64 {
-        let count = self.steps.len().max(1) as f64;
-        let share = if self.steps.len() < FEW_STEPS { LEAST_SHARE_ONCE } else { LEAST_SHARE };
-        (share * self.step_length as f64).max(LEAST_NOISE * self.noise / count.sqrt())
-    }
-
-    /// A rank that is late in nearly every step.
-    fn find_persistent(&self) -> Option<BlamedRank> {
-        let (part, &level) = self.levels.iter().enumerate().max_by_key(|(_, level)| **level)?;
-        if (level as f64) < self.least_level() || self.is_common(level) {
+    /// The steps in which a rank has more of something than can be noise.
+    pub(super) fn find_late_steps(&self, signal: &Signal, part: usize) -> Option<LateRank> {
+        let series = signal.series.get(part).filter(|series| !series.is_empty())?;
+        let slower_than = |least: f64| -> Vec<i64> {
+            series.iter().filter(|(_, late)| *late as f64 > least).map(|(number, _)| *number).collect()
+        };
+        let share_of = |slow: &[i64]| slow.len() as f64 / series.len() as f64;
+        let level = signal.levels[part];
+        if level as f64 >= self.least_level(signal, series.len()) {
+            let slow = slower_than(level as f64 / 3.0);
+            let share = share_of(&slow);
+            if share >= NEARLY_ALL && !self.is_common(signal, part, &slow) {
+                return Some(LateRank { part, slow, late: level, share, partial: None, by_cause: None });
+            }
+        }
+        if series.len() < FEW_STEPS {
             return None;
         }
-        let slow: Vec<i64> =
-            self.steps.iter().copied().filter(|number| self.late(*number, part) > level / 3).collect();
-        let share = slow.len() as f64 / self.steps.len().max(1) as f64;
-        if share < 0.75 {
-            return None;
+        for (kind, (share, fewest, of_step, of_noise)) in LEAST_PARTIAL.into_iter().enumerate() {
+            let slow = slower_than((of_step * self.step_length as f64).max(of_noise * signal.noise));
+            if slow.len() < fewest || share_of(&slow) < share || self.is_common(signal, part, &slow) {
+                continue;
+            }
+            let sum = sum_times(slow.iter().filter_map(|number| signal.at(*number, part)));
+            let late = sum / i64::try_from(slow.len()).ok()?;
+            let partial = (share_of(&slow) < NEARLY_ALL).then_some(kind);
+            return Some(LateRank { part, slow, late, share: 0.9, partial, by_cause: None });
         }
-        Some(self.blame(part, level, &slow, share))
+        None
     }
 
-    /// Whether several ranks are as late, so that the latest is no exception.
-    fn is_common(&self, level: i64) -> bool {
-        if self.levels.len() < 5 {
+    /// Returns whether several equals are as late in these steps, so that the rank is not an exception.
+    fn is_common(&self, signal: &Signal, part: usize, steps: &[i64]) -> bool {
+        if self.places.equals(part) < FEW_RANKS {
             return false;
         }
-        let mut levels = self.levels.clone();
+        let level = |part: usize| {
+            let mut late: Vec<i64> = steps.iter().filter_map(|number| signal.at(*number, part)).collect();
+            (!late.is_empty()).then(|| median(&mut late))
+        };
+        let Some(own) = level(part) else { return true };
+        let class = self.places.class(part);
+        let mut levels: Vec<i64> =
+            (0..self.parts.len()).filter(|i| self.places.class(*i) == class).filter_map(level).collect();
         let middle = median(&mut levels);
         let mut spread: Vec<i64> = levels.iter().map(|l| (l - middle).abs()).collect();
-        ((level - middle) as f64) < LEAST_NOISE * TO_DEVIATION * median(&mut spread) as f64
+        ((own - middle) as f64) < LEAST_NOISE * TO_DEVIATION * median(&mut spread) as f64
     }
 
-    /// A rank that is very late in one step or in some.
-    fn find_single(&self) -> Option<BlamedRank> {
-        let least = (LEAST_SHARE_ONCE * self.step_length as f64).max(LEAST_NOISE_ONCE * self.noise);
-        let is_slow = |number: i64, part: usize| {
-            (self.late(number, part) - self.levels.get(part).copied().unwrap_or(0)) as f64 > least
-        };
-        if self.steps.len() < FEW_STEPS {
+    /// Ranks that are later than the rest, and too many to be the exception.
+    fn describe_halves(&self) -> Option<String> {
+        let mut levels: Vec<(i64, usize)> = self
+            .signal
+            .levels
+            .iter()
+            .copied()
+            .zip(0..)
+            .filter(|(_, i)| !self.signal.series[*i].is_empty())
+            .collect();
+        levels.sort_unstable();
+        let least = self.least_level(&self.signal, self.steps.len()) as i64;
+        let few = levels.len().div_ceil(4);
+        // The widest gap between the earlier and the later ones.
+        let gaps = levels.windows(2).enumerate().map(|(i, pair)| (pair[1].0 - pair[0].0, i + 1));
+        let (gap, place) = gaps.max()?;
+        let (early, later) = levels.split_at(place);
+        if levels.len() < FEW_RANKS || gap < least || early.len() < few || later.len() < few {
             return None;
         }
-        let sum = |part: &usize| {
-            let slow = self.steps.iter().filter(|number| is_slow(**number, *part));
-            sum_times(slow.map(|number| self.late(*number, *part)))
-        };
-        let part = (0..self.parts.len()).max_by_key(sum)?;
-        let slow: Vec<i64> = self.steps.iter().copied().filter(|n| is_slow(*n, part)).collect();
-        let late = sum(&part) / i64::try_from(slow.len()).ok().filter(|n| *n > 0)?;
-        let mut blamed = self.blame(part, late, &slow, 0.9);
-        blamed.only_steps = slow.into_iter().take(MOST_STEPS).collect();
-        Some(blamed)
+        let (first, last) = (later.first()?.0, later.last()?.0);
+        if last - first > gap {
+            return None;
+        }
+        let ranks = self.name_ranks(later.iter().map(|(_, part)| *part));
+        Some(format!(
+            "{} of {} ranks come later than the rest ({ranks}): which of them are the exception, and why",
+            later.len(),
+            levels.len()
+        ))
+    }
+
+    fn name_ranks(&self, parts: impl IntoIterator<Item = usize>) -> String {
+        const MOST: usize = 8;
+        let mut ranks: Vec<i64> = parts.into_iter().filter_map(|i| Some(self.parts.get(i)?.rank)).collect();
+        ranks.sort_unstable();
+        let named: Vec<String> = ranks.iter().take(MOST).map(i64::to_string).collect();
+        format!("{}{}", named.join(", "), if ranks.len() > MOST { ", …" } else { "" })
+    }
+
+    /// Takes the ranks of a group out of the late ones if all of it is equally late and nothing explains it.
+    fn take_late_group(
+        &self,
+        late: &mut Vec<LateRank>,
+        group: &str,
+        parts: &BTreeSet<u32>,
+    ) -> Option<String> {
+        let is_member = |part: usize| u32::try_from(part).is_ok_and(|part| parts.contains(&part));
+        let members: Vec<&LateRank> = late.iter().filter(|late| is_member(late.part)).collect();
+        let (least, most) = (members.iter().map(|m| m.late).min()?, members.iter().map(|m| m.late).max()?);
+        let is_alike = members.len() == parts.len() && most - least <= most / 4;
+        if !is_alike || members.iter().any(|member| !self.explain_rank(member).is_empty()) {
+            return None;
+        }
+        let ranks = self.name_ranks(members.iter().map(|m| m.part));
+        late.retain(|late| !is_member(late.part));
+        Some(format!(
+            "the ranks of the group `{group}` ({ranks}) come late together, by {}, and do nothing longer than others: whether \
+             its transfers are slow",
+            format_duration(least)
+        ))
     }
 
     /// A rank that comes when the others do, by their clocks, and is busy with each collective for longer: the end of its
     /// transfers comes later.
-    fn find_late_end(&self) -> Option<BlamedRank> {
-        let (part, &level) = self.levels.iter().enumerate().min_by_key(|(_, level)| **level)?;
-        let longer = -level;
-        let rank = self.lateness.ranks.get(part)?;
-        if (longer as f64) < self.least_level() || self.levels.len() < 3 || rank.compared == 0 {
+    fn find_late_end(&self) -> Option<FoundCause> {
+        let (part, rank) = self.lateness.ranks.iter().enumerate().max_by_key(|(_, rank)| rank.longer_time)?;
+        let steps = self.steps.len();
+        let longer = rank.longer_time / i64::try_from(steps).ok().filter(|n| *n > 0)?;
+        if (longer as f64) < self.least_level(&self.signal, steps)
+            || self.parts.len() < 3
+            || (rank.longer as f64) < NEARLY_ALL * rank.compared as f64
+        {
             return None;
         }
-        let calls = i64::try_from(rank.compared).ok()? / i64::try_from(self.steps.len().max(1)).ok()?;
-        let of_call = longer / calls.max(1);
-        let start = median(&mut rank.starts.clone());
-        if start.abs() * 4 > of_call {
-            return None;
-        }
-        let lost = longer.saturating_mul(self.steps.len() as i64);
-        Some(BlamedRank {
-            part,
+        let lost = longer.saturating_mul(steps as i64);
+        Some(FoundCause {
+            place: SlowPlace::Rank(part),
             cause: SlowCause::Link,
-            peer: None,
             lost,
             late: longer,
+            lost_of_all: lost,
+            late_of_all: longer,
             confidence: 0.6,
+            slow_steps: steps,
+            steps,
             only_steps: Vec::new(),
             ratio: None,
             more_kernels: None,
         })
     }
 
-    /// Finds what a rank did while the others waited.
-    fn blame(&self, part: usize, late: i64, slow: &[i64], share: f64) -> BlamedRank {
-        let of_steps = slow.iter().filter_map(|number| self.lateness.steps.get(number)?.get(part));
-        let lost = sum_times(of_steps.map(|step| step.lost));
-        let mut best: Option<(SlowCause, i64, Option<f64>)> = None;
-        for (cause, time) in COMPONENTS {
-            let (own, others) = self.compare(part, slow, |times, _| time(times));
-            if best.is_none_or(|(_, excess, _)| own - others > excess) {
-                let ratio = (others > 0).then(|| own as f64 / others as f64);
-                best = Some((cause, own - others, ratio));
-            }
-        }
-        // It must explain a good part of it.
-        let (cause, excess, ratio) =
-            best.filter(|(_, excess, _)| *excess * 10 > late * 3).unwrap_or((SlowCause::Unknown, 0, None));
-        let (own, others) = self.compare(part, slow, |_, kernels| kernels as i64);
-        let more_kernels = (cause == SlowCause::Compute && others > 0).then_some(own * 50 > others * 51);
-        let explained = (excess as f64 / late.max(1) as f64).clamp(0.0, 1.0);
-        let confidence = (share * (0.5 + 0.5 * explained)).clamp(0.0, 0.99);
-        let ratio = ratio.filter(|_| cause != SlowCause::Unknown);
-        BlamedRank {
-            part,
-            cause,
-            peer: None,
+    /// What slow transfers have in common.
+    fn blame_links(&self, links: &SlowLinks) -> Option<FoundCause> {
+        let first = links.transfers.first()?;
+        let place = match (links.part, links.peer) {
+            (Some(part), Some(peer)) => SlowPlace::Pair(part as usize, peer as usize),
+            (Some(part), None) => SlowPlace::Rank(part as usize),
+            _ if links.is_group => SlowPlace::Group(
+                first.family.group.clone(),
+                first.parts.iter().map(|p| *p as usize).collect(),
+            ),
+            _ => return None,
+        };
+        // Those outside wait for the ones in it.
+        let members: BTreeSet<usize> =
+            links.transfers.iter().flat_map(|t| t.parts.iter().map(|part| *part as usize)).collect();
+        let excess =
+            members.iter().filter_map(|part| self.slow_transfers.get(*part)).max().copied().unwrap_or(0);
+        let waiting =
+            self.steps.iter().filter_map(|number| self.lateness.steps.get(number)).flat_map(|step| {
+                let outside = step.iter().enumerate().filter(|(part, _)| !members.contains(part));
+                outside.map(|(_, at)| at.waited(false).min(excess))
+            });
+        let lost = links.lost().saturating_add(sum_times(waiting));
+        let late = first.time - first.usual;
+        Some(FoundCause {
+            place,
+            cause: SlowCause::Link,
             lost,
             late,
-            confidence,
+            lost_of_all: lost,
+            late_of_all: late,
+            confidence: 0.9,
+            slow_steps: self.steps.len(),
+            steps: self.steps.len(),
             only_steps: Vec::new(),
-            ratio,
-            more_kernels,
-        }
+            ratio: Some(first.time as f64 / first.usual.max(1) as f64),
+            more_kernels: None,
+        })
     }
 
-    /// The mean of something over steps: a rank's own, and the median of the others'.
-    fn compare(&self, part: usize, steps: &[i64], of: impl Fn(&StepTimes, u64) -> i64) -> (i64, i64) {
-        /// What is summed up over steps does not overflow.
-        const MOST: i64 = 1_000_000_000_000_000;
-        let (mut own, mut others, mut count) = (0, 0, 0);
-        for &number in steps {
-            let Some(step) = self.parts.get(part).and_then(|p| p.step(number)) else { continue };
-            let mut rest: Vec<i64> = self
-                .parts
+    /// Stages that only one rank has each, and that work longer than others: their place may explain it.
+    fn describe_stages(&self) -> Option<String> {
+        let alone: Vec<usize> = (0..self.parts.len())
+            .filter(|part| self.places.is_pipelined && self.places.equals(*part) == 1)
+            .collect();
+        let mut levels: Vec<Vec<i64>> = vec![Vec::new(); alone.len()];
+        let mut before = None;
+        for &number in &self.steps {
+            let own = self.lateness.own_times(self.places, before, number, self.slow_transfers);
+            before = Some(number);
+            let times: Option<Vec<i64>> = alone
                 .iter()
-                .enumerate()
-                .filter(|(i, _)| *i != part)
-                .filter_map(|(_, p)| p.step(number))
-                .map(|s| of(&s.times, s.kernels).min(MOST))
+                .map(|part| (*own.get(*part)?).filter(|own| own.is_whole).map(|own| own.time))
                 .collect();
-            if rest.is_empty() {
-                continue;
+            let Some(times) = times else { continue };
+            let mut sorted = times.clone();
+            sorted.sort_unstable();
+            if sorted.len() > 1 {
+                let apart = times.iter().map(|time| time - median_of_others(&sorted, *time));
+                apart.zip(&mut levels).for_each(|(apart, levels)| levels.push(apart));
             }
-            own = i64::saturating_add(own, of(&step.times, step.kernels).min(MOST));
-            others = i64::saturating_add(others, median(&mut rest));
-            count += 1;
         }
-        let count = count.max(1);
-        (own / count, others / count)
+        let longer = |(levels, part): (&mut Vec<i64>, &usize)| {
+            let level = median(levels);
+            let mut apart: Vec<i64> = levels.iter().map(|l| (l - level).abs()).collect();
+            let noise = LEAST_NOISE * TO_DEVIATION * median(&mut apart) as f64;
+            let least = (LEAST_SHARE * self.step_length as f64).max(noise);
+            (levels.len() >= FEW_STEPS && level as f64 >= least).then_some((level, *part))
+        };
+        let (level, part) = levels.iter_mut().zip(&alone).filter_map(longer).max()?;
+        Some(format!(
+            "rank {} works {} longer in each step than the other stages of the pipeline, each of which is on one rank: \
+             whether it is slow, or its stage is larger",
+            self.parts[part].rank,
+            format_duration(level)
+        ))
     }
 
     fn list_undecided(&self, job: &Job) -> Vec<String> {
@@ -329,11 +334,20 @@ impl<'a> Evidence<'a> {
         }
         if self.parts.len() < 2 {
             out.push("one rank can be compared with no other".to_owned());
-        } else if self.lateness.collectives == 0 {
+        } else if self.steps.is_empty() {
             out.push("the ranks share no collective in which all wait for the last: who is late".to_owned());
         } else if self.steps.len() < FEW_STEPS {
-            out.push("with fewer than three steps, little can be told from noise".to_owned());
+            out.push("with fewer than three steps, little can be distinguished from noise".to_owned());
         }
+        let cut = self.parts.iter().enumerate().filter(|(_, part)| part.is_cut).map(|(i, _)| i);
+        let cut: Vec<usize> = cut.collect();
+        if !cut.is_empty() {
+            let ranks = self.name_ranks(cut);
+            out.push(format!(
+                "the traces of some ranks are incomplete ({ranks}): whether they are late in what is lost"
+            ));
+        }
+        out.extend(self.describe_stages());
         let (on_device, on_host) =
             self.parts.iter().fold((0, 0), |(d, h), p| if p.on_device { (d + 1, h) } else { (d, h + 1) });
         if on_device > 0 && on_host > 0 {
@@ -342,18 +356,3 @@ impl<'a> Evidence<'a> {
         out
     }
 }
-
-type Component = (SlowCause, fn(&StepTimes) -> i64);
-
-/// What a rank may have more of than others.
-const COMPONENTS: [Component; 5] = [
-    (SlowCause::Compute, |t| t.compute),
-    (SlowCause::Input, |t| t.idle_for(IdleCause::Input)),
-    (SlowCause::GarbageCollection, |t| t.idle_for(IdleCause::Garbage)),
-    (SlowCause::Copy, |t| t.exposed_copy),
-    (SlowCause::Host, |t| {
-        let causes =
-            [IdleCause::HostLate, IdleCause::Allocation, IdleCause::Synchronization, IdleCause::Launch];
-        sum_times(causes.iter().map(|cause| t.idle_for(*cause)))
-    }),
-];

@@ -1,6 +1,6 @@
 //! Goes through allocations and releases in the order of time, and keeps the peak and what holds it.
 //!
-//! What holds the peak is known after one pass: blocks that are live at the latest peak are those which began before it and
+//! The holders of the peak are known after one pass: blocks that are live at the latest peak are those which began before it and
 //! are still live, and those that were released since.
 
 use std::collections::BTreeMap;
@@ -45,7 +45,7 @@ impl SpoolRecord<7> for MemoryChange {
     }
 }
 
-/// What asks for memory.
+/// The holder of memory: the operator or range that asked for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct MemoryHolder {
     /// The innermost module or annotation; empty if none.
@@ -67,18 +67,21 @@ struct LiveBlock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MemoryPoint {
     pub(crate) at: i64,
+    /// The most that was allocated in its time.
     pub(crate) allocated: i64,
+    /// The bytes that were allocated at the end of its time.
+    pub(crate) left: i64,
     pub(crate) reserved: Option<i64>,
 }
 
-/// What the changes of one device come to.
+/// The result of the changes of one device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DeviceMemory {
-    /// What the device is called.
+    /// The name of the device.
     pub(crate) device: String,
     pub(crate) allocations: u64,
     pub(crate) releases: u64,
-    /// Releases of blocks that were allocated before the recording, or whose address is not told.
+    /// Releases of blocks that were allocated before the recording, or whose address is unknown.
     pub(crate) unknown_releases: u64,
     /// Blocks beyond the limit of memory, whose holders are not known.
     pub(crate) beyond_limit: u64,
@@ -90,7 +93,7 @@ pub(crate) struct DeviceMemory {
     /// Bytes before the first change, and after the last.
     pub(crate) before: i64,
     pub(crate) after: i64,
-    /// What holds the peak: bytes and blocks, the most first.
+    /// The holders of the peak: bytes and blocks, the most first.
     pub(crate) held: Vec<(MemoryHolder, i64, u64)>,
     pub(crate) timeline: Vec<MemoryPoint>,
 }
@@ -162,7 +165,7 @@ impl MemoryAccount {
         self.changes.push(change)
     }
 
-    /// What the changes of each device come to, with a timeline of at most so many points; 0 keeps every change.
+    /// Returns the result of each device's changes, with a timeline of at most `points` points; 0 keeps every change.
     ///
     /// # Errors
     /// A temporary file cannot be used.
@@ -250,7 +253,7 @@ impl DeviceRun {
             self.peak_place = self.place;
             self.released.clear();
         }
-        self.add_point(MemoryPoint { at: change.at, allocated: self.running, reserved });
+        self.add_point(MemoryPoint { at: change.at, allocated: self.running, left: self.running, reserved });
     }
 
     fn allocate(&mut self, change: &MemoryChange) {
@@ -290,6 +293,7 @@ impl DeviceRun {
         match self.result.timeline.last_mut() {
             Some(last) if self.width > 0 && number(last.at) == number(point.at) => {
                 last.reserved = last.reserved.max(point.reserved);
+                last.left = point.left;
                 if point.allocated > last.allocated {
                     (last.at, last.allocated) = (point.at, point.allocated);
                 }
@@ -360,5 +364,18 @@ mod tests {
         assert_eq!(held, [("b", 110, 2), ("c", 60, 1)]);
         assert_eq!((device.allocations, device.releases, device.unknown_releases), (5, 3, 1));
         assert_eq!((device.timeline.len(), device.not_known()), (8, 0));
+        assert_eq!(device.timeline.last().map(|point| (point.allocated, point.left)), Some((123, 123)));
+    }
+
+    #[test]
+    fn a_point_has_the_most_of_its_time_and_what_is_left() {
+        let mut account = MemoryAccount::new(MemoryLimit::default());
+        account.device("cuda:0");
+        for (at, bytes) in [(0, 100), (1, 50), (2, -140), (90, 5)] {
+            account.push(change(at, bytes, at, 0)).unwrap();
+        }
+        let [device] = account.finish(2).unwrap().try_into().unwrap();
+        let points: Vec<_> = device.timeline.iter().map(|p| (p.at, p.allocated, p.left)).collect();
+        assert_eq!(points, [(1, 150, 10), (90, 15, 15)]);
     }
 }

@@ -10,7 +10,7 @@ use trace::spool::MemoryLimit;
 
 use super::account::{DeviceMemory, MemoryAccount, MemoryChange, MemoryHolder, UNKNOWN};
 
-/// Tells these tables by their first line.
+/// Recognizes these tables by their first line.
 pub(crate) fn looks_like_table(head: &[u8]) -> bool {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let begins = |start: &[u8]| head.starts_with(start);
@@ -34,12 +34,12 @@ pub(crate) fn read_table(
 ) -> anyhow::Result<Vec<DeviceMemory>> {
     let mut lines = TableLines { reader, number: 0 };
     let titles = lines.next()?.context("is empty")?;
-    let table = Table { titles };
+    let table = MemoryTable { titles };
     let mut account = MemoryAccount::new(memory);
     let mut order = 0_i64;
     let is_operators = table.column("Allocation Time").is_some();
     while let Some(row) = lines.next()? {
-        let row = Row { table: &table, cells: row };
+        let row = MemoryRow { table: &table, cells: row };
         if is_operators {
             add_operator(&mut account, &row, &mut order)?;
         } else {
@@ -103,11 +103,11 @@ fn push_char(cells: &mut [String], c: char) {
     }
 }
 
-struct Table {
+struct MemoryTable {
     titles: Vec<String>,
 }
 
-impl Table {
+impl MemoryTable {
     /// The place of a column, and bytes of its unit.
     fn column(&self, name: &str) -> Option<(usize, f64)> {
         let at = self.titles.iter().position(|title| title.split('(').next() == Some(name))?;
@@ -122,12 +122,12 @@ impl Table {
     }
 }
 
-struct Row<'a> {
-    table: &'a Table,
+struct MemoryRow<'a> {
+    table: &'a MemoryTable,
     cells: Vec<String>,
 }
 
-impl Row<'_> {
+impl MemoryRow<'_> {
     fn text(&self, name: &str) -> Option<&str> {
         let (at, _) = self.table.column(name)?;
         self.cells.get(at).map(String::as_str).filter(|text| !text.is_empty() && *text != "N/A")
@@ -135,9 +135,9 @@ impl Row<'_> {
 
     fn bytes(&self, name: &str) -> Option<i64> {
         let (_, unit) = self.table.column(name)?;
-        let number: f64 = self.text(name)?.parse().ok()?;
-        // Sizes are multiples of a byte far below 2^53.
-        (number.is_finite() && number.abs() < 1e13).then(|| (number * unit).round() as i64)
+        let bytes = self.text(name)?.parse::<f64>().ok()? * unit;
+        // Sizes are multiples of a byte far below 2^53; what is none compares as false.
+        (bytes.abs() < 9e15).then(|| bytes.round() as i64)
     }
 
     /// Microseconds with decimals as nanoseconds, exactly.
@@ -149,10 +149,15 @@ impl Row<'_> {
 }
 
 /// One block: its allocation, and its release where there is one.
-fn add_operator(account: &mut MemoryAccount, row: &Row<'_>, order: &mut i64) -> anyhow::Result<()> {
+fn add_operator(account: &mut MemoryAccount, row: &MemoryRow<'_>, order: &mut i64) -> anyhow::Result<()> {
     let (Some(bytes), Some(at)) = (row.bytes("Size"), row.time("Allocation Time")) else { return Ok(()) };
-    let device = account.device(row.text("Device Type").unwrap_or("NPU"));
     let operator = row.text("Name").unwrap_or_default().to_owned();
+    let device = row.text("Device Type").unwrap_or("NPU");
+    // The graph engine has an allocator of its own, and so totals of its own.
+    let device = match operator.starts_with("cann::") {
+        true => account.device(&format!("{device} GE")),
+        false => account.device(device),
+    };
     let holder = account.holder(&MemoryHolder { part: String::new(), operator });
     // Blocks have no addresses here: the row is as good.
     let address = *order;
@@ -183,7 +188,7 @@ fn add_operator(account: &mut MemoryAccount, row: &Row<'_>, order: &mut i64) -> 
 }
 
 /// The state of an allocator.
-fn add_state(account: &mut MemoryAccount, row: &Row<'_>, order: &mut i64) -> anyhow::Result<()> {
+fn add_state(account: &mut MemoryAccount, row: &MemoryRow<'_>, order: &mut i64) -> anyhow::Result<()> {
     let Some(at) = row.time("Timestamp") else { return Ok(()) };
     let component = row.text("Component").unwrap_or("all");
     let reserved = row.bytes("Total Reserved");
@@ -196,7 +201,7 @@ fn add_state(account: &mut MemoryAccount, row: &Row<'_>, order: &mut i64) -> any
         order: *order,
         bytes: 0,
         address: UNKNOWN,
-        // Of the whole process (APP) only what is reserved is told.
+        // Of the whole process (APP) only the reserved size is known.
         allocated: row.bytes("Total Allocated").or(reserved).unwrap_or(UNKNOWN),
         reserved: reserved.unwrap_or(UNKNOWN),
     })?;
@@ -212,14 +217,25 @@ mod tests {
         let text = "\u{feff}Name,Size(KB),Allocation Time(us),Release Time(us),Allocation Total Allocated(MB),Allocation Total Reserved(MB),Release Total Allocated(MB),Device Type\r\n\
             aten::late,1024,1736408883702735.700\t,,3.0,8.0,,NPU:0\r\n\
             \"aten::a,b\",2048,1736408883000000.001\t,1736408883800000.5\t,2.0,4.0,1.0,NPU:0\r\n\
-            broken,x,y\r\n";
-        let [device] = read_table(text.as_bytes(), MemoryLimit::default(), 0).unwrap().try_into().unwrap();
+            broken,x,y\r\n\
+            cann::MatMul,1024,1736408883702735.800\t,,1.0,1.0,,NPU:0\r\n";
+        let [device, graph] =
+            read_table(text.as_bytes(), MemoryLimit::default(), 0).unwrap().try_into().unwrap();
         let mib = 1 << 20;
+        assert_eq!((graph.device.as_str(), graph.peak, graph.after), ("NPU:0 GE", mib, mib));
         assert_eq!((device.device.as_str(), device.peak, device.after), ("NPU:0", 3 * mib, mib));
         assert_eq!((device.peak_at, device.reserved), (1_736_408_883_702_735_700, Some(8 * mib)));
         let held: Vec<_> = device.held.iter().map(|(h, bytes, _)| (h.operator.as_str(), *bytes)).collect();
         assert_eq!(held, [("aten::a,b", 2 * mib), ("aten::late", mib)]);
         assert!(looks_like_table(text.as_bytes()));
+    }
+
+    #[test]
+    fn a_size_that_no_machine_has_is_none() {
+        let text = "Name,Size(GB),Allocation Time(us),Release Time(us),Device Type\n\
+            x,-9e12,1,2,NPU\nx,NaN,1,2,NPU\n";
+        let read = read_table(text.as_bytes(), MemoryLimit::default(), 10).unwrap();
+        assert_eq!(read.iter().map(|device| device.allocations).sum::<u64>(), 0);
     }
 
     #[test]

@@ -44,7 +44,8 @@ pub(crate) struct MemorySink {
     host: HostRanges,
     account: MemoryAccount,
     changes: Spool<ThreadChange, 8>,
-    devices: BTreeMap<(i64, i64), u32>,
+    /// Numbers of devices, by type, index and allocator.
+    devices: BTreeMap<(i64, i64, String), u32>,
 }
 
 impl MemorySink {
@@ -64,12 +65,15 @@ impl MemorySink {
         let Some(bytes) = number(&["Bytes", "bytes"]) else { return Ok(()) };
         let kind = number(&["Device Type", "device type"]).unwrap_or(0);
         let index = number(&["Device Id", "device id"]).unwrap_or(-1);
-        let account = &mut self.account;
-        let device =
-            *self.devices.entry((kind, index)).or_insert_with(|| account.device(&name_device(kind, index)));
+        let device = self.device(kind, index, text_argument(event.args, "Allocator").unwrap_or_default());
+        // Tables of allocations have the operator themselves.
+        let holder = match text_argument(event.args, "Operator") {
+            Some(operator) => self.account.holder(&MemoryHolder { part: String::new(), operator }),
+            None => 0,
+        };
         let change = MemoryChange {
             device,
-            holder: 0,
+            holder,
             at,
             order: event.sequence.unwrap_or(i64::try_from(event.index).unwrap_or(i64::MAX)),
             bytes,
@@ -81,12 +85,57 @@ impl MemorySink {
         self.changes.push(ThreadChange { thread, change })
     }
 
-    /// What each device's memory comes to.
+    /// Returns the number of a device, or of one of its allocators.
+    fn device(&mut self, kind: i64, index: i64, allocator: String) -> u32 {
+        let account = &mut self.account;
+        let key = (kind, index, allocator);
+        if let Some(&number) = self.devices.get(&key) {
+            return number;
+        }
+        let name = match key.2.as_str() {
+            "" => name_device(kind, index),
+            // Only profiles of Ascend have several allocators of a device.
+            allocator => format!("NPU:{index} {allocator}"),
+        };
+        let number = account.device(&name);
+        self.devices.insert(key, number);
+        number
+    }
+
+    /// Takes the state of an allocator of Ascend: a counter of the table `MEMORY_RECORD`.
+    fn take_state(&mut self, event: &Event<'_>, at: i64) -> io::Result<()> {
+        let name = event.name.decode();
+        let Some(allocator) = name.strip_prefix("Memory ").filter(|name| !name.is_empty()) else {
+            return Ok(());
+        };
+        let number = |name: &str| number_argument(event.args, name);
+        let (allocated, reserved) = (number("totalAllocated"), number("totalReserved"));
+        let Some(level) = allocated.or(reserved) else { return Ok(()) };
+        let device = self.device(NPU, event.device.unwrap_or(0), allocator.to_owned());
+        let change = MemoryChange {
+            device,
+            holder: 0,
+            at,
+            order: i64::try_from(event.index).unwrap_or(i64::MAX),
+            bytes: 0,
+            address: UNKNOWN,
+            // Of the whole process (APP) only the reserved size is known.
+            allocated: level,
+            reserved: reserved.unwrap_or(UNKNOWN),
+        };
+        let thread = self.host.thread_of(event);
+        self.changes.push(ThreadChange { thread, change })
+    }
+
+    /// Returns the account of each device's memory.
     ///
     /// # Errors
     /// A temporary file cannot be used.
     pub(crate) fn finish(self, points: usize) -> io::Result<Vec<DeviceMemory>> {
-        let Self { memory, mut host, mut account, changes, .. } = self;
+        let Self { memory, mut host, mut account, changes, devices } = self;
+        if devices.is_empty() {
+            return Ok(Vec::new());
+        }
         let ranges = std::mem::replace(&mut host.ranges, Spool::new(memory));
         let mut finder = HolderFinder {
             names: &host.names,
@@ -108,6 +157,12 @@ impl EventSink for MemorySink {
             }
             return Ok(());
         }
+        if event.phase == b'C' {
+            if let Some(at) = event.start.filter(|at| is_plausible_time(*at)) {
+                self.take_state(event, at)?;
+            }
+            return Ok(());
+        }
         match event.plausible_span() {
             Some(span) => {
                 let wants =
@@ -119,6 +174,9 @@ impl EventSink for MemorySink {
     }
 }
 
+/// `c10::DeviceType::PrivateUse1`, which an NPU is.
+const NPU: i64 = 20;
+
 /// Names of `c10::DeviceType` (pytorch `c10/core/DeviceType.h`).
 fn name_device(kind: i64, index: i64) -> String {
     let name = match kind {
@@ -129,10 +187,17 @@ fn name_device(kind: i64, index: i64) -> String {
         12 => "xpu",
         14 => "hpu",
         15 => "mtia",
-        20 => "device",
+        NPU => "device",
         _ => return format!("device of type {kind}:{index}"),
     };
     format!("{name}:{index}")
+}
+
+fn text_argument(args: &[u8], name: &str) -> Option<String> {
+    match find_argument(args, name)? {
+        RawValue::Text(text) => Some(text.decode().into_owned()).filter(|text| !text.is_empty()),
+        _ => None,
+    }
 }
 
 fn number_argument(args: &[u8], name: &str) -> Option<i64> {
@@ -157,7 +222,7 @@ fn address_argument(args: &[u8]) -> Option<i64> {
     }
 }
 
-/// What is open, by numbers of names.
+/// The open ranges, by numbers of names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct HolderNames {
     part: Option<u32>,
@@ -198,6 +263,9 @@ impl StackVisitor<ThreadChange> for HolderFinder<'_> {
     fn own_time(&mut self, _: u32, _: i64, _: i64) {}
 
     fn moment(&mut self, moment: &ThreadChange, node: u32) -> io::Result<()> {
+        if moment.change.holder != 0 {
+            return self.account.push(moment.change);
+        }
         let holder = match self.holders.get(node as usize) {
             Some(&holder) if holder != u32::MAX => holder,
             _ => {

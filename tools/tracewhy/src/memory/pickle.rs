@@ -1,7 +1,7 @@
 //! Python's pickles of plain data: numbers, texts, lists, tuples and dicts, of protocols 2 to 5.
 //!
 //! A pickle is a program for a machine with a stack (CPython `Lib/pickletools.py`). What would import a name, call
-//! something or make an object is refused here, so that nothing of a file is ever run; sizes are checked against the file,
+//! something or make an object is rejected here, so that nothing of a file is ever run; sizes are checked against the file,
 //! and values are counted.
 
 use std::collections::HashMap;
@@ -98,12 +98,12 @@ impl Pickle<'_> {
     }
 }
 
-/// Tells a pickle by its first bytes.
+/// Recognizes a pickle by its first bytes.
 pub(crate) fn looks_like_pickle(head: &[u8]) -> bool {
     matches!(head, [0x80, 2..=5, ..])
 }
 
-/// What is refused, and its name in CPython.
+/// Returns the name in CPython of an operation that is rejected.
 fn name_of_code(opcode: u8) -> Option<&'static str> {
     Some(match opcode {
         b'c' => "GLOBAL",
@@ -131,7 +131,7 @@ struct Machine<'a> {
     memo: HashMap<u32, Ref>,
 }
 
-/// Reads a pickle with at most so many values.
+/// Reads a pickle with at most `most` values.
 ///
 /// # Errors
 /// It is damaged, has too many values, or something that is no plain data.
@@ -222,7 +222,7 @@ impl Machine<'_> {
     fn append(&mut self, new: Vec<Ref>) -> anyhow::Result<bool> {
         match self.top()? {
             Value::List(items) => items.extend(new),
-            _ => bail!("it appends to what is no list"),
+            _ => bail!("it appends to a value that is not a list"),
         }
         Ok(true)
     }
@@ -231,7 +231,7 @@ impl Machine<'_> {
         ensure!(new.len() % 2 == 0, "a dict has a key without a value");
         match self.top()? {
             Value::Dict(pairs) => pairs.extend(new.chunks_exact(2).map(|pair| (pair[0], pair[1]))),
-            _ => bail!("it sets items of what is no dict"),
+            _ => bail!("it sets items of a value that is not a dict"),
         }
         Ok(true)
     }
@@ -312,7 +312,7 @@ impl Machine<'_> {
             b'j' => self.number(4).and_then(|n| self.recall(n as u32)),
             _ => match name_of_code(opcode) {
                 Some(name) => bail!("it would run code ({name}), which is not done"),
-                None => bail!("opcode {opcode:#04x} is none of plain data"),
+                None => bail!("opcode {opcode:#04x} is not one of plain data"),
             },
         }
     }
@@ -322,7 +322,7 @@ impl Machine<'_> {
 mod tests {
     use super::*;
 
-    fn refuse(bytes: &[u8]) -> String {
+    fn reject(bytes: &[u8]) -> String {
         match read_pickle(bytes, 1000) {
             Ok(_) => panic!("{bytes:?} is accepted"),
             Err(e) => format!("{e:#}"),
@@ -330,11 +330,11 @@ mod tests {
     }
 
     #[test]
-    fn what_would_run_code_is_refused() {
+    fn what_would_run_code_is_rejected() {
         // `os.system("id")`, of protocols 2 and 4.
-        assert!(refuse(b"\x80\x02cos\nsystem\nX\x02\0\0\0id\x85R.").contains("(GLOBAL)"));
-        assert!(refuse(b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x02id\x85R.").contains("(STACK_GLOBAL)"));
-        assert!(refuse(b"\x80\x02]R.").contains("(REDUCE)"));
+        assert!(reject(b"\x80\x02cos\nsystem\nX\x02\0\0\0id\x85R.").contains("(GLOBAL)"));
+        assert!(reject(b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x02id\x85R.").contains("(STACK_GLOBAL)"));
+        assert!(reject(b"\x80\x02]R.").contains("(REDUCE)"));
     }
 
     #[test]
@@ -347,7 +347,7 @@ mod tests {
             b"\x80\x02h\0.",
             b"\x80\x09N.",
         ] {
-            refuse(bytes);
+            reject(bytes);
         }
         assert!(read_pickle(b"\x80\x02K\x01K\x02K\x03.", 2).is_err());
         // The beginning of every pickle is none.
@@ -356,7 +356,7 @@ mod tests {
         assert_eq!(pickle.member_int(pickle.root(), "a"), Some(1));
         assert_eq!(pickle.member(pickle.root(), "b").map(|list| pickle.items(list).len()), Some(3));
         for n in 0..whole.len() {
-            refuse(&whole[..n]);
+            reject(&whole[..n]);
         }
     }
 

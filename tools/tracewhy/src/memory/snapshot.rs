@@ -53,7 +53,7 @@ struct EarlierBlock {
 struct SnapshotReader<'a, 'b> {
     pickle: &'a Pickle<'b>,
     account: MemoryAccount,
-    /// So many things may still be looked at: a hostile file may name one in many places.
+    /// Number of values that may still be visited: a hostile file may name one in many places.
     budget: usize,
     order: i64,
 }

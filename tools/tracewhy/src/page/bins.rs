@@ -10,7 +10,7 @@ pub(super) struct Bins {
 }
 
 impl Bins {
-    /// At most `most` bins for so many things.
+    /// At most `most` bins for a number of things.
     pub(super) fn fit(things: usize, most: usize) -> Self {
         let size = things.div_ceil(most.max(1)).max(1).next_power_of_two();
         Self { size, count: things.div_ceil(size) }

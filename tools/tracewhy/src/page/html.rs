@@ -24,7 +24,7 @@ const SCRIPTS: [&str; 8] = [
 /// Writes a report.
 ///
 /// # Errors
-/// What the stream says.
+/// An I/O error of the stream.
 pub(crate) fn write_page(to: &mut dyn Write, page: &PageData) -> io::Result<()> {
     let script = SCRIPTS.concat();
     let made_by = concat!("tracewhy ", env!("CARGO_PKG_VERSION"));
@@ -105,7 +105,7 @@ fn write_recorded(to: &mut dyn Write, recorded: Option<&str>) -> io::Result<()> 
 }
 
 /// Writes JSON so that no text in it can end the element that holds it (WHATWG HTML, 4.12.1.3: `</script` and `<!--`),
-/// and no character reorders what somebody sees of the source.
+/// and no character reorders the source as it is displayed.
 struct ScriptText<'a>(&'a mut dyn Write);
 
 impl Write for ScriptText<'_> {

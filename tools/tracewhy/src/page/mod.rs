@@ -3,19 +3,21 @@
 
 mod bins;
 mod html;
+mod memory;
 mod series;
 mod tables;
 
 use serde::Serialize;
 
 pub(crate) use html::write_page;
+pub(crate) use memory::{BEFORE_RECORDING, JobMemory, MemoryData, TIMELINE_POINTS};
 pub(crate) use series::{HeatMap, MeanTimes, RankSeries, StepSeries, step_numbers};
 pub(crate) use tables::{Cell, Findings, Flame, TableData, cut_text, row};
 
 /// Parts of a time: computation, exposed communication, exposed copies, and idle time by cause.
 pub(crate) const TIME_PARTS: usize = 3 + crate::part::IdleCause::ALL.len();
 
-/// What a report holds. The script of the page has one section for each of the later fields.
+/// The content of a report. The script of the page has one section for each of the later fields.
 #[derive(Debug, Serialize)]
 pub(crate) struct PageData {
     #[serde(skip)]
@@ -40,7 +42,8 @@ pub(crate) struct PageData {
     pub(crate) names: TableData,
     pub(crate) program: TableData,
     pub(crate) flame: Flame,
-    /// What was lost in reading.
+    pub(crate) memory: MemoryData,
+    /// The losses in reading.
     pub(crate) reading: TableData,
     pub(crate) findings: Findings,
     pub(crate) comparison: Option<ComparisonData>,
@@ -51,12 +54,12 @@ pub(crate) struct PageData {
 pub(crate) struct VerdictData {
     /// The slow rank.
     pub(crate) rank: Option<i64>,
-    /// What the others waited for it.
+    /// The time that the others waited for it.
     pub(crate) lost_ns: i64,
     pub(crate) confidence: f64,
 }
 
-/// What was read.
+/// The input that was read.
 #[derive(Debug, Serialize)]
 pub(crate) struct JobData {
     pub(crate) ranks: u64,

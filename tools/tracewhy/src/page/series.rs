@@ -32,7 +32,7 @@ pub(crate) struct MeanTimes {
 }
 
 impl MeanTimes {
-    /// Adds the sum of so many times.
+    /// Adds a sum of `count` times.
     pub(crate) fn add(&mut self, times: &StepTimes, count: usize) {
         self.sum.add(times);
         self.count += count as i64;

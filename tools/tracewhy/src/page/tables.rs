@@ -1,4 +1,4 @@
-//! Lists of a report: so many rows, and how much was left out.
+//! Lists of a report: a limited number of rows, and how much was left out.
 
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -88,20 +88,27 @@ impl TableData {
     }
 }
 
-/// What `traceq check` found.
+/// The findings of `traceq check`.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Findings {
-    /// Somebody asked.
+    /// `--findings` was given.
     given: bool,
+    /// The command that adds them to the page, where they were not given.
+    command: Option<String>,
     counts: BTreeMap<String, u64>,
     #[serde(flatten)]
     table: TableData,
 }
 
-/// So many findings are shown.
+/// Maximum number of findings that are shown.
 const MOST_FINDINGS: usize = 300;
 
 impl Findings {
+    /// None were given: what to run instead.
+    pub(crate) fn not_given(command: String) -> Self {
+        Self { command: Some(command), ..Self::default() }
+    }
+
     /// Those that were given, the worst first.
     pub(crate) fn of(mut findings: Vec<Finding>) -> Self {
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
@@ -119,7 +126,12 @@ impl Findings {
                 f.fix.as_str()
             ]
         };
-        Self { given: true, counts, table: TableData::first(MOST_FINDINGS, findings.iter().map(row)) }
+        Self {
+            given: true,
+            command: None,
+            counts,
+            table: TableData::first(MOST_FINDINGS, findings.iter().map(row)),
+        }
     }
 }
 
@@ -132,7 +144,7 @@ pub(crate) struct Flame {
     left_out: u64,
 }
 
-/// So many nodes are shown: those with the most time.
+/// Maximum number of nodes that are shown: those with the most time.
 const MOST_NODES: usize = 1500;
 
 impl Flame {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use trace::model::{Event, FastMap, FastState};
 use trace::read::{RawValue, find_argument, parse_arguments};
 
-/// What a collective does with the data.
+/// The kind of a collective.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum CollectiveKind {
     AllReduce,
@@ -28,7 +28,7 @@ pub(crate) enum CollectiveKind {
     Unknown,
 }
 
-/// What a name contains, in lower case and without `_` and `-`; the first that fits counts. Names as NCCL, RCCL, HCCL,
+/// Parts of names, in lower case and without `_` and `-`; the first that matches counts. Names as NCCL, RCCL, HCCL,
 /// `c10d` and XLA write them.
 const NAMES: [(&str, CollectiveKind); 19] = [
     // A barrier of NCCL is an all-reduce of one element.
@@ -54,7 +54,7 @@ const NAMES: [(&str, CollectiveKind); 19] = [
 ];
 
 impl CollectiveKind {
-    /// Tells it by the name of a kernel, of a range, or by the argument `Collective name`.
+    /// Determines the kind by the name of a kernel, of a range, or by the argument `Collective name`.
     pub(crate) fn of_name(name: &str) -> Self {
         let plain: String =
             name.chars().filter(|c| !matches!(c, '_' | '-')).map(|c| c.to_ascii_lowercase()).collect();
@@ -78,7 +78,7 @@ impl CollectiveKind {
         Self::Unknown,
     ];
 
-    /// Tells it by its name in records.
+    /// Parses the name in records.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
@@ -116,7 +116,7 @@ impl CollectiveKind {
         )
     }
 
-    /// What the bandwidth of an algorithm is multiplied with to compare it with that of the wires (NVIDIA/nccl-tests
+    /// The factor of the bandwidth of an algorithm to compare it with that of the wires (NVIDIA/nccl-tests
     /// `doc/PERFORMANCE.md`), for a group of `n`.
     pub(crate) fn bus_factor(self, n: u64) -> f64 {
         let n = n.max(1) as f64;
@@ -162,7 +162,7 @@ impl CallDescription {
     /// Describes a kernel, an operator or a range with the arguments of `record_param_comms`, or a range of `c10d` with
     /// the dimensions of its inputs. `name` is the event's.
     pub(crate) fn of_event(event: &Event<'_>, name: &str) -> Self {
-        let args = Arguments(event.args);
+        let args = CallArguments(event.args);
         let collective = args.text("Collective name").filter(|text| !text.is_empty());
         let kind = match CollectiveKind::of_name(collective.as_deref().unwrap_or(name)) {
             // Broadcasts and the like may be called by one general kernel.
@@ -188,9 +188,9 @@ fn group_of_hcom(name: &str) -> Option<String> {
 }
 
 /// The arguments of an event.
-struct Arguments<'a>(&'a [u8]);
+struct CallArguments<'a>(&'a [u8]);
 
-impl Arguments<'_> {
+impl CallArguments<'_> {
     fn text(&self, name: &str) -> Option<String> {
         match find_argument(self.0, name)? {
             RawValue::Text(text) => Some(text.decode().into_owned()),
@@ -222,6 +222,9 @@ impl Arguments<'_> {
         if kind == CollectiveKind::Barrier {
             return None;
         }
+        if let Some(bytes) = self.bytes_of_hccl(kind, group_size) {
+            return Some(bytes);
+        }
         let element = self.text("dtype").map(|name| element_bytes(&name));
         let count = |name| self.number(name).and_then(|n| u64::try_from(n).ok());
         if let Some(element) = element {
@@ -239,6 +242,28 @@ impl Arguments<'_> {
     }
 }
 
+impl CallArguments<'_> {
+    /// What `count` and `data_type` of Ascend come to. The former is what a call of HCCL is given (`hccl.h` of CANN): elements of
+    /// the whole data, or of the part of one rank.
+    fn bytes_of_hccl(&self, kind: CollectiveKind, group_size: Option<u64>) -> Option<u64> {
+        let element = element_bytes(&self.text("data_type")?)?;
+        let count = self.number("count").and_then(|n| u64::try_from(n).ok())?;
+        let parts = match kind {
+            CollectiveKind::AllReduce
+            | CollectiveKind::Broadcast
+            | CollectiveKind::Reduce
+            | CollectiveKind::SendReceive => 1,
+            CollectiveKind::AllGather
+            | CollectiveKind::ReduceScatter
+            | CollectiveKind::AllToAll
+            | CollectiveKind::Gather
+            | CollectiveKind::Scatter => group_size?,
+            _ => return None,
+        };
+        count.checked_mul(parts)?.checked_mul(element)
+    }
+}
+
 /// The product of a list of dimensions, or the sum of those of a list of tensors.
 fn count_elements(dims: &Value) -> Option<u64> {
     let list = dims.as_array()?;
@@ -253,10 +278,11 @@ fn element_bytes(name: &str) -> Option<u64> {
     let name = name.rsplit("::").next().unwrap_or(name).to_ascii_lowercase();
     Some(match name.as_str() {
         "byte" | "char" | "bool" | "unsigned char" | "signed char" | "int8" | "uint8" => 1,
-        _ if name.starts_with("float8") => 1,
-        "half" | "bfloat16" | "short" | "fp16" | "bfp16" | "float16" | "int16" => 2,
-        "int" | "float" | "fp32" | "float32" | "int32" => 4,
-        "long" | "double" | "long int" | "fp64" | "float64" | "int64" | "complexfloat" => 8,
+        _ if name.starts_with("float8") || name.starts_with("fp8") || name.starts_with("hif8") => 1,
+        "half" | "bfloat16" | "short" | "fp16" | "bfp16" | "float16" | "int16" | "uint16" => 2,
+        "int" | "float" | "fp32" | "float32" | "int32" | "uint32" => 4,
+        "long" | "double" | "long int" | "fp64" | "float64" | "int64" | "uint64" | "complexfloat" => 8,
+        "int128" => 16,
         _ => return None,
     })
 }
@@ -275,7 +301,7 @@ pub(crate) struct CallPlace {
 }
 
 impl CallPlace {
-    /// What is the same on all ranks that take part.
+    /// The key that is the same on all ranks that take part.
     pub(crate) fn key(&self) -> u64 {
         let Self { matching, place, count, numbered } = *self;
         FastState::default().hash_one((matching, place, count, numbered))
@@ -365,6 +391,13 @@ mod tests {
         assert_eq!(gloo.family.bytes, Some(4000));
         let lists = describe("gloo:x", r#"{"Input type":["float"],"Input Dims":[[[2,3],[4]]]}"#);
         assert_eq!(lists.family.bytes, Some(40));
+        let hccl = |name, args| describe(name, args).family.bytes;
+        let args = r#"{"connection_id":1175,"data_type":"FP32","alg_type":"MESH-RING","count":4097000}"#;
+        assert_eq!(hccl("hcom_allReduce__586_0_1", args), Some(16_388_000));
+        // A part of each rank, and how many there are is not known.
+        assert_eq!(hccl("hcom_allGather__586_0_1", args), None);
+        assert_eq!(hccl("hcom_broadcast__586_0_1", r#"{"data_type":"BFP16","count":8}"#), Some(16));
+        assert_eq!(hccl("hcom_send__586_0_1", r#"{"data_type":"RESERVED","count":8}"#), None);
     }
 
     #[test]

@@ -1,13 +1,11 @@
 //! Reads one rank: keeps its work, launches and calls in bounded memory, and sweeps over them when all is known.
 
 use std::collections::BTreeMap;
-use std::hash::BuildHasher;
 use std::io;
 
-use trace::launch::{LaunchTime, link_launches};
-use trace::model::{
-    Category, Event, EventSink, FastMap, FastState, NameTable, TraceMeta, is_collective_call,
-};
+use trace::analysis::collect::CollectOptions;
+use trace::launch::{HostThreads, LaunchSpools, WorkOrigin, number_of_work};
+use trace::model::{Category, Event, EventSink, FastMap, NameTable, TraceMeta, is_collective_call};
 use trace::program::{ProgramSpools, ProgramSums};
 use trace::spool::{MemoryLimit, Spool};
 use trace::steps::{MarkKind, StepMark, StepNames, Steps, Update, is_host_annotation};
@@ -17,6 +15,7 @@ use super::edge::{Activity, EdgeKind, NONE, TimeEdge};
 use super::host::HostWork;
 use super::kept::{Arrival, COMMUNICATION, COMPUTE, COPY, Call, HostSpan, Work};
 use super::named::{ItemKind, NamedSums};
+use super::number::number_or_place;
 use super::sweep::{Sweep, SweptCall};
 use super::{RankPart, StepPart};
 
@@ -29,7 +28,7 @@ const RANGE: usize = 1;
 /// Operators that call them, which may return before the work is done.
 const OPERATOR: usize = 2;
 
-/// What is known of a name of the host.
+/// The facts about a name of the host.
 #[derive(Clone, Copy, Debug)]
 struct NameFacts {
     work: Option<HostWork>,
@@ -38,23 +37,21 @@ struct NameFacts {
     update: bool,
 }
 
-/// What is kept of a rank besides its steps and calls.
+/// The details that are kept of a rank besides its steps and calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum WantedDetail {
     #[default]
     None,
-    /// What single kernels, operators and collectives take.
-    Names,
-    /// What modules, annotations and phases take.
+    /// The time of modules, annotations and phases.
     Program,
-    /// Both.
+    /// That, and what each of them and single kernels, operators and collectives take in each step.
     All,
 }
 
 impl WantedDetail {
     /// Names are wanted.
     pub(crate) fn has_names(self) -> bool {
-        matches!(self, Self::Names | Self::All)
+        self == Self::All
     }
 
     fn has_program(self) -> bool {
@@ -70,37 +67,37 @@ pub(crate) struct PartSink<'a> {
     facts: FastMap<(u32, Category), NameFacts>,
     step_names: StepNames,
     work: Spool<Work, 5>,
-    launches: Spool<LaunchTime, 3>,
+    launches: LaunchSpools,
     host: Spool<HostSpan, 3>,
     calls: [Vec<Call>; SOURCES],
     marks: Vec<StepMark>,
     updates: Vec<Update>,
     begin: Option<i64>,
     wanted: WantedDetail,
-    /// Numbers of threads, by process and thread.
-    threads: FastMap<u64, u32>,
+    threads: HostThreads,
     program: ProgramSpools,
     named: NamedSums,
 }
 
 impl<'a> PartSink<'a> {
     /// An empty one; families of calls are those of the whole job.
-    pub(crate) fn new(families: &'a mut FamilyTable, memory: MemoryLimit) -> Self {
+    pub(crate) fn new(families: &'a mut FamilyTable, options: &CollectOptions) -> Self {
+        let memory = options.memory;
         Self {
             families,
             memory,
             names: NameTable::default(),
             facts: FastMap::default(),
-            step_names: StepNames::default(),
+            step_names: options.steps.clone(),
             work: Spool::new(memory),
-            launches: Spool::new(memory),
+            launches: LaunchSpools::new(memory),
             host: Spool::new(memory),
             calls: Default::default(),
             marks: Vec::new(),
             updates: Vec::new(),
             begin: None,
             wanted: WantedDetail::None,
-            threads: FastMap::default(),
+            threads: HostThreads::default(),
             program: ProgramSpools::new(memory),
             named: NamedSums::default(),
         }
@@ -117,10 +114,9 @@ impl<'a> PartSink<'a> {
         let (names, step_names) = (&self.names, &self.step_names);
         let facts = *self.facts.entry((number, event.category)).or_insert_with(|| {
             let name = names.name(number);
-            let marks = matches!(event.category, Category::Step | Category::Marker | Category::Other);
             NameFacts {
                 work: HostWork::of_name(event.category, name),
-                mark: if marks { step_names.mark_of_name(name) } else { None },
+                mark: step_names.mark_of_name(name).filter(|_| step_names.may_mark(event)),
                 collective: is_collective_call(name),
                 update: name.starts_with("Optimizer.step#"),
             }
@@ -134,7 +130,7 @@ impl<'a> PartSink<'a> {
             Category::Memcpy => (COPY, NONE),
             _ => (COMPUTE, NONE),
         };
-        let correlation = event.correlation.unwrap_or(NONE);
+        let correlation = number_of_work(event);
         let name = if self.wanted.has_names() { self.names.intern(event.name) } else { 0 };
         self.work.push(Work { start, end, correlation, activity, name, call })
     }
@@ -149,29 +145,20 @@ impl<'a> PartSink<'a> {
         self.calls[source].len() as i64 - 1
     }
 
-    fn thread_of(&mut self, event: &Event<'_>) -> u32 {
-        let number = u32::try_from(self.threads.len()).unwrap_or(u32::MAX);
-        let key = FastState::default().hash_one((event.pid, event.tid));
-        *self.threads.entry(key).or_insert(number)
-    }
-
     fn take_host_event(&mut self, event: &Event<'_>, (start, end): (i64, i64)) -> anyhow::Result<()> {
         if !is_host_annotation(event.cat.raw) {
             return Ok(());
         }
         let (name, facts) = self.facts_of(event);
-        let thread = self.thread_of(event);
+        let thread = self.threads.number_of(event);
         if self.wanted.has_program() {
             self.program.take_range(event, (thread, name), self.names.name(name), (start, end))?;
         }
         if facts.update {
             self.updates.push(Update { name, thread, start, end });
         }
-        let mark = match (facts.mark, event.step_number) {
-            (Some((MarkKind::Profiler, _)), _) | (_, None) => facts.mark,
-            (_, number) => Some((MarkKind::StepNumber, number)),
-        };
-        if let (Some((kind, number)), true) = (mark, event.category != Category::CpuOp) {
+        let by_number = event.step_number.filter(|_| event.category != Category::CpuOp);
+        if let Some((kind, number)) = self.step_names.with_number(facts.mark, by_number) {
             self.marks.push(StepMark { kind, number, name, thread, start, end, partial: false });
         }
         if facts.collective && matches!(event.category, Category::CpuOp | Category::Marker) {
@@ -196,17 +183,17 @@ impl<'a> PartSink<'a> {
 
 impl EventSink for PartSink<'_> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        if self.launches.take_arrow(event, |event| self.threads.number_of(event))? {
+            return Ok(());
+        }
         let Some((start, end)) = event.plausible_span() else {
             return Ok(());
         };
         match event.category {
             category if category.is_on_device() => self.take_device_work(event, (start, end))?,
             Category::Memory | Category::Counter | Category::Flow => return Ok(()),
-            category => {
-                if let (Category::Runtime, Some(correlation)) = (category, event.correlation) {
-                    let thread = self.thread_of(event);
-                    self.launches.push(LaunchTime { correlation, at: start, thread })?;
-                }
+            _ => {
+                self.launches.take_call(event, start, |event| self.threads.number_of(event))?;
                 self.take_host_event(event, (start, end))?;
             }
         }
@@ -216,14 +203,14 @@ impl EventSink for PartSink<'_> {
 }
 
 /// Work and steps, ready for the sweep.
-struct Timeline {
+struct RankTimeline {
     edges: Spool<TimeEdge, 4>,
     calls: Vec<Call>,
     /// First and last moment of the work of each step.
     windows: BTreeMap<usize, (i64, i64)>,
 }
 
-impl Timeline {
+impl RankTimeline {
     fn push(&mut self, span: (i64, i64), activity: Activity, launch: i64, call: i64) -> io::Result<()> {
         let (start, end) = span;
         self.edges.push(TimeEdge { at: start, kind: EdgeKind::Begin(activity), launch, call })?;
@@ -238,7 +225,7 @@ impl Timeline {
 }
 
 impl PartSink<'_> {
-    /// What the rank comes to, and its arrivals at collectives, which `each` gets. `part` is its index in the job.
+    /// Returns the part of the rank; `each` gets its arrivals at collectives. `part` is its index in the job.
     ///
     /// # Errors
     /// A temporary file cannot be used; what `each` says.
@@ -267,7 +254,7 @@ impl PartSink<'_> {
             steps = divide_into_steps(&self.calls[source]);
         }
         let calls = std::mem::take(&mut self.calls[source]);
-        let mut timeline = Timeline { edges: Spool::new(self.memory), calls, windows: BTreeMap::new() };
+        let mut timeline = RankTimeline { edges: Spool::new(self.memory), calls, windows: BTreeMap::new() };
         if on_device {
             self.add_device_work(&mut timeline, &steps, has_steps)?;
         } else {
@@ -276,7 +263,7 @@ impl PartSink<'_> {
         self.add_host_work(&mut timeline, &steps, on_device)?;
         add_steps(&mut timeline, &steps, on_device)?;
         let numbers: Vec<i64> = steps.all().iter().map(|step| step.number).collect();
-        let mut sweep = Sweep::new(&numbers, timeline.calls.len());
+        let mut sweep = Sweep::new(&numbers, timeline.calls.iter().map(|call| call.end).collect());
         let mut sorted = timeline.edges.into_sorted(TimeEdge::key)?;
         while let Some(edge) = sorted.next_record()? {
             sweep.take(&edge);
@@ -293,22 +280,29 @@ impl PartSink<'_> {
         let keep = |step: &StepPart| step.times.span() > 0;
         Ok(RankPart {
             path,
-            rank: meta.rank.unwrap_or(i64::from(part)),
+            rank: number_or_place(meta.rank, part as usize),
             world_size: meta.world_size,
             on_device,
             has_steps,
+            is_cut: false,
             steps: sweep.steps.into_iter().filter(keep).collect(),
             calls: calls.len() as u64,
             program: program.times,
             paths: program.paths,
             begin: meta.epoch_offset(begin).and_then(|offset| begin.checked_add(offset)),
+            other_names: self.named.other_names(),
             named: self.named.name_all(&self.names, &numbers),
         })
     }
 
     fn attribute_program(&mut self) -> io::Result<ProgramSums> {
+        let (with_names, named) = (self.wanted.has_names(), &mut self.named);
         match self.wanted.has_program() {
-            true => self.program.attribute(&self.names),
+            true => self.program.attribute(&self.names, &mut |work| {
+                if with_names {
+                    named.add_program(work);
+                }
+            }),
             false => Ok(ProgramSums::default()),
         }
     }
@@ -325,15 +319,19 @@ impl PartSink<'_> {
     }
 
     /// Ties work to its launches, and to steps: by its launch where those are of the host, or else by its start.
-    fn add_device_work(&mut self, timeline: &mut Timeline, steps: &Steps, by_launch: bool) -> io::Result<()> {
+    fn add_device_work(
+        &mut self,
+        timeline: &mut RankTimeline,
+        steps: &Steps,
+        by_launch: bool,
+    ) -> io::Result<()> {
         let memory = self.memory;
         let work = std::mem::replace(&mut self.work, Spool::new(memory));
-        let launches = std::mem::replace(&mut self.launches, Spool::new(memory));
-        link_launches(
+        let launches = std::mem::replace(&mut self.launches, LaunchSpools::new(memory));
+        launches.link(
             work,
-            |w| w.correlation,
-            launches,
-            |w, launch| {
+            |w| (w.correlation, w.start),
+            |w, WorkOrigin { launch, request }| {
                 let activity = match w.activity {
                     COMPUTE => Activity::Compute,
                     COMMUNICATION => Activity::Communication,
@@ -341,12 +339,13 @@ impl PartSink<'_> {
                 };
                 let at = launch.map(|l| l.at);
                 timeline.push((w.start, w.end), activity, at.unwrap_or(NONE), w.call)?;
-                let moment = at.filter(|_| by_launch).unwrap_or(w.start);
+                // A queue may launch it when the host is in the next step.
+                let moment = request.map(|l| l.at).filter(|_| by_launch).unwrap_or(w.start);
                 let step = steps.at(moment);
                 timeline.widen(step, (w.start, w.end));
                 if self.wanted.has_program() {
-                    let launch = launch.map(|l| (l.thread, l.at));
-                    self.program.add_work(launch, w.end - w.start, w.activity == COMMUNICATION)?;
+                    let request = request.map(|l| (l.thread, l.at));
+                    self.program.add_work(request, step, w.end - w.start, w.activity == COMMUNICATION)?;
                 }
                 if self.wanted.has_names() {
                     self.named.add(ItemKind::Kernel, w.name, step, w.end - w.start);
@@ -356,7 +355,12 @@ impl PartSink<'_> {
         )
     }
 
-    fn add_host_work(&mut self, timeline: &mut Timeline, steps: &Steps, on_device: bool) -> io::Result<()> {
+    fn add_host_work(
+        &mut self,
+        timeline: &mut RankTimeline,
+        steps: &Steps,
+        on_device: bool,
+    ) -> io::Result<()> {
         let host = std::mem::replace(&mut self.host, Spool::new(self.memory));
         let (with_names, named) = (self.wanted.has_names(), &mut self.named);
         host.for_each(|span| {
@@ -373,7 +377,7 @@ impl PartSink<'_> {
     }
 }
 
-fn add_host_calls(timeline: &mut Timeline) -> io::Result<()> {
+fn add_host_calls(timeline: &mut RankTimeline) -> io::Result<()> {
     for i in 0..timeline.calls.len() {
         let Call { start, end, .. } = timeline.calls[i];
         timeline.push((start, end), Activity::Communication, start, i as i64)?;
@@ -382,7 +386,7 @@ fn add_host_calls(timeline: &mut Timeline) -> io::Result<()> {
 }
 
 /// Steps of a device begin with the first work that they launched; those of a host where they are marked.
-fn add_steps(timeline: &mut Timeline, steps: &Steps, on_device: bool) -> io::Result<()> {
+fn add_steps(timeline: &mut RankTimeline, steps: &Steps, on_device: bool) -> io::Result<()> {
     let mut last_end = i64::MIN;
     let mut begin = i64::MIN;
     for (index, step) in steps.all().iter().enumerate() {
@@ -403,6 +407,7 @@ fn add_steps(timeline: &mut Timeline, steps: &Steps, on_device: bool) -> io::Res
 }
 
 /// A trace without steps is divided into parts of as many calls each: those of one number belong together on all ranks.
+/// Without calls it is one step.
 fn divide_into_steps(calls: &[Call]) -> Steps {
     const PARTS: usize = 10;
     let mut times: Vec<(i64, i64)> = calls.iter().map(|call| (call.start, call.end)).collect();
@@ -418,6 +423,10 @@ fn divide_into_steps(calls: &[Call]) -> Steps {
             marks.push(StepMark { kind, number, name: 0, thread: 0, start, end, partial: false });
         }
         start = end.max(start);
+    }
+    if marks.is_empty() {
+        let (number, kind, end) = (Some(0), MarkKind::StepNumber, i64::MAX / 4);
+        marks.push(StepMark { kind, number, name: 0, thread: 0, start, end, partial: false });
     }
     Steps::from_marks(marks)
 }
@@ -441,9 +450,9 @@ fn arrivals(
         let count = seen.entry((matching, place)).or_default();
         *count += 1;
         let place = CallPlace { matching, place, count: *count, numbered: sequence.is_some() };
-        let exposed = swept.get(i).map_or(0, |call| call.exposed);
+        let (exposed, awaited) = swept.get(i).map_or((0, 0), |call| (call.exposed, call.awaited));
         let step = step.unwrap_or(i64::MIN);
-        out.push((Arrival { key: place.key(), start, end, exposed, part: 0, family, step }, place));
+        out.push((Arrival { key: place.key(), start, end, exposed, awaited, part: 0, family, step }, place));
     }
     out
 }

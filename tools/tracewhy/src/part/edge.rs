@@ -1,10 +1,10 @@
-//! What a sweep over the time of one rank goes through: begins and ends of work, and of steps.
+//! The edges that a sweep over the time of one rank goes through: begins and ends of work, and of steps.
 
 use trace::spool::SpoolRecord;
 
 use super::host::{HOST_WORKS, HostWork};
 
-/// What runs.
+/// The kind of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Activity {
     Compute,
@@ -36,7 +36,7 @@ impl Activity {
     }
 }
 
-/// What happens.
+/// The kind of edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EdgeKind {
     End(Activity),

@@ -1,8 +1,8 @@
 //! Part files: what is kept of ranks, written where their traces lie, and read where ranks come together.
 //!
-//! JSON lines in gzip, whose checksum tells damage. The first line says what it is and of which version; families of calls
+//! JSON lines in gzip, whose checksum reveals damage. The first line says what it is and of which version; families of calls
 //! are numbered as they come; what stands before the line of a rank belongs to it; the last line says how many ranks there
-//! are, so that a file that was cut off is none. Everything is checked before any of it counts.
+//! are, so that a file that was cut off is rejected. Everything is checked before any of it counts.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
@@ -12,18 +12,18 @@ use flate2::read::{GzDecoder, MultiGzDecoder};
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use trace::model::is_plausible_time;
-use trace::program::{PartTime, ProgramPart};
+use trace::program::{PartTime, PathTime, ProgramPart};
 use trace::spool::{MemoryLimit, Spool};
 
 use super::call::{CallFamily, CallPlace, CollectiveKind, FamilyTable};
 use super::kept::Arrival;
 use super::named::{ItemKind, NamedTime};
-use super::{IdleCause, RankPart, StepPart, StepTimes};
+use super::{IdleCause, RankPart, StepPart, StepTimes, sum_times};
 
-/// What the first line says.
+/// The kind of file that the first line names.
 const KIND: &str = "tracewhy.part";
-/// The version of the lines. A file of another is refused.
-const VERSION: u32 = 1;
+/// The version of the lines. A file of another is rejected.
+const VERSION: u32 = 4;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
@@ -36,13 +36,15 @@ enum PartLine {
         bytes: Option<u64>,
         pair: Option<(i64, i64)>,
     },
-    /// A call: `[family, matching, place, count, numbered, start, end, exposed, step]`.
-    Call(u32, u32, i64, u64, bool, i64, i64, i64, i64),
-    /// A step: `[number, kernels, compute, communication, exposed communication, exposed copy, idle]`.
-    Step(i64, u64, i64, i64, i64, i64, [i64; IdleCause::ALL.len()]),
+    /// A call: `[family, matching, place, count, numbered, start, end, exposed, awaited, step]`.
+    Call(u32, u32, i64, u64, bool, i64, i64, i64, i64, i64),
+    /// A step: `[number, kernels, compute, communication, exposed communication, exposed copy, idle, idle before it]`.
+    Step(i64, u64, i64, i64, i64, i64, [i64; IdleCause::ALL.len()], i64),
     /// A part of the program: `[part, name, own, total, count]`.
     Program(String, String, i64, i64, u64),
-    /// A kernel, operator or collective: `[kind, name, step, time, calls]`.
+    /// Work of a path of ranges: `[path, time, count]`.
+    Path(Vec<String>, i64, u64),
+    /// A kernel, operator, collective or part of the program in a step: `[kind, name, step, time, calls]`.
     Named(String, String, i64, i64, u64),
     Rank {
         path: String,
@@ -52,6 +54,10 @@ enum PartLine {
         on_device: bool,
         has_steps: bool,
         calls: u64,
+        /// Names that were too many, and are one.
+        other_names: u64,
+        /// The first moment, in nanoseconds since the Unix epoch.
+        begin: Option<i64>,
         events: u64,
         complete: bool,
     },
@@ -110,10 +116,10 @@ impl<W: Write> PartWriter<W> {
         let family = self.family(call.family, table)?;
         let matching = self.family(place.matching, table)?;
         let CallPlace { place, count, numbered, .. } = *place;
-        let Arrival { start, end, exposed, step, .. } = *call;
+        let Arrival { start, end, exposed, awaited, step, .. } = *call;
         write_line(
             &mut self.to,
-            &PartLine::Call(family, matching, place, count, numbered, start, end, exposed, step),
+            &PartLine::Call(family, matching, place, count, numbered, start, end, exposed, awaited, step),
         )
     }
 
@@ -129,7 +135,8 @@ impl<W: Write> PartWriter<W> {
     ) -> io::Result<()> {
         let to = &mut self.to;
         for StepPart { number, times, kernels } in &part.steps {
-            let StepTimes { compute, communication, exposed_communication, exposed_copy, idle } = *times;
+            let StepTimes { compute, communication, exposed_communication, exposed_copy, idle, before } =
+                *times;
             let line = PartLine::Step(
                 *number,
                 *kernels,
@@ -138,16 +145,20 @@ impl<W: Write> PartWriter<W> {
                 exposed_communication,
                 exposed_copy,
                 idle,
+                before,
             );
             write_line(to, &line)?;
         }
         for ((part, name), PartTime { own, total, count }) in &part.program {
             write_line(to, &PartLine::Program(part.name().to_owned(), name.clone(), *own, *total, *count))?;
         }
+        for PathTime { path, time, count } in &part.paths {
+            write_line(to, &PartLine::Path(path.clone(), *time, *count))?;
+        }
         for NamedTime { kind, name, step, time, calls } in &part.named {
             write_line(to, &PartLine::Named(kind.name().to_owned(), name.clone(), *step, *time, *calls))?;
         }
-        let RankPart { path, world_size, on_device, has_steps, calls, .. } = part;
+        let RankPart { path, world_size, on_device, has_steps, calls, other_names, begin, .. } = part;
         let line = PartLine::Rank {
             path: path.clone(),
             rank,
@@ -155,6 +166,8 @@ impl<W: Write> PartWriter<W> {
             on_device: *on_device,
             has_steps: *has_steps,
             calls: *calls,
+            other_names: *other_names,
+            begin: begin.filter(|begin| is_plausible_time(*begin)),
             events,
             complete,
         };
@@ -177,10 +190,10 @@ fn write_line(to: &mut impl Write, line: &impl Serialize) -> io::Result<()> {
     to.write_all(b"\n")
 }
 
-/// So much of an input tells whether it is a part file.
+/// Bytes of an input that decide whether it is a part file.
 const HEAD_BYTES: u64 = 512;
 
-/// Tells a part file from a trace by its first bytes, and gives the whole back.
+/// Distinguishes a part file from a trace by its first bytes, and returns the whole input.
 ///
 /// # Errors
 /// It cannot be read.
@@ -205,11 +218,11 @@ pub(crate) struct LoadedRank {
     pub(crate) complete: bool,
 }
 
-/// What a part file holds.
+/// The content of a part file.
 pub(crate) struct LoadedParts {
     pub(crate) ranks: Vec<LoadedRank>,
     /// Calls; `part` is the place of the rank in the file.
-    pub(crate) calls: Spool<Arrival, 6>,
+    pub(crate) calls: Spool<Arrival, 7>,
 }
 
 /// Reads a part file. Families of calls become those of the job.
@@ -223,7 +236,7 @@ pub(crate) fn load_parts(
 ) -> anyhow::Result<LoadedParts> {
     let mut lines = PartLines { reader: BufReader::new(MultiGzDecoder::new(bytes)), number: 0 };
     let head: HeadLine = lines.next()?;
-    ensure!(head.r#type == KIND, "is no part file");
+    ensure!(head.r#type == KIND, "is not a part file");
     ensure!(
         head.v == VERSION,
         "is a part file of version {}; this program reads {VERSION}: write it again",
@@ -285,7 +298,7 @@ struct PartLoader<'a> {
 const LONGEST: i64 = 1_000_000_000_000_000_000;
 
 fn check_time(time: i64) -> anyhow::Result<i64> {
-    ensure!((0..=LONGEST).contains(&time), "{time} ns is no time");
+    ensure!((0..=LONGEST).contains(&time), "{time} ns is not a valid time");
     Ok(time)
 }
 
@@ -305,18 +318,19 @@ impl PartLoader<'_> {
             PartLine::Family { kind, group, members, size, bytes, pair } => {
                 self.spend(group.len() + members.len() + 128)?;
                 let kind =
-                    CollectiveKind::parse(&kind).with_context(|| format!("`{kind}` is no collective"))?;
+                    CollectiveKind::parse(&kind).with_context(|| format!("`{kind}` is not a collective"))?;
                 let family = CallFamily { kind, group, members, group_size: size, bytes, pair };
                 let number = self.families.intern(&family);
                 self.numbers.push(number);
             }
-            PartLine::Call(family, matching, place, count, numbered, start, end, exposed, step) => {
+            PartLine::Call(family, matching, place, count, numbered, start, end, exposed, awaited, step) => {
                 let possible = is_plausible_time(start) && is_plausible_time(end) && start <= end;
-                ensure!(possible && (0..=end - start).contains(&exposed), "a call has impossible times");
+                let possible = possible && (0..=end - start).contains(&exposed);
+                ensure!(possible && (0..=exposed).contains(&awaited), "a call has impossible times");
                 let (family, matching) = (self.family(family)?, self.family(matching)?);
                 let key = CallPlace { matching, place, count, numbered }.key();
                 let part = u32::try_from(self.loaded.ranks.len())?;
-                self.loaded.calls.push(Arrival { key, start, end, exposed, part, family, step })?;
+                self.loaded.calls.push(Arrival { key, start, end, exposed, awaited, part, family, step })?;
             }
             PartLine::Step(
                 number,
@@ -326,6 +340,7 @@ impl PartLoader<'_> {
                 exposed_communication,
                 exposed_copy,
                 idle,
+                before,
             ) => {
                 self.spend(size_of::<StepPart>())?;
                 let all =
@@ -335,25 +350,48 @@ impl PartLoader<'_> {
                     exposed_communication <= communication,
                     "a step has more exposed communication than it has"
                 );
-                let times = StepTimes { compute, communication, exposed_communication, exposed_copy, idle };
+                ensure!(
+                    (0..=sum_times(idle)).contains(&before),
+                    "a step has more idle time before it than it has"
+                );
+                let times =
+                    StepTimes { compute, communication, exposed_communication, exposed_copy, idle, before };
                 self.current.steps.push(StepPart { number, times, kernels });
             }
             PartLine::Program(part, name, own, total, count) => {
                 self.spend(name.len() + 128)?;
-                let part =
-                    ProgramPart::parse(&part).with_context(|| format!("`{part}` is no part of a program"))?;
+                let part = ProgramPart::parse(&part)
+                    .with_context(|| format!("`{part}` is not a part of a program"))?;
                 let time = PartTime { own: check_time(own)?, total: check_time(total)?, count };
                 self.current.program.insert((part, name), time);
             }
+            PartLine::Path(path, time, count) => {
+                self.spend(path.iter().map(|name| name.len() + size_of::<String>()).sum::<usize>() + 128)?;
+                self.current.paths.push(PathTime { path, time: check_time(time)?, count });
+            }
             PartLine::Named(kind, name, step, time, calls) => {
                 self.spend(name.len() + 128)?;
-                let kind = ItemKind::parse(&kind).with_context(|| format!("`{kind}` is no kind of item"))?;
+                let kind =
+                    ItemKind::parse(&kind).with_context(|| format!("`{kind}` is not a kind of item"))?;
                 self.current.named.push(NamedTime { kind, name, step, time: check_time(time)?, calls });
             }
-            PartLine::Rank { path, rank, world_size, on_device, has_steps, calls, events, complete } => {
+            PartLine::Rank {
+                path,
+                rank,
+                world_size,
+                on_device,
+                has_steps,
+                calls,
+                other_names,
+                begin,
+                events,
+                complete,
+            } => {
                 self.spend(path.len() + 512)?;
+                ensure!(begin.is_none_or(is_plausible_time), "a rank begins at an impossible time");
                 let kept = std::mem::take(&mut self.current);
-                let part = RankPart { path, world_size, on_device, has_steps, calls, ..kept };
+                let part =
+                    RankPart { path, world_size, on_device, has_steps, calls, other_names, begin, ..kept };
                 self.loaded.ranks.push(LoadedRank { part, rank, events, complete });
             }
             PartLine::End { .. } => bail!("has an end within"),

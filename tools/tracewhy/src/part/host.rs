@@ -1,8 +1,8 @@
-//! What the host does while a device has nothing to do, by the names of its ranges, operators and calls.
+//! The work of the host while a device is idle, by the names of its ranges, operators and calls.
 
 use trace::model::Category;
 
-/// What the host does. Of several things at a time, the first counts.
+/// The work of the host. Of several kinds at a time, the first counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum HostWork {
     /// Collects garbage.
@@ -33,9 +33,16 @@ const INPUT_NAMES: [&str; 9] = [
     "batch-generator",
 ];
 
-/// Parts of names, in lower case, that mean collection of garbage (CPython; `Python GC` of `torch.profiler`).
-const GARBAGE_NAMES: [&str; 5] =
-    ["python gc", "gc.collect", "gc_collect", "garbage collect", "garbage_collect"];
+/// Parts of names, in lower case, that mean collection of garbage (CPython; `Python GC` of `torch.profiler`, and what its
+/// stacks call `gc.collect`).
+const GARBAGE_NAMES: [&str; 6] = [
+    "python gc",
+    "gc.collect",
+    "gc_collect",
+    "garbage collect",
+    "garbage_collect",
+    "<built-in function collect>",
+];
 
 /// Calls of runtimes that allocate or release (CUDA, HIP, CANN).
 const ALLOCATIONS: [&str; 11] = [
@@ -57,7 +64,7 @@ impl HostWork {
     pub(crate) const ALL: [Self; HOST_WORKS] =
         [Self::Garbage, Self::Input, Self::Allocation, Self::Synchronization, Self::Operators];
 
-    /// Tells what an event of the host of this category and name does. `None` if it does nothing that counts, as a range
+    /// Determines what an event of the host of this category and name does. `None` if it does nothing that counts, as a range
     /// around everything.
     pub(crate) fn of_name(category: Category, name: &str) -> Option<Self> {
         let lower = || name.to_ascii_lowercase();
@@ -76,6 +83,8 @@ impl HostWork {
                 }
             }
             Category::Runtime | Category::Api => {
+                // Ascend puts the layer before the name: `AscendCL@aclrtMallocAsync`.
+                let name = name.rsplit('@').next().unwrap_or(name);
                 if ALLOCATIONS.iter().any(|start| name.starts_with(start)) {
                     return Some(Self::Allocation);
                 }
@@ -97,9 +106,11 @@ mod tests {
         assert_eq!(of(Category::Marker, loader), Some(HostWork::Input));
         assert_eq!(of(Category::Marker, "forward"), None);
         assert_eq!(of(Category::Python, "<built-in method gc.collect>"), Some(HostWork::Garbage));
+        assert_eq!(of(Category::Python, "<built-in function collect>"), Some(HostWork::Garbage));
         assert_eq!(of(Category::CpuOp, "aten::mm"), Some(HostWork::Operators));
         assert_eq!(of(Category::Runtime, "cudaDeviceSynchronize"), Some(HostWork::Synchronization));
         assert_eq!(of(Category::Runtime, "cudaMallocAsync"), Some(HostWork::Allocation));
+        assert_eq!(of(Category::Api, "AscendCL@aclrtMalloc"), Some(HostWork::Allocation));
         assert_eq!(of(Category::Runtime, "cudaLaunchKernel"), Some(HostWork::Operators));
     }
 }

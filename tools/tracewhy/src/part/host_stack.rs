@@ -1,17 +1,17 @@
-//! What the threads of a host have open: the stack of ranges around a moment, and each range's own time.
+//! The open ranges of the threads of a host: the stack around a timestamp, and each range's own time.
 //!
 //! A range is called from the innermost range that is open when it starts, and a moment belongs to the innermost range that
 //! is open then; ranges that overlap without nesting need no other rule.
 
 use std::cmp::Reverse;
-use std::hash::BuildHasher;
 use std::io;
 
-use trace::model::{Category, Event, FastMap, FastState, NameTable};
+use trace::launch::HostThreads;
+use trace::model::{Category, Event, NameTable};
 use trace::spool::{MemoryLimit, Spool, SpoolRecord};
 use trace::steps::is_host_annotation;
 
-/// What kind of range it is.
+/// The kind of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum FrameKind {
     /// The mark of a step.
@@ -62,7 +62,7 @@ pub(crate) struct HostRange {
     pub(crate) end: i64,
     pub(crate) kind: FrameKind,
     pub(crate) name: u32,
-    /// Whatever else is known of it.
+    /// Further data of the caller.
     pub(crate) detail: u32,
 }
 
@@ -100,8 +100,8 @@ impl SpoolRecord<4> for HostMoment {
 /// The names and ranges of the hosts of one trace, while it is read.
 pub(crate) struct HostRanges {
     pub(crate) names: NameTable,
-    threads: FastMap<u64, u32>,
-    /// What each thread is called in the trace.
+    threads: HostThreads,
+    /// The name of each thread in the trace.
     labels: Vec<String>,
     pub(crate) ranges: Spool<HostRange, 4>,
 }
@@ -111,7 +111,7 @@ impl HostRanges {
     pub(crate) fn new(memory: MemoryLimit) -> Self {
         Self {
             names: NameTable::default(),
-            threads: FastMap::default(),
+            threads: HostThreads::default(),
             labels: Vec::new(),
             ranges: Spool::new(memory),
         }
@@ -119,10 +119,8 @@ impl HostRanges {
 
     /// The number of an event's thread.
     pub(crate) fn thread_of(&mut self, event: &Event<'_>) -> u32 {
-        let number = u32::try_from(self.labels.len()).unwrap_or(u32::MAX);
-        let key = FastState::default().hash_one((event.pid, event.tid));
-        let found = *self.threads.entry(key).or_insert(number);
-        if found == number {
+        let found = self.threads.number_of(event);
+        if found as usize == self.labels.len() {
             let label = match event.tid.to_json() {
                 Some(serde_json::Value::String(text)) => text,
                 Some(id) => format!("thread {id}"),
@@ -133,7 +131,7 @@ impl HostRanges {
         found
     }
 
-    /// What a thread is called.
+    /// Returns the name of a thread.
     pub(crate) fn label(&self, thread: u32) -> &str {
         self.labels.get(thread as usize).map_or("thread", String::as_str)
     }
@@ -173,7 +171,7 @@ impl HostRanges {
     }
 }
 
-/// What happens at a moment on a thread of the host.
+/// The actions at a timestamp on a thread of the host.
 pub(crate) trait OnThread {
     /// The number of the thread, and the moment.
     fn place(&self) -> (u32, i64);
@@ -185,7 +183,7 @@ impl OnThread for HostMoment {
     }
 }
 
-/// Who is told what a sweep finds. Nodes are the visitor's own numbers of stacks.
+/// Receives what a sweep finds. Nodes are the visitor's own numbers of stacks.
 pub(crate) trait StackVisitor<M> {
     /// A thread begins, without anything open.
     fn begin_thread(&mut self, thread: u32) -> u32;

@@ -1,4 +1,4 @@
-//! What is kept of single events until a rank is known, and what goes to the job.
+//! The records of single events that are kept until a rank is known, and those for the job.
 
 use trace::spool::SpoolRecord;
 
@@ -71,15 +71,17 @@ impl SpoolRecord<3> for HostSpan {
 }
 
 /// An arrival at a collective, for the job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arrival {
-    /// What is the same on all ranks that take part.
+    /// The key that is the same on all ranks that take part.
     pub(crate) key: u64,
     /// Start and end, in nanoseconds since the Unix epoch, or of the rank's own clock.
     pub(crate) start: i64,
     pub(crate) end: i64,
     /// Time of it in which nothing was computed.
     pub(crate) exposed: i64,
+    /// The part of that in which it was the next of the rank's calls to end.
+    pub(crate) awaited: i64,
     /// Index of the rank in the job.
     pub(crate) part: u32,
     pub(crate) family: u32,
@@ -87,15 +89,16 @@ pub(crate) struct Arrival {
     pub(crate) step: i64,
 }
 
-impl SpoolRecord<6> for Arrival {
-    fn to_words(self) -> [i64; 6] {
+impl SpoolRecord<7> for Arrival {
+    fn to_words(self) -> [i64; 7] {
         let ids = (u64::from(self.part) << 32 | u64::from(self.family)) as i64;
-        [self.key as i64, self.start, self.end, self.exposed, ids, self.step]
+        [self.key as i64, self.start, self.end, self.exposed, self.awaited, ids, self.step]
     }
 
-    fn from_words([key, start, end, exposed, ids, step]: [i64; 6]) -> Self {
+    fn from_words([key, start, end, exposed, awaited, ids, step]: [i64; 7]) -> Self {
         let ids = ids as u64;
-        Self { key: key as u64, start, end, exposed, part: (ids >> 32) as u32, family: ids as u32, step }
+        let (part, family) = ((ids >> 32) as u32, ids as u32);
+        Self { key: key as u64, start, end, exposed, awaited, part, family, step }
     }
 }
 
@@ -116,6 +119,7 @@ mod tests {
             start: 1,
             end: 2,
             exposed: 3,
+            awaited: 2,
             part: 4,
             family: u32::MAX,
             step: i64::MIN,

@@ -1,4 +1,4 @@
-//! What is kept of one rank: how each of its steps divides, and its calls of collectives. Parts of ranks merge to a job;
+//! The part of one rank: how each of its steps divides, and its calls of collectives. Parts of ranks merge to a job;
 //! their size depends on the number of steps and collectives, not on that of events.
 
 pub(crate) mod call;
@@ -9,6 +9,7 @@ pub(crate) mod host;
 pub(crate) mod host_stack;
 pub(crate) mod kept;
 pub(crate) mod named;
+pub(crate) mod number;
 pub(crate) mod stacks;
 mod sweep;
 
@@ -27,9 +28,9 @@ pub(crate) enum IdleCause {
     Synchronization,
     /// The host has not launched what comes next: it runs operators, or something that is not recorded.
     HostLate,
-    /// What comes next was launched, and begins within [`LAUNCH_LATENCY`].
+    /// The next work was launched, and begins within [`LAUNCH_LATENCY`].
     Launch,
-    /// What comes next was launched long ago, or nothing says when.
+    /// The next work was launched long ago, or nothing says when.
     NotKnown,
 }
 
@@ -81,6 +82,8 @@ pub(crate) struct StepTimes {
     pub(crate) exposed_copy: i64,
     /// Nothing ran, by cause.
     pub(crate) idle: [i64; IdleCause::ALL.len()],
+    /// As much of that lies before the first work of the step, since the last of the step before.
+    pub(crate) before: i64,
 }
 
 impl StepTimes {
@@ -90,7 +93,12 @@ impl StepTimes {
         self.idle[to as usize] += moved;
     }
 
-    /// All of the time.
+    /// From the start of the first work to the end of the last.
+    pub(crate) fn extent(&self) -> i64 {
+        self.span().saturating_sub(self.before)
+    }
+
+    /// All of the time: of a step, since the last work of the step before.
     pub(crate) fn span(&self) -> i64 {
         sum_times([self.compute, self.exposed_communication, self.exposed_copy, self.idle()])
     }
@@ -112,6 +120,7 @@ impl StepTimes {
         add(&mut self.communication, other.communication);
         add(&mut self.exposed_communication, other.exposed_communication);
         add(&mut self.exposed_copy, other.exposed_copy);
+        add(&mut self.before, other.before);
         self.idle.iter_mut().zip(&other.idle).for_each(|(sum, time)| add(sum, *time));
     }
 }
@@ -131,7 +140,7 @@ pub(crate) struct StepPart {
 pub(crate) struct RankPart {
     /// The file.
     pub(crate) path: String,
-    /// Its number: what the trace says, or else its place among the traces.
+    /// Its number; below zero if the trace says none, until [`number::RankNumbers`] gives it one.
     pub(crate) rank: i64,
     /// Ranks in the job, as the trace says.
     pub(crate) world_size: Option<i64>,
@@ -139,13 +148,17 @@ pub(crate) struct RankPart {
     pub(crate) on_device: bool,
     /// The trace marks steps, or has an optimizer that separates them.
     pub(crate) has_steps: bool,
+    /// The trace could not be read to its end.
+    pub(crate) is_cut: bool,
     /// In the order of time.
     pub(crate) steps: Vec<StepPart>,
     /// Calls of collectives.
     pub(crate) calls: u64,
-    /// What single names take, if that was asked for.
+    /// The time of single names, if that was asked for.
     pub(crate) named: Vec<named::NamedTime>,
-    /// What parts of the program take, if that was asked for.
+    /// Names that were too many, and are one in `named`.
+    pub(crate) other_names: u64,
+    /// The time of parts of the program, if that was asked for.
     pub(crate) program: PartTimes,
     /// The same by path of ranges, if that was asked for.
     pub(crate) paths: Vec<PathTime>,
@@ -163,6 +176,11 @@ impl RankPart {
 
     /// The step of this number.
     pub(crate) fn step(&self, number: i64) -> Option<&StepPart> {
-        self.steps.iter().find(|step| step.number == number)
+        let place = self.steps.binary_search_by_key(&number, |step| step.number);
+        // Numbers follow the time, but for traces that say otherwise.
+        place
+            .ok()
+            .and_then(|i| self.steps.get(i))
+            .or_else(|| self.steps.iter().find(|step| step.number == number))
     }
 }

@@ -3,8 +3,8 @@
 use std::io;
 
 use clap::ValueEnum;
-use trace::launch::{LaunchTime, link_launches};
-use trace::model::{Category, Event, EventSink, NameTable};
+use trace::launch::{LaunchSpools, number_of_work};
+use trace::model::{Event, EventSink, NameTable};
 use trace::spool::{MemoryLimit, Spool};
 use trace::stack_tree::StackTree;
 
@@ -12,7 +12,7 @@ use super::edge::NONE;
 use super::host_stack::{FrameKind, HostMoment, HostRange, HostRanges, StackVisitor, sweep_host};
 use super::kept::Work;
 
-/// Which time stacks take.
+/// The time that stacks have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum StackTime {
     /// Of device work, under the stack that launched it
@@ -31,7 +31,7 @@ pub(crate) struct StackSink {
     memory: MemoryLimit,
     host: HostRanges,
     work: Spool<Work, 5>,
-    launches: Spool<LaunchTime, 3>,
+    launches: LaunchSpools,
 }
 
 impl StackSink {
@@ -42,7 +42,7 @@ impl StackSink {
             memory,
             host: HostRanges::new(memory),
             work: Spool::new(memory),
-            launches: Spool::new(memory),
+            launches: LaunchSpools::new(memory),
         }
     }
 
@@ -55,13 +55,12 @@ impl StackSink {
         let ranges = std::mem::replace(&mut host.ranges, Spool::new(memory));
         let root = rank.map_or(StackTree::NOWHERE, |name| tree.child(StackTree::NOWHERE, name));
         let mut moments = Spool::new(memory);
-        link_launches(
+        launches.link(
             work,
-            |work| work.correlation,
-            launches,
-            |work, launch| {
+            |work| (work.correlation, work.start),
+            |work, origin| {
                 let time = work.end - work.start;
-                match launch {
+                match origin.request {
                     Some(launch) => moments.push(HostMoment {
                         thread: launch.thread,
                         at: launch.at,
@@ -83,21 +82,22 @@ impl StackSink {
 
 impl EventSink for StackSink {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        let by_device = self.time == StackTime::Device;
+        if by_device && self.launches.take_arrow(event, |event| self.host.thread_of(event))? {
+            return Ok(());
+        }
         let Some((start, end)) = event.plausible_span() else {
             return Ok(());
         };
-        let by_device = self.time == StackTime::Device;
         if event.category.is_on_device() {
             if by_device {
-                let (name, correlation) =
-                    (self.host.names.intern(event.name), event.correlation.unwrap_or(NONE));
+                let (name, correlation) = (self.host.names.intern(event.name), number_of_work(event));
                 self.work.push(Work { start, end, correlation, activity: 0, name, call: NONE })?;
             }
             return Ok(());
         }
-        if let (Category::Runtime, Some(correlation), true) = (event.category, event.correlation, by_device) {
-            let thread = self.host.thread_of(event);
-            self.launches.push(LaunchTime { correlation, at: start, thread })?;
+        if by_device {
+            self.launches.take_call(event, start, |event| self.host.thread_of(event))?;
         }
         // The call that launches says nothing beside what it launched.
         Ok(self.host.take(event, (start, end), |kind| !(by_device && kind == FrameKind::Call))?)

@@ -1,6 +1,8 @@
 //! One pass over the time of a rank: how each step divides, what its device waits for, how much of each collective is
 //! exposed.
 
+use std::collections::BTreeSet;
+
 use super::edge::{ACTIVITIES, Activity, EdgeKind, NONE, TimeEdge};
 use super::host::HostWork;
 use super::{IdleCause, LAUNCH_LATENCY, StepPart};
@@ -10,6 +12,8 @@ use super::{IdleCause, LAUNCH_LATENCY, StepPart};
 pub(super) struct SweptCall {
     /// Time of it in which nothing was computed.
     pub(super) exposed: i64,
+    /// The part of that in which it was the next call to end: what was computed next waited for no other.
+    pub(super) awaited: i64,
     /// Index of the step in which it began.
     pub(super) step: Option<u32>,
 }
@@ -33,16 +37,22 @@ pub(super) struct Sweep {
     uncovered: i64,
     gap: Vec<IdleStretch>,
     step: Option<u32>,
+    /// No work of the step has begun yet: a gap that ends now lies before it.
+    fresh: bool,
     pub(super) steps: Vec<StepPart>,
     pub(super) calls: Vec<SweptCall>,
+    /// When each of the calls ends.
+    ends: Vec<i64>,
+    /// The calls that run: when they end, and their indices.
+    open: BTreeSet<(i64, i64)>,
 }
 
-/// A gap keeps so many stretches; what comes after them is one.
+/// Maximum number of stretches of a gap; the last holds the rest.
 const MOST_STRETCHES: usize = 1 << 16;
 
 impl Sweep {
-    /// For steps of these numbers, and so many calls.
-    pub(super) fn new(steps: &[i64], calls: usize) -> Self {
+    /// For steps of these numbers, and calls that end at these moments.
+    pub(super) fn new(steps: &[i64], ends: Vec<i64>) -> Self {
         let steps = steps.iter().map(|&number| StepPart { number, ..StepPart::default() }).collect();
         Self {
             at: i64::MIN,
@@ -51,8 +61,11 @@ impl Sweep {
             uncovered: 0,
             gap: Vec::new(),
             step: None,
+            fresh: false,
             steps,
-            calls: vec![SweptCall::default(); calls],
+            calls: vec![SweptCall::default(); ends.len()],
+            ends,
+            open: BTreeSet::new(),
         }
     }
 
@@ -65,7 +78,7 @@ impl Sweep {
                     if !self.works() {
                         self.close_gap(edge);
                     }
-                    self.begun = true;
+                    (self.begun, self.fresh) = (true, false);
                     if let (Activity::Compute, Some(step)) = (activity, self.current()) {
                         step.kernels += 1;
                     }
@@ -75,6 +88,10 @@ impl Sweep {
                 if let Some(call) = self.call(edge.call) {
                     call.exposed -= uncovered;
                     call.step = step;
+                    let end = self.end_of(edge.call);
+                    if end > edge.at {
+                        self.open.insert((end, edge.call));
+                    }
                 }
             }
             EdgeKind::End(activity) => {
@@ -82,9 +99,10 @@ impl Sweep {
                 let uncovered = self.uncovered;
                 if let Some(call) = self.call(edge.call) {
                     call.exposed += uncovered;
+                    self.open.remove(&(edge.at, edge.call));
                 }
             }
-            EdgeKind::Step(index) => self.step = Some(index),
+            EdgeKind::Step(index) => (self.step, self.fresh) = (Some(index), true),
             EdgeKind::LastStepEnd => {
                 self.step = None;
                 // What comes after the last step is no idle time of it.
@@ -106,6 +124,10 @@ impl Sweep {
         (index != NONE).then_some(index).and_then(|i| self.calls.get_mut(usize::try_from(i).ok()?))
     }
 
+    fn end_of(&self, call: i64) -> i64 {
+        usize::try_from(call).ok().and_then(|i| self.ends.get(i)).copied().unwrap_or(i64::MAX)
+    }
+
     /// Counts the time up to a moment.
     fn advance(&mut self, to: i64) {
         let (from, time) = (self.at, to.saturating_sub(self.at));
@@ -117,6 +139,10 @@ impl Sweep {
             [Activity::Compute, Activity::Communication, Activity::Copy].map(|a| self.running[a.index()] > 0);
         if !computes {
             self.uncovered += time;
+            let next = self.open.first().map(|(_, call)| *call);
+            if let Some(call) = next.and_then(|call| self.call(call)) {
+                call.awaited += time;
+            }
         }
         if !(computes || communicates || copies) {
             return self.extend_gap(from, to);
@@ -153,12 +179,14 @@ impl Sweep {
         let launch = if work.launch == NONE { None } else { Some(work.launch.clamp(begin, work.at)) };
         let waits = work.at - launch.unwrap_or(begin);
         let latency = if waits <= LAUNCH_LATENCY { IdleCause::Launch } else { IdleCause::NotKnown };
+        let is_before = self.fresh;
         let Some(StepPart { times, .. }) = self.current() else { return };
         for IdleStretch { start, end, host } in gap {
             // Before the launch, it is for the host to say why; without one, where the host says it clearly.
             let until =
                 launch.unwrap_or(if host.is_some_and(|h| h != HostWork::Operators) { end } else { start });
             let before = until.clamp(start, end) - start;
+            times.before += if is_before { end - start } else { 0 };
             times.idle[cause_of_host(host) as usize] += before;
             times.idle[latency as usize] += end - start - before;
         }
@@ -184,10 +212,10 @@ mod tests {
     fn sweep(steps: &[(i64, i64)], spans: &[(Activity, i64, i64, i64)]) -> Sweep {
         let edge = |at, kind, launch, call| TimeEdge { at, kind, launch, call };
         let mut edges = Vec::new();
-        let mut calls = 0;
+        let mut ends = Vec::new();
         for &(activity, start, end, launch) in spans {
-            let call = if activity == Communication { calls } else { NONE };
-            calls += i64::from(activity == Communication);
+            let call = if activity == Communication { ends.len() as i64 } else { NONE };
+            ends.extend((activity == Communication).then_some(end));
             edges.push(edge(start, EdgeKind::Begin(activity), launch, call));
             edges.push(edge(end, EdgeKind::End(activity), launch, call));
         }
@@ -196,7 +224,7 @@ mod tests {
         }
         edges.sort_by_key(TimeEdge::key);
         let numbers: Vec<i64> = steps.iter().map(|(number, _)| *number).collect();
-        let mut out = Sweep::new(&numbers, calls as usize);
+        let mut out = Sweep::new(&numbers, ends);
         edges.iter().for_each(|e| out.take(e));
         out
     }
@@ -225,7 +253,26 @@ mod tests {
             [8_000, 17_000, 5_000]
         );
         assert_eq!((second.times.span(), second.kernels), (40_000, 2));
-        assert_eq!(out.calls, [SweptCall { exposed: 20_000, step: Some(0) }]);
+        // All of it lies before the first work of the second step, which lasts for 10 µs.
+        assert_eq!((first.times.before, second.times.before, second.times.extent()), (0, 30_000, 10_000));
+        assert_eq!(out.calls, [SweptCall { exposed: 20_000, awaited: 20_000, step: Some(0) }]);
+    }
+
+    #[test]
+    fn of_calls_beside_each_other_the_next_to_end_is_awaited() {
+        // The long one runs beside two short ones and a computation, and alone for 40.
+        let out = sweep(
+            &[(0, 0)],
+            &[
+                (Communication, 0, 200, 0),
+                (Communication, 10, 60, 0),
+                (Compute, 60, 140, 0),
+                (Communication, 130, 160, 0),
+            ],
+        );
+        let of = |call: &SweptCall| (call.exposed, call.awaited);
+        assert_eq!(out.calls.iter().map(of).collect::<Vec<_>>(), [(120, 50), (50, 50), (20, 20)]);
+        assert_eq!(out.steps[0].times.exposed_communication, 120);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Made-up jobs whose truth is known: what each rank does is computed on one clock, then written as each rank's own
 //! clock shows it, as libkineto would.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::random::Random;
@@ -43,13 +42,31 @@ pub(crate) struct Plan {
     pub(crate) numbered: bool,
 }
 
-/// Nanoseconds of a kernel, a transfer, and of a step without waiting.
+/// How much each rank does in a step, and how its clock goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) layers: usize,
+    /// Kernels of a layer.
+    pub(crate) kernels: usize,
+    /// Most parts in a million by which a skewed clock is fast or slow.
+    pub(crate) ppm: i64,
+}
+
+impl Shape {
+    pub(crate) const USUAL: Self = Self { layers: 4, kernels: 3, ppm: 100 };
+    /// Few events, for many ranks.
+    pub(crate) const SMALL: Self = Self { layers: 2, kernels: 1, ppm: 100 };
+
+    /// Nanoseconds of a step without waiting.
+    fn step(&self) -> i64 {
+        self.layers as i64 * (self.kernels as i64 * KERNEL + TRANSFER)
+    }
+}
+
+/// Nanoseconds of a kernel and of transfers.
 const KERNEL: i64 = 400_000;
 const TRANSFER: i64 = 300_000;
 const PAIR_TRANSFER: i64 = 200_000;
-const LAYERS: usize = 4;
-const KERNELS: usize = 3;
-const STEP: i64 = LAYERS as i64 * (KERNELS as i64 * KERNEL + TRANSFER);
 pub(crate) const PAIR_BYTES: u64 = 4 * 262_144;
 pub(crate) const REDUCE_BYTES: u64 = 2 * 1_000_000;
 
@@ -66,6 +83,10 @@ pub(crate) struct Truth {
     pub(crate) reduce_total: i64,
     pub(crate) reduce_transfer: i64,
     pub(crate) reduces: u64,
+    /// By rank: time of its all-reduces in which no kernel ran.
+    pub(crate) exposed: Vec<i64>,
+    /// By rank: what its clock shows more than the true one in the middle of the job.
+    pub(crate) clocks: Vec<i64>,
 }
 
 /// One rank while it is made.
@@ -78,23 +99,28 @@ struct Rank {
     correlation: i64,
     offset: i64,
     ppm: i64,
+    /// Spans of kernels and of all-reduces.
+    computes: Vec<(i64, i64)>,
+    reduces: Vec<(i64, i64)>,
 }
 
 impl Rank {
-    /// As microseconds of the rank's clock, and a duration.
-    fn stamp(&self, start: i64, end: i64) -> (String, String) {
-        let clock = |t: i64| t + self.offset + t / 1_000_000 * self.ppm;
-        let us = |n: i64| format!("{}.{:03}", n / 1000, n % 1000);
-        (us(clock(start)), us(clock(end) - clock(start)))
+    /// What its clock shows at a moment.
+    fn clock(&self, t: i64) -> i64 {
+        t + self.offset + t / 1_000_000 * self.ppm
+    }
+
+    /// Time of all-reduces in which no kernel ran; kernels follow one on the other.
+    fn exposed(&self) -> i64 {
+        let hidden = |&(from, to): &(i64, i64)| -> i64 {
+            self.computes.iter().map(|&(start, end)| (end.min(to) - start.max(from)).max(0)).sum()
+        };
+        self.reduces.iter().map(|span| span.1 - span.0 - hidden(span)).sum()
     }
 
     fn event(&mut self, cat: &str, name: &str, place: &str, start: i64, end: i64, args: &str) {
-        let (ts, dur) = self.stamp(start, end);
-        writeln!(
-            self.text,
-            r#",{{"ph":"X","cat":"{cat}","name":"{name}",{place},"ts":{ts},"dur":{dur},"args":{{{args}}}}}"#
-        )
-        .unwrap();
+        let span = (self.clock(start), self.clock(end));
+        super::push_span(&mut self.text, cat, name, place, span, args);
     }
 
     fn host_event(&mut self, cat: &str, name: &str, start: i64, end: i64) {
@@ -128,6 +154,7 @@ impl Rank {
         let ready = self.launch(random);
         let start = self.stream.max(ready);
         self.stream = start + time;
+        self.computes.push((start, self.stream));
         self.device_event("kernel", "gemm_kernel", 7, start, self.stream, "");
         time
     }
@@ -135,6 +162,11 @@ impl Rank {
 
 /// Writes one file for each rank; returns them, and what is true.
 pub(crate) fn write_job(dir: &Path, plan: &Plan) -> (Vec<PathBuf>, Truth) {
+    write_shaped_job(dir, plan, &Shape::USUAL)
+}
+
+/// The same, with steps of a shape.
+pub(crate) fn write_shaped_job(dir: &Path, plan: &Plan, shape: &Shape) -> (Vec<PathBuf>, Truth) {
     let mut random = Random(plan.seed.wrapping_mul(0x1234_5678_9abc_def1));
     let n = plan.ranks;
     let mut ranks: Vec<Rank> = (0..n)
@@ -145,7 +177,9 @@ pub(crate) fn write_job(dir: &Path, plan: &Plan) -> (Vec<PathBuf>, Truth) {
             comm: 0,
             correlation: 0,
             offset: if plan.skewed { random.below(10_000_000) } else { 0 },
-            ppm: if plan.skewed { random.below(200) - 100 } else { 0 },
+            ppm: if plan.skewed { random.below(2 * shape.ppm) - shape.ppm } else { 0 },
+            computes: Vec::new(),
+            reduces: Vec::new(),
         })
         .collect();
     let mut truth = Truth { lost: vec![0; n], last: vec![0; n], compute: vec![0; n], ..Truth::default() };
@@ -153,7 +187,7 @@ pub(crate) fn write_job(dir: &Path, plan: &Plan) -> (Vec<PathBuf>, Truth) {
     for step in 0..plan.steps {
         let begins: Vec<i64> = ranks.iter().map(|r| r.host).collect();
         for (r, rank) in ranks.iter_mut().enumerate() {
-            let share = |percent: i64| STEP * percent / 100;
+            let share = |percent: i64| shape.step() * percent / 100;
             let is_bad = r == plan.bad;
             let mut load = random.about(200_000);
             let mut pause = 0;
@@ -176,12 +210,13 @@ pub(crate) fn write_job(dir: &Path, plan: &Plan) -> (Vec<PathBuf>, Truth) {
                 rank.host += pause;
             }
         }
-        for layer in 0..LAYERS {
+        for layer in 0..shape.layers {
             for (r, rank) in ranks.iter_mut().enumerate() {
                 if let (Fault::Copy(percent), true) = (plan.fault, r == plan.bad) {
                     let ready = rank.launch(&mut random);
                     let start = rank.stream.max(ready);
-                    rank.stream = start + random.about(STEP * percent / 100 / LAYERS as i64);
+                    let time = shape.step() * percent / 100 / shape.layers as i64;
+                    rank.stream = start + random.about(time);
                     rank.device_event(
                         "gpu_memcpy",
                         "Memcpy DtoH (Device -> Pinned)",
@@ -191,7 +226,7 @@ pub(crate) fn write_job(dir: &Path, plan: &Plan) -> (Vec<PathBuf>, Truth) {
                         "",
                     );
                 }
-                for _ in 0..KERNELS {
+                for _ in 0..shape.kernels {
                     let mut time = random.about(KERNEL);
                     if let (Fault::Compute(percent), true) = (plan.fault, r == plan.bad) {
                         time += time * percent / 100;
@@ -199,7 +234,7 @@ pub(crate) fn write_job(dir: &Path, plan: &Plan) -> (Vec<PathBuf>, Truth) {
                     truth.compute[r] += rank.compute(&mut random, time);
                 }
             }
-            reduce(&mut ranks, plan, &mut random, &mut truth, (step * LAYERS + layer) as i64);
+            reduce(&mut ranks, plan, &mut random, &mut truth, (step * shape.layers + layer) as i64);
         }
         exchange(&mut ranks, plan, &mut random, step as i64);
         // The host waits for the device at the end of each step.
@@ -211,6 +246,9 @@ pub(crate) fn write_job(dir: &Path, plan: &Plan) -> (Vec<PathBuf>, Truth) {
             rank.host = done + 1000;
         }
     }
+    let middle = 1_000_000_000 + ranks.first().map_or(0, |rank| rank.host - 1_000_000_000) / 2;
+    truth.clocks = ranks.iter().map(|rank| rank.clock(middle) - middle).collect();
+    truth.exposed = ranks.iter().map(Rank::exposed).collect();
     let paths = ranks.iter().enumerate().map(|(r, rank)| {
         let path = dir.join(format!("rank{r}.json"));
         let head = format!(
@@ -244,6 +282,7 @@ fn reduce(ranks: &mut [Rank], plan: &Plan, random: &mut Random, truth: &mut Trut
         let name = "ncclDevKernel_AllReduce_Sum_bf16_RING_LL(ncclDevKernelArgsStorage<4096ul>)";
         rank.device_event("kernel", name, 20, *start, end, &args);
         rank.comm = end;
+        rank.reduces.push((*start, end));
         if !plan.overlapped {
             rank.stream = end;
         }

@@ -3,7 +3,9 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(clippy::unwrap_used, reason = "this is test code, though no test itself")]
 
+pub(crate) mod groups;
 pub(crate) mod jobs;
+pub(crate) mod pipelines;
 pub(crate) mod random;
 
 use common::exit::Exit;
@@ -20,6 +22,16 @@ pub(crate) fn records<S: Into<OsString>>(verb: &str, files: impl IntoIterator<It
     let (exit, text) = testkit::run_tool::<tracewhy::Cli>(&args);
     assert_eq!(exit, Exit::Ok, "{text}");
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Appends a span to a Kineto trace, behind another event: `place` gives the process and thread as members, `span` its
+/// start and end in nanoseconds, `args` the members of its arguments.
+pub(crate) fn push_span(text: &mut String, cat: &str, name: &str, place: &str, span: (i64, i64), args: &str) {
+    let us = |n: i64| format!("{}.{:03}", n / 1000, n % 1000);
+    let (ts, dur) = (us(span.0), us(span.1 - span.0));
+    *text += &format!(
+        ",{{\"ph\":\"X\",\"cat\":\"{cat}\",\"name\":\"{name}\",{place},\"ts\":{ts},\"dur\":{dur},\"args\":{{{args}}}}}\n"
+    );
 }
 
 /// The records of one type.

@@ -1,6 +1,6 @@
 //! Tables of values over time.
 
-use super::super::allocation::Allocation;
+use super::super::allocation::{Allocation, GRAPH_ENGINE, allocator_of_name};
 use super::super::emit::plain;
 use super::super::error::ReadStop;
 use super::{AscendReader, Layer};
@@ -37,6 +37,9 @@ const fn named(
     CounterTable { table, name, at: "timestampNs", by: &[], named, values }
 }
 
+/// The states of allocators; which device they are of, `mem` of `tracewhy` has to know.
+const MEMORY: &str = "Memory";
+
 const COUNTERS: &[CounterTable] = &[
     counter("AICORE_FREQ", "AI Core Freq", &["dieId"], &["freq"]),
     named("NPU_MEM", "NPU MEM", &["type"], &["ddr", "hbm"]),
@@ -65,7 +68,7 @@ const COUNTERS: &[CounterTable] = &[
     counter("NPU_MODULE_MEM", "NPU Module MEM", &["moduleId"], &["totalReserved"]),
     CounterTable {
         table: "MEMORY_RECORD",
-        name: "Memory",
+        name: MEMORY,
         at: "timestamp",
         by: &[],
         named: &["component"],
@@ -101,7 +104,11 @@ impl AscendReader<'_> {
             "releaseTotalAllocated",
             "releaseTotalReserved",
             "releaseTotalActive",
+            "streamPtr",
         ];
+        // The graph engine knows no streams; of the other rows, the table of states names the allocator.
+        let tells_stream = self.database.has_column("OP_MEMORY", "streamPtr");
+        let framework = self.find_framework_allocator()?;
         let columns = self.database.columns("OP_MEMORY", "v", &wanted);
         self.database.each_row(&format!("SELECT {columns} FROM OP_MEMORY v"), |row| {
             let operator = self.strings.get(row.integer(0).unwrap_or(-1));
@@ -110,11 +117,33 @@ impl AscendReader<'_> {
                 let Some(at) = row.integer(first).filter(|at| *at > 0) else { continue };
                 let [allocated, reserved, active] = [1, 2, 3].map(|i| row.integer(first + i));
                 let device = row.integer(2).filter(|device| *device >= 0);
-                Allocation { at, operator, bytes, allocated, reserved, active, device }
+                let allocator = match allocator_of_name(operator) {
+                    b"" if tells_stream && row.integer(11).is_none() => GRAPH_ENGINE,
+                    b"" => &framework,
+                    told => told,
+                };
+                Allocation { at, operator, bytes, allocated, reserved, active, device, allocator }
                     .send(&mut self.emit)?;
             }
             Ok(())
         })
+    }
+
+    /// The component of `MEMORY_RECORD` that is the allocator of the framework (`PTA`): the one that is neither that of the graph
+    /// engine, nor both together, nor the whole process, nor the workspace. Empty if there are several, or none.
+    fn find_framework_allocator(&mut self) -> Result<Vec<u8>, ReadStop> {
+        let mut names: Vec<Vec<u8>> = Vec::new();
+        if self.database.has_column("MEMORY_RECORD", "component") {
+            self.database.each_row("SELECT DISTINCT component FROM MEMORY_RECORD", |row| {
+                let name = self.strings.get(row.integer(0).unwrap_or(-1));
+                let other = matches!(name, b"" | b"GE" | b"APP" | b"WORKSPACE") || name.contains(&b'+');
+                if !other && names.len() < 2 {
+                    names.push(name.to_vec());
+                }
+                Ok(())
+            })?;
+        }
+        Ok(names.pop().filter(|_| names.is_empty()).unwrap_or_default())
     }
 
     fn read_counter(&mut self, counter: &CounterTable) -> Result<(), ReadStop> {
@@ -151,6 +180,7 @@ impl AscendReader<'_> {
                 pid: EventId::Number(pid),
                 tid: EventId::Number(0),
                 start: Some(at),
+                device: row.integer(1).filter(|_| counter.name == MEMORY),
                 ..Event::default()
             })
         })

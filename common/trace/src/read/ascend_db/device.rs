@@ -2,7 +2,7 @@
 
 use super::super::emit::plain;
 use super::super::error::ReadStop;
-use super::{AscendReader, Layer, NO_NUMBER, duration, split_tid};
+use super::{AscendReader, Layer, NO_NUMBER, split_tid};
 use crate::model::{Category, Event, EventId};
 
 /// Threads of the communication process: groups first, then the planes that their parts run on.
@@ -69,12 +69,12 @@ impl AscendReader<'_> {
         );
         let mut last = None;
         database.each_row(&query, |row| {
-            let Some(start) = row.integer(0) else { return Ok(()) };
             // Several details or operators of one task make several rows.
             if row.integer(20) == last {
                 return Ok(());
             }
             last = row.integer(20);
+            let times = self.emit.read_span(row, 0, 1)?;
             let device = row.integer(2).unwrap_or(0);
             let (stream, connection) = (row.integer(5).unwrap_or(0), row.integer(3));
             let pid = self.layer_pid(Layer::Hardware, device);
@@ -110,14 +110,15 @@ impl AscendReader<'_> {
                 stream: told.then_some(stream),
                 pid: EventId::Number(pid),
                 tid: EventId::Number(stream),
-                start: Some(start),
-                dur: duration(start, row.integer(1)),
+                start: times.start,
+                dur: times.dur,
+                untimed: times.untimed,
                 task_type: plain(if counts { kind } else { b"" }),
                 ..Event::default()
             };
             self.emit.send(event)?;
-            match (row.integer(18), row.integer(19)) {
-                (Some(at), Some(thread)) if connection.is_some() && counts && !is_part => {
+            match (row.integer(18), row.integer(19), times.start) {
+                (Some(at), Some(thread), Some(start)) if connection.is_some() && counts && !is_part => {
                     self.send_arrow(at, thread, pid, stream, start)
                 }
                 _ => Ok(()),
@@ -192,11 +193,11 @@ impl AscendReader<'_> {
         let mut groups: Vec<i64> = Vec::new();
         let mut last = None;
         database.each_row(&query, |row| {
-            let Some(start) = row.integer(1) else { return Ok(()) };
             if row.integer(15) == last {
                 return Ok(());
             }
             last = row.integer(15);
+            let times = self.emit.read_span(row, 1, 2)?;
             let only = self.devices.first().copied().filter(|_| self.devices.len() == 1);
             let device = row.integer(8).or(row.integer(11)).or(only).unwrap_or(0);
             let pid = self.layer_pid(Layer::Communication, device);
@@ -212,7 +213,7 @@ impl AscendReader<'_> {
             args.some_text("group_name", self.strings.some(Some(group)));
             args.some_integer("relay", row.integer(9)).some_integer("retry", row.integer(10));
             let name = self.strings.get(row.integer(0).unwrap_or(-1));
-            // A name that does not tell is that of another library: the table does.
+            // A name that is not known is that of another library: the table decides.
             let told = !name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"hcom_"));
             self.emit.send(Event {
                 phase: b'X',
@@ -221,12 +222,13 @@ impl AscendReader<'_> {
                 name: plain(name),
                 pid: EventId::Number(pid),
                 tid: EventId::Number(tid),
-                start: Some(start),
-                dur: duration(start, row.integer(2)),
+                start: times.start,
+                dur: times.dur,
+                untimed: times.untimed,
                 ..Event::default()
             })?;
-            match (row.integer(13), row.integer(14)) {
-                (Some(at), Some(thread)) => self.send_arrow(at, thread, pid, tid, start),
+            match (row.integer(13), row.integer(14), times.start) {
+                (Some(at), Some(thread), Some(start)) => self.send_arrow(at, thread, pid, tid, start),
                 _ => Ok(()),
             }
         })?;
@@ -279,7 +281,7 @@ impl AscendReader<'_> {
             columns.join(", ")
         );
         database.each_row(&query, |row| {
-            let Some(start) = row.integer(0) else { return Ok(()) };
+            let times = self.emit.read_span(row, 0, 1)?;
             let pid = self.layer_pid(Layer::Communication, row.integer(2).unwrap_or(0));
             let args = &mut self.emit.args;
             for (key, column) in [("stream id", 3), ("size(Byte)", 6), ("src rank", 7), ("dst rank", 8)] {
@@ -291,8 +293,9 @@ impl AscendReader<'_> {
                 name: plain(self.strings.get(row.integer(4).unwrap_or(-1))),
                 pid: EventId::Number(pid),
                 tid: EventId::Number(FIRST_PLANE + row.integer(5).unwrap_or(0)),
-                start: Some(start),
-                dur: duration(start, row.integer(1)),
+                start: times.start,
+                dur: times.dur,
+                untimed: times.untimed,
                 ..Event::default()
             })
         })

@@ -1,8 +1,8 @@
 //! Rows of the host: operators, Python functions, the task queue, calls of CANN, marks.
 
-use super::super::emit::plain;
+use super::super::emit::{RowTimes, plain};
 use super::super::error::ReadStop;
-use super::{AscendReader, Layer, NO_NUMBER, duration, split_tid};
+use super::{AscendReader, Layer, NO_NUMBER, split_tid};
 use crate::model::{Category, Event, EventId};
 
 /// Kinds of `PYTORCH_API` rows (`ENUM_API_TYPE`).
@@ -17,8 +17,7 @@ const FIRST_AUTOGRAD_CONNECTION: i64 = 5 << 28;
 #[derive(Default)]
 struct Operator {
     row: i64,
-    start: i64,
-    end: Option<i64>,
+    times: RowTimes,
     thread: i64,
     kind: i64,
     name: Option<i64>,
@@ -84,11 +83,10 @@ impl AscendReader<'_> {
                 if let Some(op) = current.take() {
                     self.send_operator(&op)?;
                 }
-                let Some(start) = row.integer(1) else { return Ok(()) };
+                let times = self.emit.read_span(row, 1, 2)?;
                 current = Some(Operator {
                     row: id,
-                    start,
-                    end: row.integer(2),
+                    times,
                     thread: row.integer(3).unwrap_or(0),
                     kind: row.integer(4).unwrap_or(0),
                     name: row.integer(5),
@@ -140,19 +138,23 @@ impl AscendReader<'_> {
             name: plain(name),
             pid: EventId::Number(pid),
             tid: EventId::Number(tid),
-            start: Some(op.start),
-            dur: duration(op.start, op.end),
+            start: op.times.start,
+            dur: op.times.dur,
+            untimed: op.times.untimed,
             correlation: op.queue_number.filter(|_| is_queue),
             ..Event::default()
         };
         self.emit.send(event)?;
-        let Some(number) = op.queue_number.filter(|_| is_queue) else { return Ok(()) };
+        let Some(number) = op.queue_number.filter(|_| is_queue && op.times.start.is_some()) else {
+            return Ok(());
+        };
         self.emit.send(Event {
             phase: if cat == "enqueue" { b's' } else { b'f' },
             cat: "async_task_queue".into(),
             name: "enqueue_to_dequeue".into(),
             id: EventId::Number(number),
             dur: None,
+            untimed: false,
             category: Category::Flow,
             correlation: None,
             ..event
@@ -205,7 +207,7 @@ impl AscendReader<'_> {
         let query = format!("SELECT {} FROM CANN_API a", database.columns("CANN_API", "a", &columns));
         let mut name = Vec::new();
         database.each_row(&query, |row| {
-            let Some(start) = row.integer(0) else { return Ok(()) };
+            let times = self.emit.read_span(row, 0, 1)?;
             let (_, tid) = split_tid(row.integer(3).unwrap_or(0));
             let (level, layer) = layer_of_call(row.integer(2));
             let call = self.strings.get(row.integer(5).unwrap_or(-1));
@@ -220,8 +222,9 @@ impl AscendReader<'_> {
                 name: plain(&name),
                 pid: EventId::Number(pid),
                 tid: EventId::Number(tid),
-                start: Some(start),
-                dur: duration(start, row.integer(1)),
+                start: times.start,
+                dur: times.dur,
+                untimed: times.untimed,
                 ..Event::default()
             })
         })
@@ -236,10 +239,13 @@ impl AscendReader<'_> {
         let columns = ["startNs", "endNs", "eventType", "message", "globalTid", "domainId", "connectionId"];
         let query = format!("SELECT {} FROM MSTX_EVENTS m", database.columns("MSTX_EVENTS", "m", &columns));
         database.each_row(&query, |row| {
-            let Some(start) = row.integer(0) else { return Ok(()) };
             let (pid, tid) = split_tid(row.integer(4).unwrap_or(0));
             // 0 and 3 are moments (`ENUM_MSTX_EVENT_TYPE`).
             let moment = matches!(row.integer(2), Some(0 | 3));
+            let times = match moment {
+                true => self.emit.read_start(row, 0)?,
+                false => self.emit.read_span(row, 0, 1)?,
+            };
             self.emit.args.some_text("domain", self.strings.some(row.integer(5)));
             self.emit.args.some_integer("connection_id", row.integer(6).filter(|id| *id != NO_NUMBER));
             self.emit.send(Event {
@@ -249,8 +255,9 @@ impl AscendReader<'_> {
                 name: plain(self.strings.get(row.integer(3).unwrap_or(-1))),
                 pid: EventId::Number(pid),
                 tid: EventId::Number(tid),
-                start: Some(start),
-                dur: if moment { None } else { duration(start, row.integer(1)) },
+                start: times.start,
+                dur: times.dur,
+                untimed: times.untimed,
                 ..Event::default()
             })
         })
@@ -271,7 +278,7 @@ impl Operator {
     }
 }
 
-/// What a timeline writes before the name of a call, by `ENUM_API_TYPE`.
+/// The prefix that a timeline writes before the name of a call, by `ENUM_API_TYPE`.
 fn layer_of_call(kind: Option<i64>) -> (&'static str, &'static str) {
     match kind {
         Some(20000) => ("acl", "AscendCL@"),

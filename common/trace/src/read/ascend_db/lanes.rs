@@ -142,7 +142,7 @@ impl AscendReader<'_> {
         Ok(())
     }
 
-    /// What gives the device of a collective operation: a column, its tasks, or nothing where there is one device.
+    /// The source of the device of a collective operation: a column, its tasks, or nothing where there is one device.
     pub(super) fn device_of_collective(&self) -> Option<&'static str> {
         let has = |table, column| self.database.has_column(table, column);
         if has("COMMUNICATION_OP", "deviceId") {

@@ -3,7 +3,7 @@
 //! `docs/en/user_guide/profile_data_file_references_db.md`, Ascend/msmonitor `plugin/ipc_monitor/db`).
 //!
 //! A recording gives the same events as its `trace_view.json`: the same processes by name, the same categories and names.
-//! What counts as computation follows the exporter's own sums: a task with a row in `COMPUTE_TASK_INFO`.
+//! The rule for computation follows the exporter's own sums: a task with a row in `COMPUTE_TASK_INFO`.
 
 mod counters;
 mod device;
@@ -14,7 +14,7 @@ mod tests;
 
 use super::ascend::{AscendLayer as Layer, layer_process};
 use super::database::Database;
-use super::emit::{Emitter, refused};
+use super::emit::{Emitter, rejected};
 use super::error::{InputPosition, ReadError, ReadFault, ReadStop};
 use super::string_table::{NO_NUMBER, StringTable};
 use super::{ReadOptions, ReadOutcome};
@@ -23,26 +23,30 @@ use crate::model::{Dialect, EventSink, TraceMeta};
 /// The tables that hold events; one of them is enough.
 const EVENT_TABLES: [&str; 5] = ["TASK", "COMMUNICATION_OP", "CANN_API", "PYTORCH_API", "MSTX_EVENTS"];
 
-/// Tells a database of Ascend by its tables.
+/// Tables that say more about events.
+const OTHER_TABLES: [&str; 5] =
+    ["COMPUTE_TASK_INFO", "MEMCPY_INFO", "CONNECTION_IDS", "STEP_TIME", "COMMUNICATION_TASK_INFO"];
+
+/// Recognizes a database of Ascend by its tables.
 pub(super) fn recognize(database: &Database) -> bool {
     let has_events = EVENT_TABLES.iter().any(|table| database.has_column(table, "startNs"));
     has_events && (database.has("STRING_IDS") || database.has("META_DATA") || database.has("TASK"))
 }
 
-/// Tells the databases with sums and no events: `analysis.db`, `communication_analyzer.db`, `cluster_analysis.db`.
+/// Recognizes the databases with sums and no events: `analysis.db`, `communication_analyzer.db`, `cluster_analysis.db`.
 pub(super) fn recognize_sums(database: &Database) -> bool {
     let tables = ["StepTraceTime", "CommAnalyzerTime", "CommAnalyzerBandwidth", "ClusterStepTraceTime"];
     tables.iter().any(|table| database.has(table))
 }
 
-/// Refuses a database with sums.
-pub(super) fn refuse_sums(
+/// Rejects a database with sums.
+pub(super) fn reject_sums(
     _: &Database,
     _: &ReadOptions,
     _: &mut dyn EventSink,
     _: &mut ReadOutcome,
 ) -> Result<(), ReadStop> {
-    Err(refused(
+    Err(rejected(
         "is not a trace: it is a database of Ascend's analysis, with sums and no events \
          (the events are in ascend_pytorch_profiler*.db beside it)",
     ))
@@ -58,7 +62,8 @@ pub(super) fn read(
     out.meta.dialect = Dialect::Ascend;
     read_metadata(database, &mut out.meta)?;
     let strings = StringTable::load(database, "STRING_IDS", "value")?;
-    let emit = Emitter::new(sink, options, out);
+    let mut emit = Emitter::new(sink, options, out);
+    emit.count_unused_tables(database.count_unused(&EVENT_TABLES) + database.count_unused(&OTHER_TABLES))?;
     let mut reader = AscendReader { database, strings, emit, host: None, devices: Vec::new() };
     reader.host = reader.find_host()?;
     reader.devices = reader.list_devices()?;
@@ -75,6 +80,7 @@ pub(super) fn read(
             "the database has no STRING_IDS, so its names are unknown: it was copied while it was written";
         return Err(ReadError::new(InputPosition::default(), ReadFault::Damaged(why.to_owned())).into());
     }
+    reader.emit.count_missing_names(reader.strings.unknown())?;
     reader.emit.out.complete = true;
     Ok(())
 }
@@ -148,7 +154,7 @@ impl AscendReader<'_> {
     }
 }
 
-/// What the file says about itself.
+/// Reads the metadata of the file.
 fn read_metadata(database: &Database, meta: &mut TraceMeta) -> Result<(), ReadStop> {
     const MOST: usize = 1024;
     let mut ranks = Vec::new();
@@ -194,11 +200,6 @@ fn read_settings(database: &Database, meta: &mut TraceMeta) -> Result<(), ReadSt
         }
         Ok(())
     })
-}
-
-/// The length of a span, where its end is one.
-fn duration(start: i64, end: Option<i64>) -> Option<i64> {
-    end.map(|end| end.saturating_sub(start).max(0))
 }
 
 /// The process and thread of a `globalTid`.

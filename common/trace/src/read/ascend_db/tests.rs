@@ -138,11 +138,11 @@ fn rows_that_join_with_all_others_end_the_reading() {
 }
 
 #[test]
-fn other_databases_are_refused_by_name() {
-    let refused =
+fn other_databases_are_rejected_by_name() {
+    let rejected =
         |sql: &str| read(database(sql).path(), &ReadOptions::default()).1.error.unwrap().to_string();
-    assert!(refused("CREATE TABLE t (a)").contains("another program (tables t)"));
-    assert!(refused("CREATE TABLE StepTraceTime (step TEXT)").contains("sums and no events"));
+    assert!(rejected("CREATE TABLE t (a)").contains("another program (tables t)"));
+    assert!(rejected("CREATE TABLE StepTraceTime (step TEXT)").contains("sums and no events"));
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), [b"SQLite format 3\0".as_slice(), &[7; 4096]].concat()).unwrap();
     let (_, outcome) = read(file.path(), &ReadOptions::default());
@@ -191,5 +191,47 @@ fn a_log_beside_a_database_is_told() {
     let (_, outcome) = read(&path, &ReadOptions::default());
     assert_eq!(outcome.defects.repairs()["changes_left_out"], 1);
     let strict = ReadOptions { strict: true, ..ReadOptions::default() };
-    assert!(read(&path, &strict).1.error.unwrap().to_string().contains("refused by --strict"));
+    assert!(read(&path, &strict).1.error.unwrap().to_string().contains("rejected by --strict"));
+}
+
+/// A view is not a table: what it shows is missing, and that is said.
+#[test]
+fn views_in_the_place_of_tables_are_told() {
+    let file = database(SMALL);
+    let connection = rusqlite::Connection::open(file.path()).unwrap();
+    connection.execute_batch("ALTER TABLE TASK RENAME TO T; CREATE VIEW TASK AS SELECT * FROM T").unwrap();
+    drop(connection);
+    let (_, outcome) = read(file.path(), &ReadOptions::default());
+    assert!(outcome.complete);
+    assert_eq!(outcome.defects.losses()["not_a_table"], 1);
+}
+
+/// Every table of events: a row without a usable time stays an event, and is counted.
+#[test]
+fn rows_without_a_usable_time_are_counted() {
+    let whole = read(database(SMALL).path(), &ReadOptions::default()).0.len();
+    for (table, row) in [("TASK", 5), ("COMMUNICATION_OP", 1), ("CANN_API", 1), ("PYTORCH_API", 2)] {
+        for (change, defect) in [
+            ("startNs = 'abc'", "bad_ts"),
+            ("endNs = NULL", "no_dur"),
+            ("endNs = 'abc'", "bad_dur"),
+            ("endNs = startNs - 1", "negative_dur"),
+        ] {
+            let sql = format!("{SMALL} UPDATE {table} SET {change} WHERE rowid = {row};");
+            let (lines, outcome) = read(database(&sql).path(), &ReadOptions::default());
+            let found: Vec<_> = outcome.defects.iter().map(|(d, c)| (d.name(), c.count)).collect();
+            assert_eq!(found, [(defect, 1)], "{table} {change}");
+            // But for what is derived of it: pieces of lanes, arrows.
+            let derived =
+                lines.iter().filter(|l| l.contains(" flow ") || l.contains("Comput") || l.contains("Free"));
+            assert!(lines.len() >= whole - 6 && derived.count() > 0, "{table} {change}: {lines:?}");
+        }
+    }
+}
+
+#[test]
+fn names_that_are_missing_are_lost() {
+    let sql = format!("{SMALL} DELETE FROM STRING_IDS;");
+    let (_, outcome) = read(database(&sql).path(), &ReadOptions::default());
+    assert!(outcome.complete && outcome.defects.losses()["missing_name"] > 5, "{:?}", outcome.defects);
 }

@@ -15,7 +15,7 @@ use super::super::window::InputWindow;
 use super::super::{ReadOptions, ReadOutcome};
 use crate::model::{Category, Dialect, Event, EventId, EventSink};
 
-/// Tells either file by what an operation has.
+/// Recognizes either file by what an operation has.
 pub(in super::super) fn recognize(head: &[u8]) -> bool {
     let has = |word: &[u8]| memchr::memmem::find(head, word).is_some();
     head.trim_ascii_start().first() == Some(&b'{')
@@ -65,7 +65,7 @@ struct TimeInfo {
     idle: Option<f64>,
 }
 
-/// What went over one kind of link.
+/// The transfers over one kind of link.
 #[derive(Deserialize)]
 struct LinkInfo {
     #[serde(rename = "Transit Size(MB)", default)]

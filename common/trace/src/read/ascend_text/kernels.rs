@@ -30,7 +30,7 @@ const RENAMED: [(&str, &str); 9] = [
     ("Context ID|Context Id", "Context Id"),
 ];
 
-/// The most steps that kernels tell.
+/// The maximum number of steps that kernels name.
 const MOST_STEPS: usize = 1 << 20;
 
 /// The columns of one table.
@@ -71,7 +71,7 @@ impl KernelColumns {
     }
 }
 
-/// Reads every row. Of a table that says which step each kernel belongs to, steps are told by their kernels: from the
+/// Reads every row. Of a table that says which step each kernel belongs to, steps are derived from their kernels: from the
 /// start of the first to the end of the last.
 pub(super) fn read(rows: &mut TableRows, emit: &mut Emitter<'_>) -> Result<(), ReadStop> {
     let columns = KernelColumns::of(rows);
@@ -97,7 +97,8 @@ impl KernelReader<'_, '_> {
             let at = rows.place();
             return self.emit.count_line(Defect::UnreadableEvent, at.line, at.offset);
         };
-        if length < 0 {
+        let negative = length < 0;
+        if negative {
             self.emit.count_line(Defect::NegativeDuration, rows.place().line, rows.place().offset)?;
         }
         let length = length.max(0);
@@ -122,13 +123,15 @@ impl KernelReader<'_, '_> {
             tid: EventId::Number(stream),
             start: Some(start),
             dur: Some(length),
+            untimed: negative,
             task_type: plain(kind),
             ..Event::default()
         })?;
         let counts = communicates || computes || is_compute_task(kind);
         if let Some(step) = rows.integer(columns.step).filter(|_| counts) {
             let end = start.saturating_add(length);
-            if self.steps.len() < MOST_STEPS || self.steps.contains_key(&step) {
+            // A kernel whose time was never measured stands at 0, and no step begins there.
+            if start != 0 && (self.steps.len() < MOST_STEPS || self.steps.contains_key(&step)) {
                 let (from, to) = self.steps.entry(step).or_insert((start, end));
                 (*from, *to) = ((*from).min(start), (*to).max(end));
             }

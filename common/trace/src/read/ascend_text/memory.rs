@@ -1,6 +1,6 @@
 //! Memory: `operator_memory.csv`, `memory_record.csv`, `npu_module_mem.csv`, msprof's `npu_mem_*.csv`.
 
-use super::super::allocation::Allocation;
+use super::super::allocation::{Allocation, allocator_of_name};
 use super::super::ascend::{AscendLayer, layer_process};
 use super::super::emit::{Emitter, plain};
 use super::super::error::ReadStop;
@@ -31,7 +31,8 @@ pub(super) fn read_allocations(rows: &mut TableRows, emit: &mut Emitter<'_>) -> 
             let operator = rows.cell(name);
             let device = rows.device(device);
             let bytes = sign * bytes;
-            Allocation { at, operator, bytes, allocated, reserved, active, device }.send(emit)?;
+            let allocator = allocator_of_name(operator);
+            Allocation { at, operator, bytes, allocated, reserved, active, device, allocator }.send(emit)?;
         }
     }
     Ok(())

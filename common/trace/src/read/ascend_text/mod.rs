@@ -2,7 +2,7 @@
 //! mindspore 2.10 `profiler/analysis`, Ascend/msprof `docs/en/user_guide/profile_data_file_references.md`).
 //!
 //! Some list events with their times: kernels, tasks, memory, iterations, collectives. They are read as the timeline of
-//! the same recording is. Others have sums only: those are refused by what they hold. Which one a file is, its columns
+//! the same recording is. Others have sums only: those are rejected by what they hold. Which one a file is, its columns
 //! and members say, not its name: teams rename `op_summary_*.csv` to `kernel_details.csv` and the reverse.
 
 mod communication;
@@ -21,7 +21,7 @@ use crate::model::{Dialect, EventSink};
 
 pub(super) use communication::{read as read_communication, recognize as recognize_communication};
 
-/// A table with times, told by columns that it must have; `|` stands between spellings of one.
+/// A table with times, recognized by columns that it must have; `|` stands between spellings of one.
 struct EventTable {
     columns: &'static [&'static str],
     read: fn(&mut TableRows, &mut Emitter<'_>) -> Result<(), ReadStop>,
@@ -39,7 +39,7 @@ const EVENT_TABLES: &[EventTable] = &[
     EventTable { columns: &["Iteration ID", "Iteration End(us)", "Iteration Time(us)"], read: steps::read },
 ];
 
-/// A table with sums, told by columns, and what it is.
+/// A table with sums: the columns that it is recognized by, and what it is.
 const SUMS: &[(&[&str], &str)] = &[
     (&["Type", "Index", "Computing", "Free"], "cluster_step_trace_time.csv, with the sums of steps"),
     (&["Step", "Computing", "Free"], "step_trace_time.csv, with the sums of steps"),
@@ -64,7 +64,7 @@ fn has_all(header: &[String], columns: &[&str]) -> bool {
     columns.iter().all(|names| names.split('|').any(|name| header.iter().any(|column| column == name)))
 }
 
-/// Tells a table with times by its header.
+/// Recognizes a table with times by its header.
 pub(super) fn recognize(head: &[u8]) -> bool {
     let header = split_header(head);
     EVENT_TABLES.iter().any(|table| has_all(&header, table.columns))
@@ -105,7 +105,7 @@ pub(super) fn describe_sums(head: &[u8]) -> Option<String> {
     Some(format!("is not a trace: it is Ascend's {what} ({EVENTS_ELSEWHERE})"))
 }
 
-/// What an object of JSON is, by members that no other has.
+/// Describes an object of JSON, by members that no other has.
 fn describe_object(head: &[u8]) -> Option<&'static str> {
     let has = |word: &str| memchr::memmem::find(head, format!("\"{word}\"").as_bytes()).is_some();
     if has("traceEvents") {
@@ -132,7 +132,7 @@ fn describe_object(head: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// Tells an object whose first member is a list of groups of ranks.
+/// Recognizes an object whose first member is a list of groups of ranks.
 fn lists_groups(head: &[u8]) -> bool {
     let inside = head.trim_ascii_start().strip_prefix(b"{").map_or(&b""[..], <[u8]>::trim_ascii_start);
     let value = inside.strip_prefix(b"\"collective\"").or_else(|| inside.strip_prefix(b"\"p2p\""));

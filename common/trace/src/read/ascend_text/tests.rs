@@ -150,7 +150,7 @@ fn collectives_come_with_their_waits() {
 }
 
 #[test]
-fn sums_are_refused_by_what_they_are() {
+fn sums_are_rejected_by_what_they_are() {
     let cases = [
         (
             "Step,Computing,Communication(Not Overlapped),Free\n5,1,2,3\n",

@@ -1,4 +1,4 @@
-//! What is made of damaged lists of events.
+//! Tests of damaged lists of events.
 
 use super::*;
 

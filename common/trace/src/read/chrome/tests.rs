@@ -1,4 +1,4 @@
-//! What may stand around the events.
+//! Tests of what may stand around the events.
 
 use super::*;
 use crate::model::Event;
@@ -91,7 +91,7 @@ fn documents_come_in_many_forms() {
         (format!("12:00 started\n{a}\n{b}\n"), &["event_per_line", "text_between_events"]),
         (format!("12:00 started\n{a},\n{b}]\n"), &["text_between_events"]),
         (format!("{{\"traceEvents\":[{a}]}}\n{{\"traceEvents\":[{b}]}}"), &["second_document"]),
-        (format!("{{\"traceEvents\":[{a}],\"traceEvents\":[{b}]}}"), &[]),
+        (format!("{{\"traceEvents\":[{a}],\"traceEvents\":[{b}]}}"), &["second_document"]),
         (format!("{{\"traceEvents\":[{a},{b}]}}\0\0\0\n\0"), &["padding_behind_end"]),
         (format!("[{a},{b}]done\n"), &["text_behind_end"]),
         (format!("started\n[{a},{b}]"), &["text_between_events"]),
@@ -125,7 +125,7 @@ fn utf16_is_read() {
 }
 
 #[test]
-fn utf32_is_refused_by_its_name() {
+fn utf32_is_rejected_by_its_name() {
     let text = r#"[{"ph":"i","name":"a","ts":1}]"#;
     for (mark, unit) in [("\u{feff}", u32::to_be_bytes as fn(u32) -> [u8; 4]), ("", u32::to_le_bytes)] {
         let bytes: Vec<u8> = format!("{mark}{text}").chars().flat_map(|c| unit(c as u32)).collect();
@@ -153,7 +153,7 @@ fn strict_reading_stops_at_the_first_repair() {
     let out = read_trace(source, &options, &mut List::default()).unwrap();
     let e = out.error.unwrap();
     assert_eq!((e.place(), out.complete), (":2:1".to_owned(), false));
-    assert_eq!(e.to_string(), "refused by --strict: extra comma inside an event (byte 20)");
+    assert_eq!(e.to_string(), "rejected by --strict: extra comma inside an event (byte 20)");
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn an_endless_event_costs_itself_and_no_memory() {
 }
 
 #[test]
-fn what_is_no_trace_is_refused_with_the_reason() {
+fn what_is_no_trace_is_rejected_with_the_reason() {
     for (text, reason) in [
         ("", "is empty"),
         ("{\"a\":1,\"b\":[2]}", "is not a trace: its object has no list `traceEvents` (it has `a`, `b`)"),
@@ -220,4 +220,19 @@ fn members_without_a_place_are_named() {
     let (_, out) =
         list(br#"{"pg_config":[{"a":1}],"rank":1,"traceEvents":[],"deviceProperties":[],"x":{}}"#, 1000);
     assert_eq!(out.unread_members, ["pg_config", "rank", "x"]);
+}
+
+/// One byte costs no more than that: not even in the name of the list.
+#[test]
+fn a_list_whose_name_is_damaged_is_read() {
+    let event = r#"{"ph":"X","name":"a","pid":1,"tid":1,"ts":1,"dur":2}"#;
+    for name in ["traceEv\\nts", "tracevents", "traceEEvents", "traceEv\0nts", "rraceEvents", "traceEvent]"] {
+        let (events, out) = list(format!(r#"{{"a":[{{"ph":1}}],"{name}":[{event}],"b":1}}"#).as_bytes(), 7);
+        assert_eq!(events.len(), 1, "{name}: {:?}", out.error);
+        assert_eq!((out.complete, out.defects.count_of(Defect::DamagedListName)), (true, 1), "{name}");
+    }
+    for name in ["events", "traceEventsOfAll", "samples", "stackFrames"] {
+        let out = list(format!(r#"{{"{name}":[{event}],"b":1}}"#).as_bytes(), 7).1;
+        assert_eq!(out.events, 0, "{name}");
+    }
 }

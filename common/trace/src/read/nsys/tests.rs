@@ -71,7 +71,7 @@ fn graphs_count_once() {
 }
 
 #[test]
-fn nvprof_is_refused_by_name() {
+fn nvprof_is_rejected_by_name() {
     let sql =
         "CREATE TABLE StringTable (_id_ INTEGER, value TEXT); CREATE TABLE CUPTI_ACTIVITY_KIND_KERNEL (a);";
     let (_, outcome) = read(database(sql).path(), &ReadOptions::default());
@@ -85,4 +85,47 @@ fn odd_values_are_no_reason_to_stop() {
         (9223372036854775807,-9223372036854775808,9223372036854775807,-1,9223372036854775807,-1,-1,-1,1.5),
         (NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL),(x'00',x'00',x'00',x'00',x'00',x'00',x'00',x'00',x'00');";
     assert!(read(database(&format!("{SMALL}{odd}")).path(), &ReadOptions::default()).1.complete);
+}
+
+/// A row whose time cannot be used is an event without one, and is counted as in JSON.
+#[test]
+fn rows_without_a_usable_time_are_counted() {
+    for (change, time, defect) in [
+        ("start = 'abc'", "-+-", "bad_ts"),
+        ("start = x'00'", "-+-", "bad_ts"),
+        ("start = NULL", "-+-", "no_ts"),
+        ("start = 9223372036854775807", "-+-", "ts_out_of_range"),
+        ("end = NULL", "30+-", "no_dur"),
+        ("end = 'abc'", "30+-", "bad_dur"),
+        ("end = 1e300", "30+-", "dur_out_of_range"),
+        ("end = 29", "30+0", "negative_dur"),
+        ("end = 30 + 700000000000000", "30+-", "longer_than_7_days"),
+    ] {
+        for table in ["CUPTI_ACTIVITY_KIND_KERNEL", "CUPTI_ACTIVITY_KIND_RUNTIME"] {
+            let time = if table.ends_with("RUNTIME") { time.replace("30", "10") } else { time.to_owned() };
+            let change =
+                if table.ends_with("RUNTIME") { change.replace("29", "9") } else { change.to_owned() };
+            let sql = format!("{SMALL} UPDATE {table} SET {change} WHERE rowid = 1;");
+            let (lines, outcome) = read(database(&sql).path(), &ReadOptions::default());
+            assert!(lines.iter().any(|line| line.contains(&format!(" {time} "))), "{change}: {lines:?}");
+            let found: Vec<_> = outcome.defects.iter().map(|(d, c)| (d.name(), c.count)).collect();
+            assert_eq!((found, lines.len()), (vec![(defect, 1)], 10), "{change}");
+        }
+    }
+    // A time with a fraction is a time.
+    let sql =
+        format!("{SMALL} UPDATE CUPTI_ACTIVITY_KIND_KERNEL SET start = 30.4, end = '79.6' WHERE rowid = 1;");
+    let (lines, outcome) = read(database(&sql).path(), &ReadOptions::default());
+    assert!(
+        lines.iter().any(|line| line.contains(" 30+50 ")) && outcome.defects.iter().count() == 0,
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn names_that_are_missing_are_lost() {
+    let sql = format!("{SMALL} DELETE FROM StringIds WHERE id IN (2, 3);");
+    let (lines, outcome) = read(database(&sql).path(), &ReadOptions::default());
+    assert_eq!(lines.iter().filter(|line| line.contains(" unknown ")).count(), 2);
+    assert_eq!(outcome.defects.losses()["missing_name"], 2);
 }

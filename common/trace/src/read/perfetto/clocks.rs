@@ -13,7 +13,7 @@ const LAST_OF_SEQUENCE: u32 = 127;
 /// A clock as the last snapshot has it.
 #[derive(Clone, Copy, Debug, Default)]
 struct ClockState {
-    /// What to add to come to the trace's clock.
+    /// The time to add to come to the trace's clock.
     offset: i64,
     /// Nanoseconds of one unit.
     unit: i64,
@@ -21,11 +21,11 @@ struct ClockState {
     running: Option<i64>,
 }
 
-/// What is known of the clocks. The trace's own is BOOTTIME.
+/// The clocks of a trace. The trace's own is BOOTTIME.
 #[derive(Debug, Default)]
 pub(super) struct ClockTable {
     clocks: FastMap<(u32, u32), ClockState>,
-    /// What to add to the trace's clock to come to the Unix epoch.
+    /// The time to add to the trace's clock to come to the Unix epoch.
     epoch: Option<i64>,
     /// The clock of the first stamp: that of the trace, where no snapshot defines another.
     first: Option<u32>,
@@ -86,7 +86,7 @@ impl ClockTable {
         (at.wrapping_add(state.offset), true)
     }
 
-    /// What to add to times to come to the Unix epoch.
+    /// The time to add to times to come to the Unix epoch.
     pub(super) fn epoch_offset(&self) -> Option<i64> {
         self.epoch.or((self.first == Some(REALTIME)).then_some(0))
     }

@@ -4,6 +4,8 @@ use super::super::emit::{Arguments, plain};
 use super::super::error::ReadStop;
 use super::messages::{Annotation, LegacyEvent, TrackEvent};
 use super::sequences::{Sequence, text_of};
+use super::slices::SliceLine;
+use super::tracks::{Place, TrackId};
 use super::{PerfettoReader, number_in};
 use crate::model::{Category, Defect, Event, EventId};
 
@@ -44,8 +46,8 @@ impl PerfettoReader<'_> {
         let mut shown = Event {
             phase,
             name: plain(event.name.as_deref().unwrap_or_else(|| text_of(&sequence.names, event.name_id))),
-            pid: EventId::Number(place.0),
-            tid: EventId::Number(place.1),
+            pid: place.0.as_id(),
+            tid: place.1.as_id(),
             start: Some(time),
             ..Event::default()
         };
@@ -65,8 +67,24 @@ impl PerfettoReader<'_> {
         // Without a number of its own, the first stage that it submitted is what ties it to the GPU.
         let submitted = event.gpu.as_ref().and_then(|g| i64::try_from(*g.submitted.first()?).ok());
         shown.correlation = shown.correlation.or(submitted);
-        self.emit.send(shown)?;
-        self.send_flows(event, place, time)?;
+        let track = event.track.or(sequence.defaults.event.as_ref().and_then(|d| d.track));
+        let moved = legacy.is_some_and(|l| l.pid.is_some() || l.tid.is_some());
+        match (phase, self.tracks.async_id(track.unwrap_or(0))) {
+            (b'B' | b'E' | b'i', Some(id)) => {
+                shown.phase = if phase == b'i' { b'n' } else { phase.to_ascii_lowercase() };
+                (shown.tid, shown.id) = (EventId::None, id.as_id());
+                self.emit.send(shown)?;
+            }
+            (b'B' | b'E', None) => {
+                let line = match track.or((sequence.thread.is_none()).then_some(0)).filter(|_| !moved) {
+                    Some(track) => SliceLine::Track(track),
+                    None => SliceLine::Thread(TrackId::of_event(shown.pid), TrackId::of_event(shown.tid)),
+                };
+                self.slices.take(line, &shown, time, &mut self.emit)?;
+            }
+            _ => self.emit.send(shown)?,
+        }
+        self.send_flows(event, &place, time)?;
         self.read_extra_counters(event, sequence_id, time)
     }
 
@@ -84,11 +102,11 @@ impl PerfettoReader<'_> {
         }
     }
 
-    fn place_of(&mut self, event: &TrackEvent, sequence: Option<u32>) -> Result<(i64, i64), ReadStop> {
+    fn place_of(&mut self, event: &TrackEvent, sequence: Option<u32>) -> Result<Place, ReadStop> {
         let sequence = self.sequences.get(sequence);
         let default = sequence.defaults.event.as_ref().and_then(|d| d.track);
         match (event.track.or(default), sequence.thread) {
-            (None, Some(thread)) => Ok(thread),
+            (None, Some((pid, tid))) => Ok((TrackId::Number(pid), TrackId::Number(tid))),
             (track, _) => self.tracks.place(track.unwrap_or(0), &mut self.emit),
         }
     }
@@ -118,8 +136,8 @@ impl PerfettoReader<'_> {
             phase: b'C',
             category: Category::Counter,
             name: plain(self.tracks.name(uuid)),
-            pid: EventId::Number(pid),
-            tid: EventId::Number(tid),
+            pid: pid.as_id(),
+            tid: tid.as_id(),
             start: Some(at),
             ..Event::default()
         })
@@ -152,7 +170,7 @@ impl PerfettoReader<'_> {
     }
 
     /// The arrows that begin, pass or end at an event.
-    fn send_flows(&mut self, event: &TrackEvent, place: (i64, i64), at: i64) -> Result<(), ReadStop> {
+    fn send_flows(&mut self, event: &TrackEvent, place: &Place, at: i64) -> Result<(), ReadStop> {
         let passing = event.flows.iter().chain(&event.old_flows).map(|id| (*id, false));
         let last = event.last_flows.iter().chain(&event.old_last_flows).map(|id| (*id, true));
         for (id, ends) in passing.chain(last) {
@@ -167,8 +185,8 @@ impl PerfettoReader<'_> {
                 category: Category::Flow,
                 cat: "flow".into(),
                 name: "flow".into(),
-                pid: EventId::Number(place.0),
-                tid: EventId::Number(place.1),
+                pid: place.0.as_id(),
+                tid: place.1.as_id(),
                 start: Some(at),
                 id: EventId::Number(id as i64),
                 ..Event::default()
@@ -187,12 +205,16 @@ struct Links {
     stream: Option<i64>,
     sequence: Option<i64>,
     step: Option<i64>,
+    /// The kind of an Ascend task.
+    task_type: Vec<u8>,
 }
 
 impl Links {
     fn take(&mut self, key: &[u8], annotation: &Annotation, sequence: &Sequence) {
         let number = || match annotation {
             Annotation { signed: Some(n), .. } => Some(*n),
+            // A whole number that the trace before this one spelled with a point.
+            Annotation { double: Some(x), .. } if x.fract() == 0.0 && x.abs() < 1e15 => Some(*x as i64),
             Annotation { unsigned: Some(n), .. } => i64::try_from(*n).ok(),
             other => number_in(text_in(other, sequence)?),
         };
@@ -204,14 +226,16 @@ impl Links {
             b"stream" | b"stream_id" | b"stream id" | b"stream_ID" => self.stream = number(),
             b"Ev Idx" => self.sequence = number(),
             b"step_num" => self.step = number(),
+            b"Task Type" => self.task_type = text_in(annotation, sequence).unwrap_or_default().to_vec(),
             _ => {}
         }
     }
 
-    fn fill(&self, event: &mut Event<'_>) {
+    fn fill<'e>(&'e self, event: &mut Event<'e>) {
         (event.correlation, event.external) = (self.correlation, self.external);
         (event.device, event.stream) = (self.device, self.stream);
         (event.sequence, event.step_number) = (self.sequence, self.step);
+        event.task_type = plain(&self.task_type);
     }
 }
 
@@ -267,7 +291,7 @@ fn annotation_json(a: &Annotation, sequence: &Sequence, depth: u32) -> Option<St
         Annotation { unsigned: Some(n), .. } | Annotation { pointer: Some(n), .. } => Some(n.to_string()),
         Annotation { signed: Some(n), .. } => Some(n.to_string()),
         Annotation { double: Some(x), .. } => Some(number(*x)),
-        // Text of JSON that somebody else wrote: only what is JSON is passed on.
+        // JSON text of another writer: only valid JSON is passed on.
         Annotation { json: Some(json), .. } => {
             serde_json::from_slice::<serde_json::Value>(json).ok().map(|v| v.to_string())
         }
@@ -294,7 +318,7 @@ fn category_of_rocprof(cat: &[u8]) -> Category {
     }
 }
 
-/// What an event that was translated from a trace in JSON keeps of it.
+/// Fills in the fields that an event keeps which was translated from a trace in JSON.
 fn fill_from_legacy<'e>(event: &mut Event<'e>, legacy: &'e LegacyEvent) {
     if let Some(pid) = legacy.pid {
         event.pid = EventId::Number(i64::from(pid));

@@ -5,6 +5,8 @@ use prost::Message;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct TracePacket {
+    #[prost(message, optional, tag = "5")]
+    pub(super) about: Option<AboutTrace>,
     #[prost(message, optional, tag = "6")]
     pub(super) clock_snapshot: Option<ClockSnapshot>,
     #[prost(uint64, optional, tag = "8")]
@@ -39,6 +41,26 @@ pub(super) struct TracePacket {
     pub(super) first: Option<bool>,
     #[prost(bytes = "vec", optional, tag = "133")]
     pub(super) zstd: Option<Vec<u8>>,
+}
+
+/// `ChromeEventBundle`, of which only the metadata is read.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct AboutTrace {
+    #[prost(message, repeated, tag = "2")]
+    pub(super) facts: Vec<TraceFact>,
+}
+
+/// `ChromeMetadata`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TraceFact {
+    #[prost(bytes = "vec", optional, tag = "1")]
+    pub(super) name: Option<Vec<u8>>,
+    #[prost(bytes = "vec", optional, tag = "2")]
+    pub(super) text: Option<Vec<u8>>,
+    #[prost(int64, optional, tag = "4")]
+    pub(super) number: Option<i64>,
+    #[prost(bytes = "vec", optional, tag = "5")]
+    pub(super) json: Option<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -93,6 +115,8 @@ pub(super) struct TrackDescriptor {
     pub(super) counter: Option<CounterDescriptor>,
     #[prost(bytes = "vec", optional, tag = "10")]
     pub(super) static_name: Option<Vec<u8>>,
+    #[prost(bytes = "vec", optional, tag = "14")]
+    pub(super) description: Option<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -101,6 +125,8 @@ pub(super) struct ProcessDescriptor {
     pub(super) pid: Option<i32>,
     #[prost(bytes = "vec", optional, tag = "6")]
     pub(super) name: Option<Vec<u8>>,
+    #[prost(bytes = "vec", repeated, tag = "8")]
+    pub(super) labels: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -169,7 +195,7 @@ pub(super) struct TrackEvent {
     pub(super) gpu: Option<GpuCorrelation>,
 }
 
-/// Which render stages an event on the host submitted.
+/// The render stages that an event on the host submitted.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct GpuCorrelation {
     #[prost(uint64, repeated, tag = "1")]

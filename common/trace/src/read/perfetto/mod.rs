@@ -2,17 +2,19 @@
 //! `protos/perfetto/trace/trace_packet.proto`, `src/trace_processor/importers/proto`).
 //!
 //! Packets are read one after the other. What earlier packets of a sequence defined (names, defaults, clocks) is kept,
-//! within a limit; events are not: begins and ends stay two events, as in a trace in JSON.
+//! within a limit; of events, those that wait for the end of their slice are.
 
 mod clocks;
 mod events;
 mod gpu;
 mod messages;
 mod sequences;
+mod slices;
 #[cfg(test)]
 pub(super) mod tests;
 mod tracks;
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use prost::Message;
@@ -22,16 +24,17 @@ use super::error::ReadStop;
 use super::window::InputWindow;
 use super::wire::{each_message, is_text, read_field};
 use super::{ReadOptions, ReadOutcome, packed};
-use crate::model::{Defect, Dialect, EventSink, FastMap};
+use crate::model::{Defect, Dialect, EventSink, FastMap, TraceMeta};
 use clocks::ClockTable;
-use messages::TracePacket;
+use messages::{TraceFact, TracePacket};
 use sequences::SequenceTable;
+use slices::OpenSlices;
 use tracks::TrackTable;
 
 /// The largest packet, and the most that a compressed one may hold, in bytes.
 const LONGEST_PACKET: u64 = 256 * 1024 * 1024;
 
-/// Tells a trace by its first packet: field 1, with a field that packets have.
+/// Recognizes a trace by its first packet: field 1, with a field that packets have.
 pub(super) fn recognize(head: &[u8]) -> bool {
     let Some(packet) = read_field(head).filter(|f| f.number == 1 && f.wire == 2 && !is_text(head)) else {
         return false;
@@ -57,12 +60,17 @@ pub(super) fn read(
         sequences: SequenceTable::default(),
         tracks: TrackTable::default(),
         clocks: ClockTable::default(),
+        slices: OpenSlices::default(),
         flows: FastMap::default(),
         counters: FastMap::default(),
         latest: 0,
     };
-    let result =
+    let mut result =
         each_message(&mut window, LONGEST_PACKET, "a packet", |bytes, at| reader.read_packet(bytes, at, 0));
+    // Of a trace that breaks off, what was read.
+    if !matches!(result, Err(ReadStop::Sink(_))) {
+        result = reader.slices.hand_on_all(&mut reader.emit).and(result);
+    }
     let base = reader.clocks.epoch_offset();
     out.meta.base_ns = base;
     out.bytes = window.passed().bytes + window.rest().len() as u64;
@@ -76,6 +84,7 @@ struct PerfettoReader<'s> {
     sequences: SequenceTable,
     tracks: TrackTable,
     clocks: ClockTable,
+    slices: OpenSlices,
     /// Flows that have begun.
     flows: FastMap<u64, ()>,
     /// Names of counters of a GPU, by GPU and number.
@@ -95,6 +104,9 @@ impl PerfettoReader<'_> {
         self.update_sequence(&packet, at)?;
         if let Some(snapshot) = &packet.clock_snapshot {
             self.clocks.take_snapshot(packet.sequence.unwrap_or(0), snapshot);
+        }
+        for fact in packet.about.iter().flat_map(|about| &about.facts) {
+            learn_fact(&mut self.emit.out.meta, fact);
         }
         if let Some(track) = &packet.track {
             self.tracks.describe(track, &mut self.emit)?;
@@ -120,7 +132,7 @@ impl PerfettoReader<'_> {
         Ok(())
     }
 
-    /// What a packet says about its sequence: cleared, defaults, names, in this order.
+    /// Takes what a packet says about its sequence: cleared, defaults, names, in this order.
     fn update_sequence(&mut self, packet: &TracePacket, at: u64) -> Result<(), ReadStop> {
         const CLEARED: u32 = 1;
         let seen = self.sequences.has(packet.sequence);
@@ -187,6 +199,26 @@ impl PerfettoReader<'_> {
             rest = &rest[whole.len()..];
         }
         Ok(())
+    }
+}
+
+/// Takes what `tracecv` has kept of what a trace said of itself.
+fn learn_fact(meta: &mut TraceMeta, fact: &TraceFact) {
+    const MOST_DEVICES: usize = 4096;
+    let text = || fact.text.as_deref().map(|text| String::from_utf8_lossy(text).into_owned());
+    match fact.name.as_deref().unwrap_or_default() {
+        b"rank" => meta.rank = fact.number.or(meta.rank),
+        b"world_size" => meta.world_size = fact.number.or(meta.world_size),
+        b"backend" => meta.backend = text().or(meta.backend.take()),
+        b"trace_id" => meta.trace_id = text().or(meta.trace_id.take()),
+        b"trace_name" => meta.trace_name = text().or(meta.trace_name.take()),
+        b"host" => meta.host = text().or(meta.host.take()),
+        b"devices" => {
+            let names = fact.json.as_deref().and_then(|json| serde_json::from_slice(json).ok());
+            let names: BTreeMap<i64, String> = names.unwrap_or_default();
+            meta.devices.extend(names.into_iter().take(MOST_DEVICES));
+        }
+        _ => {}
     }
 }
 

@@ -1,4 +1,4 @@
-//! What earlier packets of a sequence defined: names by number, defaults, a thread.
+//! Definitions of earlier packets of a sequence: names by number, defaults, a thread.
 
 use super::messages::{Interned, InternedData, PacketDefaults, ThreadDescriptor};
 use crate::model::FastMap;
@@ -9,7 +9,7 @@ const MOST_SEQUENCES: usize = 1 << 20;
 
 type Texts = FastMap<u64, Vec<u8>>;
 
-/// What is known of a sequence.
+/// The state of a sequence.
 #[derive(Debug, Default)]
 pub(super) struct Sequence {
     /// None of its definitions were lost.

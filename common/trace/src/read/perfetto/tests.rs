@@ -107,15 +107,91 @@ fn the_first_form_of_pytorch() {
     let expected = [
         "M other 40/- process_name -+- {\"name\":\"python\"}".to_owned(),
         "M other 40/41 thread_name -+- {\"name\":\"main\"}".to_owned(),
-        format!("B runtime 40/41 cudaLaunchKernel {}+- {{\"correlation\":5}}", START + 100),
         format!("s flow 40/41 flow {}+- null", START + 100),
         format!("M other 40/{own} thread_name -+- {{\"name\":\"stream 7\"}}"),
-        format!("B kernel 40/{own} gemm {}+- {{\"correlation\":5,\"device\":0,\"stream\":7}}", START + 300),
         format!("t flow 40/{own} flow {}+- null", START + 300),
-        format!("E other 40/41  {}+- null", START + 150),
-        format!("E other 40/{own}  {}+- null", START + 400),
+        format!("X runtime 40/41 cudaLaunchKernel {}+50 {{\"correlation\":5}}", START + 100),
+        format!("X kernel 40/{own} gemm {}+100 {{\"correlation\":5,\"device\":0,\"stream\":7}}", START + 300),
     ];
     assert_eq!(lines, expected);
+}
+
+/// What the kinds, times and names of some events on a track of their own become, one after the other.
+fn slices_of(events: &[(u64, u64, &str)]) -> Vec<String> {
+    let event = |&(kind, at, name): &(u64, u64, &str)| {
+        packet(&[
+            varint(8, at),
+            varint(10, 1),
+            message(11, &[varint(9, kind), varint(11, 2), bytes(23, name.as_bytes())]),
+        ])
+    };
+    let file = [tracks(), events.iter().flat_map(event).collect()].concat();
+    let (lines, outcome) = read(&file);
+    assert!(outcome.complete, "{:?}", outcome.error);
+    let shown = |line: &String| {
+        let words: Vec<&str> = line.split(' ').collect();
+        (words[0] != "M").then(|| format!("{} {} {}", words[0], words[3], words[4]))
+    };
+    lines.iter().filter_map(shown).collect()
+}
+
+/// Slices come in the order in which they began, each as one event; what has no partner stays what it is.
+#[test]
+fn begins_and_ends_become_slices() {
+    const BEGIN: u64 = 1;
+    const END: u64 = 2;
+    let nested =
+        [(BEGIN, 10, "a"), (BEGIN, 10, "b"), (END, 15, ""), (BEGIN, 16, "b"), (END, 17, "b"), (END, 20, "")];
+    assert_eq!(slices_of(&nested), ["X a 10+10", "X b 10+5", "X b 16+1"]);
+    let unmatched = [(END, 1, "x"), (BEGIN, 2, "a"), (BEGIN, 3, "b"), (END, 4, "b")];
+    assert_eq!(slices_of(&unmatched), ["E x 1+-", "B a 2+-", "X b 3+1"]);
+    // Another name is not the end of this slice alone, and times that go back show that the order says nothing.
+    assert_eq!(slices_of(&[(BEGIN, 2, "a"), (END, 4, "c")]), ["B a 2+-", "E c 4+-"]);
+    let unordered =
+        [(BEGIN, 10, "a"), (BEGIN, 15, "b"), (END, 40, ""), (END, 17, ""), (BEGIN, 50, "c"), (END, 51, "c")];
+    assert_eq!(slices_of(&unordered), ["B a 10+-", "B b 15+-", "E  40+-", "E  17+-", "B c 50+-", "E c 51+-"]);
+}
+
+/// Slices that overlap without nesting stand on further tracks, and keep their times in one thread.
+#[test]
+fn overlapping_slices_of_one_name_keep_their_ends() {
+    let lane = packet(&[message(
+        60,
+        &[varint(1, 9), bytes(2, b"main"), varint(5, 1), bytes(14, b"lane 2 of pid 40, tid 41")],
+    )]);
+    let event = |kind: u64, at: u64, track: u64| {
+        packet(&[
+            varint(8, at),
+            varint(10, 1),
+            message(11, &[varint(9, kind), varint(11, track), bytes(23, b"copy")]),
+        ])
+    };
+    let file = [tracks(), lane, event(1, 10, 2), event(1, 15, 9), event(2, 20, 2), event(2, 30, 9)].concat();
+    let (lines, _) = read(&file);
+    let slices: Vec<&String> = lines.iter().filter(|line| !line.starts_with('M')).collect();
+    assert_eq!(slices, ["X other 40/41 copy 10+10 null", "X other 40/41 copy 15+15 null"]);
+}
+
+/// A track that `tracecv` describes as one of async spans holds those, with their id.
+#[test]
+fn async_spans_come_back() {
+    let track = packet(&[message(
+        60,
+        &[varint(1, 9), bytes(2, b"net 0x7"), varint(5, 1), bytes(14, b"async 0x7 of pid 40")],
+    )]);
+    let event = |kind: u64, at: u64| {
+        packet(&[
+            varint(8, at),
+            varint(10, 1),
+            message(11, &[varint(9, kind), varint(11, 9), bytes(23, b"get")]),
+        ])
+    };
+    let (lines, _) = read(&[tracks(), track, event(1, 10), event(3, 15), event(2, 20)].concat());
+    let spans: Vec<&String> = lines.iter().filter(|line| !line.starts_with('M')).collect();
+    assert_eq!(
+        spans,
+        ["b other 40/- get 10+- null", "n marker 40/- get 15+- null", "e other 40/- get 20+- null"]
+    );
 }
 
 /// PyTorch's newer form: a snapshot of clocks, and work on the GPU as render stages.

@@ -1,4 +1,4 @@
-//! Both scanners against serde_json and against each other, and what they take and refuse.
+//! Both scanners against serde_json and against each other, and what they take and reject.
 
 use proptest::prelude::*;
 use serde_json::Value;

@@ -18,7 +18,7 @@ use common::file_id::FileId;
 use common::glob::Glob;
 use common::walk::{self, OpenDirectory, TreeNode, WalkOptions, WalkVisitor, file_type};
 
-/// Which files may be deleted.
+/// The files that may be deleted.
 pub(super) enum FileSelection {
     /// Those that match a pattern below their root.
     Match(Vec<Glob>),

@@ -62,14 +62,58 @@ pub(super) fn confirms_content(kind: GeneratedKind, head: &[u8]) -> bool {
 }
 
 /// Returns whether a file was written by an Ascend profiler: below a directory with the complete name of a profile, in one
-/// of the parts that the profiler creates there. Other files there are kept.
+/// of the parts that the profiler creates there, and with a name as the profiler gives it. Other files there are kept.
 fn is_in_profile(path: &[u8]) -> bool {
     let names: Vec<&[u8]> = path.split(|&b| b == b'/').filter(|n| !n.is_empty()).collect();
     names.windows(2).enumerate().any(|(i, pair)| {
         let last = i + 2 == names.len();
-        (is_torch_profile(pair[0]) && is_torch_part(pair[1], last))
-            || (is_cann_profile(pair[0]) && is_cann_part(pair[1], last))
+        let is_part = (is_torch_profile(pair[0]) && is_torch_part(pair[1], last))
+            || (is_cann_profile(pair[0]) && is_cann_part(pair[1], last));
+        is_part && (last || has_profiler_name(&names[i + 1..]))
     })
+}
+
+/// Returns whether the last of these names is one that a profiler gives to a file in the directories before it, the first
+/// of which is a part of a profile. Raw data has many names, results have the endings of tables (torch_npu 2.14.0,
+/// `profiler/analysis`; Ascend/msprof, `docs/en/user_guide/profile_data_file_references.md`); what people write beside them
+/// has neither.
+fn has_profiler_name(names: &[&[u8]]) -> bool {
+    const ENDINGS: [&[u8]; 11] = [
+        b"csv",
+        b"json",
+        b"db",
+        b"db-wal",
+        b"db-shm",
+        b"db-journal",
+        b"log",
+        b"done",
+        b"complete",
+        b"bin",
+        b"data",
+    ];
+    let [.., dir, name] = names else { return false };
+    let Some(dot) = memchr::memrchr(b'.', name) else {
+        // `start_info`, and records by their names alone.
+        return matches!(*name, b"start_info" | b"end_info")
+            || matches!(*dir, b"data" | b"sqlite" | b"FRAMEWORK");
+    };
+    let (stem, ending) = (&name[..dot], &name[dot + 1..]);
+    if dir.starts_with(b"PROF_") {
+        // Tables do not stand directly in it.
+        return is_cann_part(name, true) || matches!(ending, b"bin" | b"done" | b"complete");
+    }
+    match ending {
+        ending if ENDINGS.contains(&ending) => true,
+        // `info.json.0`, `start_info.0`, `host_start.log.1`.
+        number if is_digits(number) => has_profiler_name(&[names[0], *dir, stem]),
+        part if part.strip_prefix(b"slice_").is_some_and(is_digits) => true,
+        // `torch.op_range`.
+        tag if *dir == b"FRAMEWORK" => {
+            matches!(stem, b"torch" | b"mindspore")
+                && tag.iter().all(|b| b.is_ascii_lowercase() || *b == b'_')
+        }
+        _ => *name == b"README.txt" && *dir == b"mindstudio_profiler_output",
+    }
 }
 
 /// `{worker}_{pid}_{time}_ascend_pt` of PyTorch, `…_ascend_ms` of MindSpore; the time has 14 or 17 digits (torch_npu 2.14.0,
@@ -107,7 +151,10 @@ pub(super) fn is_cann_profile(name: &[u8]) -> bool {
 /// The parts of such a profile (same source).
 fn is_cann_part(name: &[u8], is_file: bool) -> bool {
     match is_file {
-        true => name.strip_prefix(b"msprof_").and_then(|n| n.strip_suffix(b".db")).is_some_and(is_digits),
+        true => {
+            name == b"README.txt"
+                || name.strip_prefix(b"msprof_").and_then(|n| n.strip_suffix(b".db")).is_some_and(is_digits)
+        }
         false => {
             matches!(name, b"host" | b"analyze" | b"mindstudio_profiler_output" | b"mindstudio_profiler_log")
                 || name.strip_prefix(b"device_").is_some_and(is_digits)
@@ -151,10 +198,17 @@ fn is_msmonitor_file(name: &[u8], end: &[u8]) -> bool {
 
 /// `metrics-20260301T120000Z-812-0001.jsonl` of profd.
 fn is_metrics_file(name: &[u8]) -> bool {
-    let stem = name.strip_prefix(b"metrics-").and_then(|n| n.strip_suffix(b".jsonl")).unwrap_or_default();
-    let fields: Vec<&[u8]> = stem.split(|&b| b == b'-').collect();
-    matches!(fields[..], [time, pid, n]
-        if time.len() == 16 && is_date(&time[..8]) && time[8] == b'T' && time[15] == b'Z' && is_digits(pid) && is_digits(n))
+    name.ends_with(b".jsonl") && metric_log_prefix(name).is_some()
+}
+
+/// The part of the name that all files of a metric log share, `metrics-20260301T120000Z-812-`: profd gives each file a
+/// number, and the start and process id of one run of the daemon to all of them (`FileNaming` of profd).
+pub(super) fn metric_log_prefix(name: &[u8]) -> Option<&[u8]> {
+    let stem = name.strip_suffix(b".jsonl").or_else(|| name.strip_suffix(b".csv"))?;
+    let fields: Vec<&[u8]> = stem.strip_prefix(b"metrics-")?.split(|&b| b == b'-').collect();
+    let [time, pid, number] = fields[..] else { return None };
+    let started = time.len() == 16 && is_date(&time[..8]) && time[8] == b'T' && time[15] == b'Z';
+    (started && is_digits(pid) && is_digits(number)).then(|| &stem[..stem.len() - number.len()])
 }
 
 /// The JSON of a trace: an object with `traceEvents` or an array of events (Trace Event Format, "JSON Object Format" and
@@ -257,6 +311,19 @@ mod tests {
             "h_1_20260101000000000_ascend_pt/notes.txt",
             "PROF_1_2_A/paper.md",
             "h_1_20260101000000000_ascend_pt/mine/x",
+            // Beside what the profiler wrote.
+            "h_5_20260101000000000_ascend_pt/ASCEND_PROFILER_OUTPUT/my_report.xlsx",
+            "h_5_20260101000000000_ascend_pt/ASCEND_PROFILER_OUTPUT/notes",
+            "h_5_20260101000000000_ascend_pt/FRAMEWORK/notes.txt",
+            "h_5_20260101000000000_ascend_pt/FRAMEWORK/mine.op_range",
+            "h_5_20260101000000000_ascend_pt/PROF_000001_20260101000000000_AB/paper.tex",
+            "h_5_20260101000000000_ascend_pt/PROF_000001_20260101000000000_AB/mine.csv",
+            "h_5_20260101000000000_ascend_pt/PROF_000001_20260101000000000_AB/host/mine.md",
+            "h_5_20260101000000000_ascend_pt/logs/why.docx",
+            "h_5_20260101000000000_ascend_ms/ASCEND_PROFILER_OUTPUT/plot.png",
+            "PROF_000001_20260101000000000_AB/host/mine.txt",
+            "PROF_000001_20260101000000000_AB/device_0/data/notes.1.txt",
+            "PROF_000001_20260101000000000_AB/mindstudio_profiler_output/summary.xlsx",
             "msmonitor_x.db",
             "msmonitor_1_20260101000000000_0.db",
         ] {
@@ -304,6 +371,20 @@ mod tests {
             "h_1_20260101000000000_ascend_pt/profiler_info_3.json",
             "x/PROF_000001_20260101000000000_ABCDEF/device_0/data/x.bin",
             "PROF_1_20260101_AB/msprof_20260101000000.db",
+            "PROF_1_20260101_AB/README.txt",
+            "PROF_1_20260101_AB/mindstudio_profiler_output/README.txt",
+            "PROF_1_20260101_AB/host/start_info",
+            "PROF_1_20260101_AB/device_3/end_info.0",
+            "PROF_1_20260101_AB/device_3/info.json.3",
+            "PROF_1_20260101_AB/device_3/data/stars_soc.data.0.slice_0",
+            "PROF_1_20260101_AB/device_3/data/stars_soc.data.0.slice_0.done",
+            "PROF_1_20260101_AB/host/data/unaging.api_event.data.slice_12",
+            "PROF_1_20260101_AB/host/sqlite/ge_info.db",
+            "PROF_1_20260101_AB/mindstudio_profiler_output/op_summary_slice_0_20260101000000.csv",
+            "h_1_20260101000000000_ascend_pt/ASCEND_PROFILER_OUTPUT/ascend_pytorch_profiler_3.db",
+            "h_1_20260101000000000_ascend_pt/ASCEND_PROFILER_OUTPUT/analyse.done",
+            "h_1_20260101000000000_ascend_pt/ASCEND_PROFILER_OUTPUT/trace_view.json",
+            "h_1_20260101000000000_ascend_pt/logs/parser_1.log",
             "x.log.1",
             "x.log.12.gz",
             "x.log-20260131",

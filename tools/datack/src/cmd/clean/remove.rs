@@ -1,15 +1,16 @@
 //! Deletes one file. Everything that can prevent the deletion is checked first, so that its record can be written before.
 
-use std::ffi::{CStr, OsStr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::ffi::{CStr, CString, OsStr};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{self as rfs, Access, AtFlags, OFlags, ResolveFlags, Statx};
+use rustix::io::Errno;
 
 use super::candidates::{Candidate, CandidateList};
 use common::file_id::FileId;
-use common::walk::stat_entry;
+use common::walk::{open_entry, stat_entry};
 
 const RESOLVE: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_XDEV);
@@ -21,7 +22,7 @@ pub(super) struct DeletionTarget<'a> {
     dir: OwnedFd,
     parent: PathBuf,
     name: &'a CStr,
-    judged: FileState,
+    checked: FileState,
 }
 
 /// Identifies a file and its state: device, inode, size, modification and status change time.
@@ -51,13 +52,13 @@ impl<'a> DeletionTarget<'a> {
         let may = Access::WRITE_OK | Access::EXEC_OK;
         rfs::accessat(&dir, ".", may, AtFlags::EACCESS)
             .map_err(|e| format!("its directory: {}", common::error::errno_reason(e)))?;
-        Ok(Self { top, dir, parent, name, judged: file_state(&st) })
+        Ok(Self { top, dir, parent, name, checked: file_state(&st) })
     }
 
     /// Checks again that it has not changed: writing its record may have blocked.
     pub(super) fn check_unchanged(&self) -> Result<(), String> {
         let now = stat_entry(&self.dir, self.name).map_err(common::error::errno_reason)?;
-        if file_state(&now) == self.judged {
+        if file_state(&now) == self.checked {
             Ok(())
         } else {
             Err("it changed while its record was written".into())
@@ -100,7 +101,26 @@ impl ProcPath {
 fn open_below(top: &OwnedFd, dir: &Path) -> rustix::io::Result<OwnedFd> {
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rfs::openat2(top, dir, flags, rfs::Mode::empty(), RESOLVE)
+    match rfs::openat2(top, dir, flags, rfs::Mode::empty(), RESOLVE) {
+        // Old kernels, and services with RestrictSUIDSGID= (systemd.exec(5)).
+        Err(Errno::NOSYS | Errno::PERM) => open_by_component(top, dir),
+        other => other,
+    }
+}
+
+/// Opens a directory as [`RESOLVE`] does, one component of its path after the other.
+fn open_by_component(top: &OwnedFd, dir: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    let mut fd = rfs::openat(top, ".", flags | OFlags::CLOEXEC, rfs::Mode::empty())?;
+    for component in dir.components() {
+        let name = match component {
+            Component::Normal(name) => CString::new(name.as_bytes()).map_err(|_| Errno::INVAL)?,
+            Component::CurDir => continue,
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return Err(Errno::XDEV),
+        };
+        fd = open_entry(fd.as_fd(), &name, flags, false)?;
+    }
+    Ok(fd)
 }
 
 /// Removes directories that have become empty, upwards, but never the root. The kernel rejects one that is not empty.
@@ -111,5 +131,28 @@ fn remove_empty(top: &OwnedFd, mut dir: &Path) {
             return;
         }
         dir = parent;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_found_without_openat2_but_never_through_a_link_or_upwards() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        std::os::unix::fs::symlink("a", dir.path().join("link")).unwrap();
+        let top = OwnedFd::from(std::fs::File::open(dir.path()).unwrap());
+        for open in [open_below, open_by_component] {
+            let id = |path: &str| open(&top, path.as_ref()).map(|fd| rfs::fstat(fd).unwrap().st_ino);
+            let inode = |path: &str| rfs::stat(dir.path().join(path)).unwrap().st_ino;
+            assert_eq!(id("a/b"), Ok(inode("a/b")));
+            assert_eq!(id(""), Ok(inode(".")));
+            assert_eq!(id("a/none"), Err(Errno::NOENT));
+            assert!(matches!(id("link/b"), Err(Errno::LOOP | Errno::NOTDIR)));
+            assert_eq!(id("a/../.."), Err(Errno::XDEV));
+            assert_eq!(id("/"), Err(Errno::XDEV));
+        }
     }
 }

@@ -309,7 +309,7 @@ fn a_profile_goes_whole_or_stays_whole() {
 #[test]
 fn recordings_of_every_kind_go_whole_or_stay_whole() {
     let cann = "PROF_000001_20260101000000000_ABCDEF";
-    let recordings: [&[&str]; 5] = [
+    let recordings: [&[&str]; 6] = [
         // MindSpore, with the raw data of CANN in it.
         &[
             "n_1_20260101000000_ascend_ms/PROF_000001_20260101000000000_AB/device_0/data/a",
@@ -329,6 +329,12 @@ fn recordings_of_every_kind_go_whole_or_stay_whole() {
             "msmonitor_7_20260101000000000_0.db-shm",
             "msmonitor_7_20260101000000000_0.db-wal",
         ],
+        // The metric log of one run of profd.
+        &[
+            "metrics-20260301T120000Z-812-0001.jsonl",
+            "metrics-20260301T120000Z-812-0002.jsonl",
+            "metrics-20260301T120000Z-812-0003.jsonl",
+        ],
         // Kineto, one file for each process.
         &["job_11.json", "job_12.json", "job_13.json"],
         &["n1_7.171.pt.trace.json", "n2_7.171.pt.trace.json", "n3_7.171.pt.trace.json"],
@@ -340,6 +346,7 @@ fn recordings_of_every_kind_go_whole_or_stay_whole() {
             aged(&path, hours, 100);
             let content = match name {
                 _ if name.ends_with(".db") => "SQLite format 3\0",
+                _ if name.ends_with(".jsonl") => "{\"kind\":\"Kernel\"}\n",
                 _ if name.ends_with(".json") => "{\"traceEvents\":[]}",
                 _ => return,
             };

@@ -224,6 +224,31 @@ fn links_are_followed_where_they_are_named_or_asked_for() {
     assert_eq!(lines().lines().count(), 1);
 }
 
+/// As `sha256sum -c` does: another program may write the manifest.
+#[test]
+fn a_manifest_is_read_from_a_pipe() {
+    use std::os::fd::AsRawFd;
+    let (dir, place) = (clean_dir(), clean_dir());
+    grow(dir.path());
+    let (ours, pipe) = (place.path().join("ours"), place.path().join("pipe"));
+    assert_eq!(create(&ours, dir.path(), &[]), Exit::Ok);
+    // As the shell names `<(…)`.
+    let open = std::fs::File::open(&ours).unwrap();
+    let by_number = PathBuf::from(format!("/dev/fd/{}", open.as_raw_fd()));
+    assert_eq!(verify(&by_number, &[]), (Exit::Ok, String::new()));
+    if oracle("mkfifo", &[pipe.as_os_str()]).is_none() {
+        return;
+    }
+    let (text, to) = (std::fs::read(&ours).unwrap(), pipe.clone());
+    let writer = std::thread::spawn(move || std::fs::write(to, text));
+    assert_eq!(verify(&pipe, &[]), (Exit::Ok, String::new()));
+    writer.join().unwrap().unwrap();
+    // A link in the place of the manifest is still none.
+    let link = place.path().join("link");
+    std::os::unix::fs::symlink(&ours, &link).unwrap();
+    assert_eq!(verify(&link, &[]).0, Exit::Failed);
+}
+
 #[test]
 fn a_manifest_in_its_own_tree_is_no_part_of_it() {
     let dir = clean_dir();

@@ -28,10 +28,7 @@ type Comparison = (Vec<(PathBuf, VerifyStatus)>, ManifestSummary);
 impl VerifyArgs {
     pub(super) fn run(self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
         let shown = || self.manifest.display().to_string();
-        let (file, _) = common::fsat::open_regular(&self.manifest)
-            .map_err(|e| anyhow!(common::error::io_reason(&e)))
-            .with_context(shown)?;
-        let content = common::fsat::read_bounded(file, MAX_MANIFEST_SIZE).with_context(shown)?;
+        let content = self.read_manifest().with_context(shown)?;
         if let Some(key) = &self.key {
             if !sign::verify_signature(key, &self.manifest, &content)? {
                 // Nothing in it can be trusted.
@@ -58,6 +55,28 @@ impl VerifyArgs {
             ));
         }
         Ok(if wrong.is_empty() { Exit::Ok } else { Exit::No })
+    }
+
+    /// Reads the manifest: a regular file, standard input for `-`, or a pipe that the shell or another process names.
+    fn read_manifest(&self) -> anyhow::Result<Vec<u8>> {
+        use std::os::unix::fs::FileTypeExt;
+        let named_pipe = || {
+            // `<(…)` of a shell is a link in /dev/fd.
+            let by_shell =
+                ["/dev/fd", "/dev/stdin", "/proc/self/fd"].iter().any(|dir| self.manifest.starts_with(dir));
+            let meta = if by_shell { self.manifest.metadata() } else { self.manifest.symlink_metadata() };
+            by_shell || meta.is_ok_and(|meta| meta.file_type().is_fifo())
+        };
+        if self.manifest == Path::new("-") {
+            return Ok(common::fsat::read_bounded(std::io::stdin(), MAX_MANIFEST_SIZE)?);
+        }
+        let file = if named_pipe() {
+            std::fs::File::open(&self.manifest)
+        } else {
+            common::fsat::open_regular(&self.manifest).map(|(file, _)| file)
+        };
+        let file = file.map_err(|e| anyhow!(common::error::io_reason(&e)))?;
+        Ok(common::fsat::read_bounded(file, MAX_MANIFEST_SIZE)?)
     }
 
     fn compare_files(&self, entries: &[ManifestEntry], diag: &Diag) -> anyhow::Result<Comparison> {

@@ -21,17 +21,21 @@ const V4: [&str; 2] = ["etc/iptables/rules.v4", "etc/sysconfig/iptables"];
 const V6: [&str; 2] = ["etc/iptables/rules.v6", "etc/sysconfig/ip6tables"];
 
 /// Services that generate rules from files that are not read here, and the file that each is configured by. How they are
-/// started differs between distributions, so whoever has its file counts as started unless it is switched off.
-const MANAGERS: [(&str, &str); 8] = [
+/// started differs between distributions, so a service whose file exists counts as started unless it is switched off.
+const MANAGERS: [(&str, &str); 7] = [
     ("ufw", "etc/ufw/ufw.conf"),
     ("firewalld", "etc/firewalld/firewalld.conf"),
     ("shorewall", "etc/shorewall/shorewall.conf"),
     ("shorewall6", "etc/shorewall6/shorewall6.conf"),
     ("ferm", "etc/ferm/ferm.conf"),
-    ("netfilter", "etc/default/netfilter-persistent"),
     ("awall", "etc/awall/optional"),
     ("firehol", "etc/firehol/firehol.conf"),
 ];
+
+/// The plugins of netfilter-persistent, each of which loads rules, and those of iptables-persistent 1.0.20, which load the
+/// files [`V4`] and [`V6`] have first.
+const PLUGINS: &str = "usr/share/netfilter-persistent/plugins.d";
+const IPTABLES_PLUGINS: [&str; 2] = ["15-ip4tables", "25-ip6tables"];
 
 /// Lines of these files that switch a service off.
 const SWITCHED_OFF: [&str; 2] = ["ENABLED=no", "STARTUP_ENABLED=No"];
@@ -54,6 +58,11 @@ pub(super) fn read_configured(host: &AuditedHost) -> HostRulesets {
     rulesets.v6 = v6.iter().map(|(_, text)| IptablesTables::parse(text)).collect();
     for (manager, _) in MANAGERS.iter().filter(|(name, file)| is_started(host, name, file)) {
         rulesets.not_seen((*manager).to_owned(), "it generates firewall rules at boot".into());
+    }
+    let plugins = host.list_names(PLUGINS);
+    for plugin in plugins.iter().filter(|name| !IPTABLES_PLUGINS.contains(&name.as_str())) {
+        let reason = format!("its plugin {plugin} loads rules that are not read here");
+        rulesets.not_seen("netfilter-persistent".to_owned(), reason);
     }
     rulesets
 }

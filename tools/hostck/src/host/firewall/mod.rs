@@ -94,8 +94,8 @@ pub(crate) struct DaemonPort {
 }
 
 impl DaemonPort {
-    fn from_host(host: &AuditedHost) -> Self {
-        Self::from_services(host.port, &host.read_file("etc/services").unwrap_or_default())
+    fn from_host(host: &AuditedHost, port: u16) -> Self {
+        Self::from_services(port, &host.read_file("etc/services").unwrap_or_default())
     }
 
     /// Reads lines such as `prodigy-internet 1778/tcp alias`, services(5).
@@ -128,60 +128,91 @@ impl DaemonPort {
 }
 
 fn check_firewall(host: &AuditedHost, check: &HostCheck) -> Vec<Finding> {
-    let mut families = vec![Family::V4, Family::V6];
-    let mut served = true;
-    if host.live {
-        let listeners = match find_listeners(host) {
-            Ok(l) => l.into_iter().map(|l| l.address).collect::<Vec<_>>(),
+    let (mut found, mut known) = (Vec::new(), None);
+    for port in host.daemon_ports() {
+        let (families, served) = match find_open_families(host, port) {
+            Ok(open) => open,
             Err(note) => return vec![*note],
         };
-        served = !listeners.is_empty();
-        if served {
-            // A port that only this host can reach needs no firewall.
-            let open: Vec<_> = listeners.into_iter().filter(|a| !a.is_loopback()).collect();
-            // A socket on all IPv6 addresses usually takes IPv4, too.
-            let v6 = open.iter().any(std::net::IpAddr::is_ipv6);
-            let v4 = open.iter().any(|a| a.is_ipv4() || a.is_unspecified());
-            families.retain(|f| if *f == Family::V4 { v4 } else { v6 });
-        }
-    }
-    if families.is_empty() {
-        return Vec::new();
-    }
-    let rulesets = if host.live { ask::read_running(host) } else { files::read_configured(host) };
-    let port = DaemonPort::from_host(host);
-    let mut found = if host.live { Vec::new() } else { files::find_unloaded(host, check) };
-    found.extend(rulesets.unseen.iter().map(|(source, reason)| note_unseen(source, reason.as_str())));
-    for family in families {
-        let subject = format!("port {}, {}", port.number, family.name());
-        if rulesets.is_empty() {
-            let why = match host.live {
-                true => "neither nft nor iptables could list rules: they are not installed, or need root",
-                false => "no known firewall configuration in this root",
-            };
-            found.push(note_unseen(subject, why));
+        if families.is_empty() {
             continue;
         }
-        match rulesets.decide_fate(family, &port) {
-            (PacketFate::Drop, _) => {}
-            (PacketFate::Accept, _) if rulesets.unseen.is_empty() => {
-                let mut finding = open_finding(host, check, &subject, family);
-                if !served {
-                    finding.severity = Severity::Note;
-                    finding.found =
-                        "nothing listens here yet, and nothing in the firewall would keep other hosts out"
-                            .into();
-                }
-                found.push(finding);
+        let rulesets = known.get_or_insert_with(|| {
+            let rulesets = if host.live { ask::read_running(host) } else { files::read_configured(host) };
+            if !host.live {
+                found.extend(files::find_unloaded(host, check));
             }
-            (PacketFate::Accept, _) => found.push(note_unseen(
-                subject,
-                "no rule that could be read keeps other hosts from the port, but not all rules could be read",
-            )),
-            (PacketFate::Unsure, doubts) => found.push(note_unseen(subject, describe_doubts(&doubts))),
-        }
+            found.extend(rulesets.unseen.iter().map(|(source, reason)| note_unseen(source, reason.as_str())));
+            rulesets
+        });
+        let port = DaemonPort::from_host(host, port);
+        let judged =
+            families.into_iter().filter_map(|f| judge_family(host, check, rulesets, &port, f, served));
+        found.extend(judged);
     }
     found
+}
+
+/// The families by which other hosts reach the port unless a firewall keeps them out, and whether anything listens on it. A
+/// port that only this host can reach needs no firewall.
+fn find_open_families(host: &AuditedHost, port: u16) -> Result<(Vec<Family>, bool), Box<Finding>> {
+    let mut families = vec![Family::V4, Family::V6];
+    if !host.live {
+        return Ok((families, true));
+    }
+    let listeners: Vec<_> = find_listeners(host, port)?.into_iter().map(|l| l.address).collect();
+    let served = !listeners.is_empty();
+    if served {
+        let open: Vec<_> = listeners.into_iter().filter(|a| !a.is_loopback()).collect();
+        // A socket on all IPv6 addresses usually takes IPv4, too.
+        let v6 = open.iter().any(std::net::IpAddr::is_ipv6);
+        let v4 = open.iter().any(|a| a.is_ipv4() || a.is_unspecified());
+        families.retain(|f| if *f == Family::V4 { v4 } else { v6 });
+    }
+    Ok((families, served))
+}
+
+/// The finding about one family; none where other hosts are kept out.
+fn judge_family(
+    host: &AuditedHost,
+    check: &HostCheck,
+    rulesets: &HostRulesets,
+    port: &DaemonPort,
+    family: Family,
+    served: bool,
+) -> Option<Finding> {
+    let subject = format!("port {}, {}", port.number, family.name());
+    if rulesets.is_empty() {
+        let sources: Vec<&str> = rulesets.unseen.iter().map(|(source, _)| source.as_str()).collect();
+        let why = match host.live {
+            true => {
+                "neither nft nor iptables could list rules: they are not installed, or need root".to_owned()
+            }
+            false if !sources.is_empty() => format!(
+                "unsure whether the firewall keeps other hosts from the port: the rules of {} are not known",
+                sources.join(" and ")
+            ),
+            false => "no known firewall configuration in this root".to_owned(),
+        };
+        return Some(note_unseen(subject, why));
+    }
+    match rulesets.decide_fate(family, port) {
+        (PacketFate::Drop, _) => None,
+        (PacketFate::Accept, _) if rulesets.unseen.is_empty() => {
+            let mut finding = open_finding(host, check, port.number, &subject, family);
+            if !served {
+                finding.severity = Severity::Note;
+                finding.found =
+                    "nothing listens here yet, and nothing in the firewall would keep other hosts out".into();
+            }
+            Some(finding)
+        }
+        (PacketFate::Accept, _) => Some(note_unseen(
+            subject,
+            "no rule that could be read keeps other hosts from the port, but not all rules could be read",
+        )),
+        (PacketFate::Unsure, doubts) => Some(note_unseen(subject, describe_doubts(&doubts))),
+    }
 }
 
 fn describe_doubts(doubts: &[String]) -> String {
@@ -189,9 +220,9 @@ fn describe_doubts(doubts: &[String]) -> String {
     format!("unsure whether the firewall keeps other hosts from the port. Not decidable here: {doubts}")
 }
 
-fn open_finding(host: &AuditedHost, check: &HostCheck, subject: &str, family: Family) -> Finding {
+fn open_finding(host: &AuditedHost, check: &HostCheck, port: u16, subject: &str, family: Family) -> Finding {
     let ip = if family == Family::V4 { "ip" } else { "ip6" };
-    let rule = format!("tcp dport {} {ip} saddr != CLIENTS drop", host.port);
+    let rule = format!("tcp dport {port} {ip} saddr != CLIENTS drop");
     let fix = match host.live {
         true => format!(
             "nft add table inet profguard; nft add chain inet profguard input '{{ type filter hook input priority -1; }}'; \

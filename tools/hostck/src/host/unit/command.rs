@@ -14,6 +14,10 @@ pub(super) struct DaemonCommand {
     options: Vec<DaemonOption>,
     /// Reasons for which not all of its options are known.
     pub(super) unknown: Vec<String>,
+    /// Flag files and the configuration file, with a leading slash.
+    pub(super) files: Vec<String>,
+    /// The libraries that its variables name, each with its variable.
+    pub(super) loaded: Vec<(&'static str, String)>,
 }
 
 /// The words of one command, and the options for its executable.
@@ -68,9 +72,21 @@ pub(super) fn parse_daemon_commands(
         let mut environment = environment.clone();
         found.assignments.iter().for_each(|word| environment.assign(word));
         command.read_options(&found.arguments, host, &environment, dir);
+        command.loaded = environment.loaded_paths();
         command
     };
     locate_in_line(text, environment).into_iter().map(command).collect()
+}
+
+/// A value of the configuration file, as the option has it.
+fn scalar_text(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Boolean(value) => Some(value.to_string()),
+        toml::Value::Integer(value) => Some(value.to_string()),
+        toml::Value::Float(value) => Some(value.to_string()),
+        _ => None,
+    }
 }
 
 impl DaemonCommand {
@@ -81,7 +97,7 @@ impl DaemonCommand {
         environment: &UnitEnvironment,
         dir: &str,
     ) {
-        let mut files = FlagFileReader { host, dir, files: 0, unknown: Vec::new() };
+        let mut files = FlagFileReader { host, dir, files: 0, unknown: Vec::new(), named: Vec::new() };
         let mut at = 0;
         while let Some(word) = words.get(at) {
             at += 1;
@@ -112,6 +128,8 @@ impl DaemonCommand {
             }
         }
         self.unknown.append(&mut files.unknown);
+        self.files.append(&mut files.named);
+        self.read_config(host, dir);
         self.unknown.extend(environment.unread.iter().filter(|_| words.iter().any(|w| w.unknown)).cloned());
         let last = self.options.iter().rev().find(|o| o.name == "certs-dir");
         if last.is_some_and(|o| o.unknown) {
@@ -119,6 +137,38 @@ impl DaemonCommand {
         }
         self.unknown.sort();
         self.unknown.dedup();
+    }
+
+    /// Reads the configuration file of profd that `--config` names (profd-config(5)): the command line goes before it.
+    fn read_config(&mut self, host: &AuditedHost, dir: &str) {
+        let Some(option) = self.last_option("config") else { return };
+        let Some(file) = option.value.clone().filter(|_| !option.unknown) else {
+            return self.unknown.push("configuration file of an unknown name".into());
+        };
+        let path = if file.starts_with('/') { file } else { format!("{dir}/{file}") };
+        self.files.push(path.clone());
+        let read = host.read_file(path.trim_start_matches('/'));
+        let table = read
+            .map_err(|e| common::error::io_reason(&e))
+            .and_then(|text| text.parse::<toml::Table>().map_err(|e| format!("not TOML: {}", e.message())));
+        let table = match table {
+            Ok(table) => table,
+            Err(reason) => return self.unknown.push(format!("configuration file {path}: {reason}")),
+        };
+        let given: Vec<String> = self.options.iter().map(|o| o.name.clone()).collect();
+        let settings = table.into_iter().filter(|(name, _)| !given.contains(name));
+        let of_file = settings.flat_map(|(name, value)| {
+            let values = if let toml::Value::Array(values) = value { values } else { vec![value] };
+            let file = format!("configuration file {path}");
+            values.into_iter().map(move |value| DaemonOption {
+                name: name.clone(),
+                value: scalar_text(&value),
+                file: Some(file.clone()),
+                unknown: false,
+            })
+        });
+        let of_file: Vec<DaemonOption> = of_file.collect();
+        self.options.splice(0..0, of_file);
     }
 
     /// `--fromenv=certs_dir` takes the variable `FLAGS_certs_dir`.
@@ -144,19 +194,27 @@ impl DaemonCommand {
         self.last_option(name).is_some_and(|o| o.value.as_deref() != Some("false"))
     }
 
-    /// The address of a `--bind` that means all of them.
-    pub(super) fn wildcard_bind(&self) -> Option<&str> {
+    /// The port of `--port`; none where its value is not known, and the usual one without the option.
+    pub(super) fn port(&self) -> Option<u16> {
+        match self.last_option("port") {
+            None => Some(1778),
+            Some(o) if o.unknown => None,
+            Some(o) => o.value.as_deref()?.trim().parse().ok(),
+        }
+    }
+
+    /// The address of a `--bind` that means all of them, and where it stands.
+    pub(super) fn wildcard_bind(&self) -> Option<String> {
         let address = |v: &str| v.parse().ok().or_else(|| Some(v.parse::<std::net::SocketAddr>().ok()?.ip()));
-        let values = self.options.iter().filter(|o| o.name == "bind").filter_map(|o| o.value.as_deref());
-        values.into_iter().find(|v| address(v).is_some_and(|ip: std::net::IpAddr| ip.is_unspecified()))
+        let mut values =
+            self.options.iter().filter(|o| o.name == "bind").filter_map(|o| Some((o, o.value.as_deref()?)));
+        let is_wildcard = |v: &str| address(v).is_some_and(|ip: std::net::IpAddr| ip.is_unspecified());
+        values.find(|(_, v)| is_wildcard(v)).map(|(o, v)| format!("{v}{}", o.place()))
     }
 
     /// The option by which the daemon serves without certificates.
     pub(super) fn without_tls(&self) -> Option<String> {
-        let from = |option: &DaemonOption| match &option.file {
-            Some(file) => format!(" (in the flag file {file})"),
-            None => String::new(),
-        };
+        let from = DaemonOption::place;
         match self.last_option("certs-dir") {
             Some(o) if o.value.as_deref() == Some("NO_CERTS") => {
                 Some(format!("--certs-dir NO_CERTS{}", from(o)))
@@ -203,7 +261,7 @@ mod tests {
         assert!(command.privileged && command.has_flag("use-json") && command.wildcard_bind().is_none());
         let command = one("env A=b dynolog --insecure_listen --bind=::", &[], "");
         assert_eq!(command.without_tls().as_deref(), Some("--insecure-listen"));
-        assert_eq!(command.wildcard_bind(), Some("::"));
+        assert_eq!(command.wildcard_bind().as_deref(), Some("::"));
         assert!(command.unknown.is_empty());
         assert_eq!(one("profd --certs-dir /etc/profguard/server_certs", &[], "").without_tls(), None);
         assert!(read("profctl --certs-dir NO_CERTS profd", &[], "").is_empty());
@@ -248,6 +306,51 @@ mod tests {
         assert_eq!(told.as_deref(), Some("--certs-dir NO_CERTS (in the flag file /etc/f.flags)"));
         // The last one counts, wherever it stands.
         assert_eq!(one("profd --flagfile=/etc/f.flags --certs-dir=/x", &files, "").without_tls(), None);
+    }
+
+    /// The configuration file of profd counts where the command line is silent.
+    #[test]
+    fn options_of_the_configuration_file_are_read() {
+        let files = [
+            ("etc/p.toml", "certs-dir = \"NO_CERTS\"\nbind = [\"10.0.0.1\", \"0.0.0.0\"]\nport = 1\n"),
+            ("srv/q.toml", "certs-dir = '/x'\ninsecure-listen = true\nbind = '::'\n"),
+            ("etc/off.toml", "insecure-listen = false\ncerts-dir = '/x'\n"),
+            ("etc/bad.toml", "certs-dir = \n"),
+            ("etc/more.flags", "--config=/etc/p.toml\n"),
+        ];
+        for line in [
+            "profd --config /etc/p.toml",
+            "profd --port 2 --config=/etc/p.toml",
+            "profd --flagfile=/etc/more.flags",
+        ] {
+            let command = one(line, &files, "");
+            assert_eq!(
+                command.without_tls().as_deref(),
+                Some("--certs-dir NO_CERTS (in the configuration file /etc/p.toml)"),
+                "{line}"
+            );
+            let bind = command.wildcard_bind();
+            assert_eq!(bind.as_deref(), Some("0.0.0.0 (in the configuration file /etc/p.toml)"), "{line}");
+            assert!(command.unknown.is_empty(), "{command:?}");
+            assert!(command.files.contains(&"/etc/p.toml".to_owned()), "{command:?}");
+        }
+        let command = one("profd --config q.toml", &files, "");
+        let told = command.without_tls();
+        assert_eq!(told.as_deref(), Some("--insecure-listen (in the configuration file /srv/q.toml)"));
+        assert!(command.wildcard_bind().is_some());
+        // The command line goes before the file, and replaces lists.
+        let command = one("profd --config /etc/p.toml --certs-dir /x --bind 10.0.0.2", &files, "");
+        assert_eq!((command.without_tls(), command.wildcard_bind()), (None, None));
+        assert_eq!(one("profd --config /etc/off.toml", &files, "").without_tls(), None);
+        for line in
+            ["profd --config /etc/missing.toml", "profd --config=/etc/bad.toml", "profd --config %E/p.toml"]
+        {
+            let command = one(line, &files, "");
+            assert!(
+                command.unknown.iter().any(|why| why.contains("configuration file")),
+                "{line}: {command:?}"
+            );
+        }
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(super) struct UnitEnvironment {
     values: BTreeMap<String, Option<String>>,
     /// Files that could not be read: they may set any variable. The reasons.
     pub(super) unread: Vec<String>,
+    /// Files of variables, with a leading slash.
+    pub(super) files: Vec<String>,
 }
 
 impl UnitEnvironment {
@@ -42,6 +44,7 @@ impl UnitEnvironment {
                 environment.unread.push(format!("environment file {path}: a pattern"));
                 continue;
             }
+            environment.files.push(path.to_owned());
             match host.read_file(path.trim_start_matches('/')) {
                 Ok(text) => environment.read_file(&text),
                 Err(e) if optional && e.kind() == std::io::ErrorKind::NotFound => {}
@@ -61,6 +64,18 @@ impl UnitEnvironment {
             let value = (!word.unknown).then(|| value.to_owned());
             self.values.insert(name.to_owned(), value);
         }
+    }
+
+    /// The files and directories of which the dynamic linker loads code into the daemon, as its variables name them
+    /// (ld.so(8)): each with its variable. Names without a slash are looked up in the system's directories.
+    pub(super) fn loaded_paths(&self) -> Vec<(&'static str, String)> {
+        const VARIABLES: [(&str, &[char]); 3] =
+            [("LD_PRELOAD", &[':', ' ']), ("LD_AUDIT", &[':']), ("LD_LIBRARY_PATH", &[':', ';'])];
+        let paths = VARIABLES.iter().flat_map(|(name, separators)| {
+            let value = self.values.get(*name).and_then(Option::as_deref).unwrap_or_default();
+            value.split(*separators).filter(|path| path.starts_with('/')).map(|path| (*name, path.to_owned()))
+        });
+        paths.collect()
     }
 
     /// The value of a variable, where it is known. One that the unit does not set may come from the manager.

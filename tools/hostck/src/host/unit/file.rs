@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::host::AuditedHost;
 
 /// The search path of units in order of precedence (systemd.unit(5), "Unit File Load Path"), without generators.
-const PLACES: [&str; 6] = [
+pub(super) const PLACES: [&str; 6] = [
     "etc/systemd/system.control",
     "etc/systemd/system",
     "run/systemd/system",
@@ -25,11 +25,17 @@ pub(crate) struct ServiceUnit {
     pub(crate) settings: ServiceSettings,
     /// Files of it that could not be read, and the reasons.
     pub(crate) unread: Vec<(String, String)>,
+    /// Whether its files have changed since the running systemd read them.
+    pub(crate) stale: bool,
 }
 
 /// Settings of `[Service]`: every value that was given since the last empty one, which resets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ServiceSettings(BTreeMap<String, Vec<String>>);
+pub(crate) struct ServiceSettings {
+    values: BTreeMap<String, Vec<String>>,
+    /// The file that sets each directive last.
+    origins: BTreeMap<String, String>,
+}
 
 impl ServiceSettings {
     /// The value that counts where there can be one only.
@@ -38,22 +44,45 @@ impl ServiceSettings {
     }
 
     pub(crate) fn all_values(&self, key: &str) -> &[String] {
-        self.0.get(key).map_or(&[], Vec::as_slice)
+        self.values.get(key).map_or(&[], Vec::as_slice)
     }
 
     /// Whether it is set, be it to nothing.
     pub(crate) fn is_set(&self, key: &str) -> bool {
-        self.0.contains_key(key)
+        self.values.contains_key(key)
+    }
+
+    /// Sets the values of a directive; none sets it to nothing.
+    pub(super) fn set_values(&mut self, key: &str, values: Vec<String>) {
+        self.values.insert(key.to_owned(), values);
+    }
+
+    /// The file that sets a directive last, below the root; none if no file is known to.
+    pub(super) fn origin(&self, key: &str) -> Option<&str> {
+        self.origins.get(key).map(String::as_str)
+    }
+
+    /// Takes the files that set directives from settings that were read from files.
+    pub(super) fn take_origins(&mut self, own: &Self) {
+        self.origins.clone_from(&own.origins);
     }
 
     pub(crate) fn read_text(&mut self, text: &str) {
+        self.read_file(text, None);
+    }
+
+    /// Reads the text of a file, and notes the file as the origin of what it sets.
+    fn read_file(&mut self, text: &str, path: Option<&str>) {
         let mut service = false;
         for line in joined_lines(text) {
             let line = line.trim();
             if line.starts_with('[') {
                 service = line == "[Service]";
             } else if let Some((key, value)) = line.split_once('=').filter(|_| service) {
-                let values = self.0.entry(key.trim().to_owned()).or_default();
+                if let Some(path) = path {
+                    self.origins.insert(key.trim().to_owned(), path.to_owned());
+                }
+                let values = self.values.entry(key.trim().to_owned()).or_default();
                 match value.trim() {
                     "" => values.clear(),
                     value => values.push(value.to_owned()),
@@ -113,10 +142,11 @@ fn read_unit(host: &AuditedHost, name: String) -> Option<ServiceUnit> {
         files: Vec::new(),
         settings: ServiceSettings::default(),
         unread: Vec::new(),
+        stale: false,
     };
     for file in std::iter::once(path).chain(drop_ins(host, &unit.name)) {
         match host.read_file(&file) {
-            Ok(text) => unit.settings.read_text(&text),
+            Ok(text) => unit.settings.read_file(&text, Some(&file)),
             Err(e) => unit.unread.push((file.clone(), common::error::io_reason(&e))),
         }
         unit.files.push(file);
@@ -137,16 +167,25 @@ fn is_masked(host: &AuditedHost, path: &str) -> bool {
 /// unit hides the other, and then the one in the earlier place.
 fn drop_ins(host: &AuditedHost, name: &str) -> Vec<String> {
     let mut files = BTreeMap::new();
-    for unit in drop_in_names(name) {
-        for place in PLACES.iter().rev() {
-            let dir = format!("{place}/{unit}.d");
-            for file in host.list_names(&dir).into_iter().filter(|n| n.ends_with(".conf")) {
-                let path = format!("{dir}/{file}");
-                files.insert(file, path);
-            }
+    for dir in drop_in_dirs(name) {
+        for file in host.list_names(&dir).into_iter().filter(|n| n.ends_with(".conf")) {
+            let path = format!("{dir}/{file}");
+            files.insert(file, path);
         }
     }
     files.into_values().filter(|path| !is_masked(host, path)).collect()
+}
+
+/// The directories of a unit's drop-ins, whether or not they exist; a later one hides files of an earlier one.
+fn drop_in_dirs(name: &str) -> impl Iterator<Item = String> {
+    let units = drop_in_names(name).into_iter();
+    units.flat_map(|unit| PLACES.iter().rev().map(move |place| format!("{place}/{unit}.d")))
+}
+
+/// The directories that decide what a unit is, where they exist: who can write to one can add a unit or a drop-in.
+pub(super) fn deciding_dirs(host: &AuditedHost, name: &str) -> Vec<String> {
+    let dirs = PLACES.iter().map(|place| (*place).to_owned()).chain(drop_in_dirs(name));
+    dirs.filter(|dir| host.stat(dir).is_ok()).collect()
 }
 
 /// The names whose drop-ins are for a unit: `service`, `a-.service`, `a-b@.service`, `a-b@c.service`.

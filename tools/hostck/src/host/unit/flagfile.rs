@@ -18,6 +18,8 @@ pub(super) struct FlagFileReader<'a> {
     pub(super) files: usize,
     /// Reasons for which not all options are known.
     pub(super) unknown: Vec<String>,
+    /// The files that were named, with a leading slash.
+    pub(super) named: Vec<String>,
 }
 
 impl FlagFileReader<'_> {
@@ -30,6 +32,7 @@ impl FlagFileReader<'_> {
                 self.unknown.push(format!("flag file {path}: more than 64 files, or nested deeper than 8"));
                 return;
             }
+            self.named.push(path.clone());
             match self.host.read_file(path.trim_start_matches('/')) {
                 Ok(text) => self.read_text(&text, &path, depth, out),
                 Err(e) => self.unknown.push(format!("flag file {path}: {}", common::error::io_reason(&e))),
@@ -80,7 +83,12 @@ impl FlagFileReader<'_> {
                 self.unknown
                     .push(format!("flag file {path}: --{name}={list} takes options from the environment"));
             }
-            (_, value) => out.push(DaemonOption { name, value, file: Some(path.to_owned()), unknown: false }),
+            (_, value) => out.push(DaemonOption {
+                name,
+                value,
+                file: Some(format!("flag file {path}")),
+                unknown: false,
+            }),
         }
     }
 }

@@ -8,8 +8,15 @@ pub(super) const DAEMON_NAMES: [&str; 2] = ["profd", "dynolog"];
 pub(super) struct DaemonOption {
     pub(super) name: String,
     pub(super) value: Option<String>,
-    /// The flag file that holds it.
+    /// The file that holds it, such as `flag file /etc/x`.
     pub(super) file: Option<String>,
     /// The value is not known.
     pub(super) unknown: bool,
+}
+
+impl DaemonOption {
+    /// Where it stands, as the end of a text; nothing for the command line.
+    pub(super) fn place(&self) -> String {
+        self.file.as_ref().map(|file| format!(" (in the {file})")).unwrap_or_default()
+    }
 }

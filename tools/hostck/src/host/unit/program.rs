@@ -1,16 +1,16 @@
-//! The programs that a unit starts: whoever can change one runs code as the unit's account.
+//! The programs that a unit starts: a user who can change one runs code as the unit's account.
 
 use std::path::Path;
 
 use common::finding::Finding;
-use common::policy::{Mode, shell_quote};
 
 use super::file::ServiceUnit;
 use super::{CHECK, environment::split_words};
 use crate::host::AuditedHost;
+use crate::host::changeable::check_changeable;
 
 /// Directives whose value begins with a program (systemd.service(5)).
-const DIRECTIVES: [&str; 6] =
+pub(super) const DIRECTIVES: [&str; 6] =
     ["ExecStart", "ExecStartPre", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost"];
 
 /// Checks that only root can change the programs of a unit, and the directories above them.
@@ -29,28 +29,13 @@ fn first_program(line: &str) -> Option<String> {
     path.starts_with('/').then(|| path.to_owned())
 }
 
+/// Checks the program, the directories above it, and where symbolic links on the way lead.
 fn check_program(host: &AuditedHost, unit: &ServiceUnit, program: &str) -> Option<Finding> {
-    let root = host.stat(".").ok()?;
-    let trusted = |uid: u32| uid == 0 || uid == root.st_uid;
-    let above = Path::new(program).ancestors().filter(|dir| dir.parent().is_some());
-    above.filter_map(Path::to_str).find_map(|path| {
-        let below = path.trim_start_matches('/');
-        let st = host.stat(below).ok()?;
-        let (mode, place) = (Mode::of(st.st_mode), host.display_path(below));
-        // In a sticky directory nobody can replace the entries of others (chmod(1)).
-        let sticky = path != program && mode.0 & 0o1000 != 0;
-        let foreign = !trusted(st.st_uid);
-        let fix = match (foreign, mode.is_writable_by_others() && !sticky) {
-            (false, false) => return None,
-            (true, _) => format!("chown root {}", shell_quote(&place)),
-            (false, true) => format!("chmod go-w {}", shell_quote(&place)),
-        };
-        let found = format!(
-            "{} starts {program}, and {path} is owned by {} with mode {mode}: others can change what it runs",
-            unit.name,
-            host.ids.describe_user(st.st_uid)
-        );
-        let finding = CHECK.rule.at(&place).found(found).fix(fix);
-        Some(finding.expected("owned by root and writable by root only"))
-    })
+    let finding = check_changeable(host, &CHECK.rule, program, "others can change what it runs")?;
+    let root = host.display_path("");
+    let path = Path::new(&finding.path)
+        .strip_prefix(root)
+        .map_or_else(|_| finding.path.clone(), |path| format!("/{}", path.display()));
+    let found = format!("{} starts {program}, and {path} is {}", unit.name, finding.found);
+    Some(finding.found(found))
 }

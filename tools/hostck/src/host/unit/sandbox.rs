@@ -56,6 +56,11 @@ const POWERFUL: [&str; 14] = [
     "CAP_BPF",
 ];
 
+/// The directives that are on, or off, or have one of a few values.
+pub(super) fn plain_directives() -> impl Iterator<Item = &'static str> {
+    WANTED.iter().map(|(key, ..)| *key)
+}
+
 /// Checks the sandbox: what is missing is one finding, and `describe_drop_in` says how to set all of its lines at once.
 pub(super) fn check_sandbox(
     settings: &ServiceSettings,

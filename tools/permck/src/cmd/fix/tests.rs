@@ -160,6 +160,69 @@ fn root_does_not_cut_off_a_running_service_without_being_told() {
     assert_eq!((before, told, mode(&page)), (0o644, Ok(Exit::Ok), 0o640));
 }
 
+/// A web server that reads its files because an ACL names it.
+#[test]
+fn root_does_not_cut_off_a_service_that_an_acl_names() {
+    if !rustix::process::geteuid().is_root() {
+        return skipped("not root");
+    }
+    let Some(setpriv) = testkit::require("setpriv") else { return };
+    let (dir, place) = (clean_dir(), clean_dir());
+    chmod(dir.path(), 0o755);
+    let page = dir.path().join("index.html");
+    write(&page, 0o600, "x");
+    if oracle("setfacl", &["-m".as_ref(), OsStr::new("u:33:r"), page.as_ref()]).is_none() {
+        return skipped("no ACLs can be set here");
+    }
+    let mut service = std::process::Command::new(setpriv);
+    let mut service =
+        service.args(["--reuid", "33", "--regid", "33", "--clear-groups", "sleep", "60"]).spawn().unwrap();
+    let status = format!("/proc/{}/status", service.id());
+    let is_service = || std::fs::read_to_string(&status).is_ok_and(|text| text.contains("Uid:\t33\t33\t"));
+    while !is_service() && service.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let show = || oracle("getfacl", &["-npE".as_ref(), page.as_ref()]).unwrap();
+    let before = show();
+    let record = place.path().join("r");
+    // The file alone: the directory stays open to others.
+    let run = |more: &[&str]| {
+        let args: [&OsStr; 3] = ["fix".as_ref(), "--record".as_ref(), record.as_ref()];
+        let args: Vec<&OsStr> =
+            args.into_iter().chain(more.iter().map(OsStr::new)).chain([page.as_os_str()]).collect();
+        permck(&args).0
+    };
+    let stopped = (run(&[]), show() == before);
+    let allowed = (run(&["--lock-out", "all"]), show() == before);
+    service.kill().unwrap();
+    service.wait().unwrap();
+    assert_eq!((stopped, allowed), ((Exit::Failed, true), (Exit::Ok, false)));
+}
+
+/// A key is closed whatever it is in, and what a fix leaves is told as it is then.
+#[test]
+fn a_key_in_another_file_is_closed() {
+    const KEY: &str = "-----BEGIN PRIVATE KEY-----\\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\\n-----END PRIVATE KEY-----";
+    let (dir, place) = (clean_dir(), clean_dir());
+    chmod(dir.path(), 0o755);
+    let json = format!("{{\"private_key\":\"{KEY}\"}}");
+    let config = format!("[tls]\nkey = \"{KEY}\"\n");
+    let files = [("service.json", 0o644, &json), ("app.ini", 0o640, &config), ("data", 0o666, &json)];
+    for (name, mode, text) in files {
+        write(&dir.path().join(name), mode, text);
+    }
+    let tree = dir.path().as_os_str();
+    let (_, advice) = permck(&["audit".as_ref(), tree]);
+    assert!(advice.contains("chmod go= ") && !advice.contains("chmod 0640 "), "{advice}");
+    let record = place.path().join("r");
+    let args = ["fix", "--lock-out", "all", "--record"].map(OsStr::new);
+    let (_, text) = permck(&[&args[..], &[record.as_ref(), tree]].concat());
+    assert_eq!(["service.json", "data"].map(|name| mode(&dir.path().join(name))), [0o600; 2], "{text}");
+    assert!(!text.contains("left "), "{text}");
+    let (_, left) = permck(&["audit".as_ref(), tree]);
+    assert!(!left.contains("key-readable"), "{left}");
+}
+
 #[test]
 fn undo_skips_entries_that_changed_since() {
     let (dir, place) = (clean_dir(), clean_dir());

@@ -1,7 +1,7 @@
 //! Copies of the traces in one directory: from a directory that this machine shares, or from the hosts, with ssh or rsync
 //! as they are installed and configured.
 //!
-//! What comes from a host is not trusted: names are made here, and names inside a trace's directory must be plain. A copy
+//! Data from a host is not trusted: names are made here, and names inside a trace's directory must be plain. A copy
 //! counts when its SHA-256 is that of the original.
 
 mod remote;
@@ -13,6 +13,7 @@ use anyhow::{Context, anyhow, ensure};
 use clap::{Args, ValueHint};
 use common::error::HintExt;
 
+use super::plain_name::require_plain_name;
 pub(super) use remote::RemoteCopies;
 pub(super) use shared::copy_shared;
 
@@ -62,7 +63,7 @@ impl CollectArgs {
         let Some(dir) = &self.collect else { return Ok(None) };
         let subject = || format!("--collect: {}", dir.display());
         if !dir.exists() {
-            // Traces tell what a program computes: no others may read them.
+            // Traces show what a program computes: no others may read them.
             common::fsat::create_dir(dir, common::policy::Mode(0o750)).with_context(subject)?;
         }
         ensure!(dir.is_dir(), "{}: is not a directory", subject());
@@ -80,7 +81,7 @@ impl CollectPlan {
 /// Returns where the copy of a trace goes: `HOST_FILE`.
 ///
 /// # Errors
-/// The name is odd, or something is there already.
+/// The name is unsafe, or the file exists already.
 fn destination_of(dir: &Path, host: &str, source: &Path) -> anyhow::Result<PathBuf> {
     let name = source.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     require_plain_name(name)?;
@@ -91,14 +92,6 @@ fn destination_of(dir: &Path, host: &str, source: &Path) -> anyhow::Result<PathB
         return Err(anyhow!("{}: exists already", path.display())).hint("collect into an empty directory");
     }
     Ok(path)
-}
-
-/// Refuses a name that a shell, a terminal or a script would take for something else.
-fn require_plain_name(name: &str) -> anyhow::Result<()> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-+=@,:".contains(c);
-    let fits = !name.is_empty() && name.len() <= 255 && !name.starts_with(['.', '-']);
-    ensure!(fits && name.chars().all(is_plain), "odd name {name:?}");
-    Ok(())
 }
 
 #[cfg(test)]

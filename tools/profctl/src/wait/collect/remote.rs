@@ -13,12 +13,13 @@ use common::program::run_program;
 
 use super::super::document::{DocumentReader, JsonDocument};
 use super::super::finder::{CompleteTrace, ExpectedTrace};
-use super::super::inquiry::{RequestKey, TraceVerdict};
+use super::super::inquiry::{RequestKey, RequestNews, RequestState};
 use super::super::kineto::default_trace_path;
 use super::super::output::TraceOutput;
 use super::super::pending::MissingTrace;
+use super::super::plain_name::require_plain_name;
 use super::shared::{hash_and_copy, hash_file};
-use super::{CollectPlan, CollectWay, destination_of, require_plain_name};
+use super::{CollectPlan, CollectWay, destination_of};
 
 /// Copies at the same time.
 const AT_ONCE: usize = 8;
@@ -28,7 +29,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 const COMMAND_TIME: Duration = Duration::from_secs(60);
 /// How long an attempt may go on after the time is over: the trace may have appeared just before.
 const LAST_ATTEMPT: Duration = Duration::from_secs(10);
-/// How ssh must not wait for anybody (ssh_config(5)).
+/// Options that keep ssh from asking the user, and from waiting for a host that does not answer (ssh_config(5)).
 const SSH_OPTIONS: [&str; 3] = ["-oBatchMode=yes", "-oConnectTimeout=10", "-T"];
 
 /// The copies of one run.
@@ -51,6 +52,8 @@ struct CopyJob {
     /// Why it has not been copied.
     reason: String,
     verdict: Option<(String, Instant)>,
+    /// The last known state of its request.
+    request_state: Option<RequestState>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -73,7 +76,7 @@ impl RemoteCopies {
         let job = |expected: ExpectedTrace| {
             let told = output.trace_path_of(expected.log_file.as_deref(), expected.pid);
             let mut sources: Vec<String> = told.into_iter().collect();
-            // Only an id tells whether what is there belongs to this request.
+            // Only an id says whether what is there belongs to this request.
             if expected.trace_id.is_some() && !sources.is_empty() {
                 sources.push(default_trace_path(expected.pid));
             }
@@ -82,7 +85,15 @@ impl RemoteCopies {
                 false => "not tried yet".to_owned(),
             };
             let state = if sources.is_empty() { JobState::GivenUp } else { JobState::Waiting };
-            CopyJob { expected, sources, next_try: Instant::now(), state, reason, verdict: None }
+            CopyJob {
+                expected,
+                sources,
+                next_try: Instant::now(),
+                state,
+                reason,
+                verdict: None,
+                request_state: None,
+            }
         };
         let jobs = expected.into_iter().map(job).collect();
         Self { plan: plan.clone(), jobs, deadline: Instant::now() + timeout, running: 0, send, ended }
@@ -94,11 +105,11 @@ impl RemoteCopies {
     /// The first error of `found`.
     pub(in crate::wait) fn wait_for_all(
         mut self,
-        mut verdicts: impl FnMut() -> Vec<(RequestKey, TraceVerdict)>,
+        mut news: impl FnMut() -> Vec<(RequestKey, RequestNews)>,
         mut found: impl FnMut(&ExpectedTrace, CompleteTrace) -> anyhow::Result<()>,
     ) -> anyhow::Result<Vec<MissingTrace>> {
         loop {
-            self.note_verdicts(verdicts());
+            self.note_news(news());
             self.give_up_late();
             self.start_attempts();
             if self.jobs.iter().all(|job| matches!(job.state, JobState::Done | JobState::GivenUp)) {
@@ -127,20 +138,27 @@ impl RemoteCopies {
         let missing = |job: CopyJob| MissingTrace {
             path: job.sources.first().map(PathBuf::from).unwrap_or_default(),
             is_final: job.verdict.is_some() || job.sources.is_empty(),
+            state: job.request_state.filter(|_| job.verdict.is_none()),
             reason: job.verdict.map_or(job.reason, |(reason, _)| reason),
             expected: job.expected,
         };
         Ok(self.jobs.into_iter().filter(|job| job.state == JobState::GivenUp).map(missing).collect())
     }
 
-    fn note_verdicts(&mut self, verdicts: Vec<(RequestKey, TraceVerdict)>) {
-        for ((place, id), verdict) in verdicts {
+    fn note_news(&mut self, all: Vec<(RequestKey, RequestNews)>) {
+        for ((place, id), news) in all {
             let own = |job: &&mut CopyJob| {
                 job.expected.place == place && job.expected.trace_id.as_ref() == Some(&id)
             };
-            if let Some(job) = self.jobs.iter_mut().find(own).filter(|job| job.verdict.is_none()) {
+            let Some(job) = self.jobs.iter_mut().find(own).filter(|job| job.verdict.is_none()) else {
+                continue;
+            };
+            match news {
                 // At least one more attempt: the trace may have been written before the process ended.
-                job.verdict = Some((verdict.reason, Instant::now() + verdict.grace.max(2 * PAUSE)));
+                RequestNews::Verdict(verdict) => {
+                    job.verdict = Some((verdict.reason, Instant::now() + verdict.grace.max(2 * PAUSE)));
+                }
+                RequestNews::State(state) => job.request_state = Some(state),
             }
         }
     }
@@ -301,7 +319,7 @@ impl Drop for PartialCopy {
     }
 }
 
-/// A child that is killed when its time is over, or when nobody waits for it any more.
+/// A child process that is killed when its time is over, or when its result is not needed any more.
 struct KillAt(Arc<Mutex<Child>>);
 
 impl KillAt {

@@ -11,7 +11,8 @@ use common::fsat::{AtomicFile, create_dir, open_regular};
 use common::policy::Mode;
 
 use super::super::finder::CompleteTrace;
-use super::{destination_of, require_plain_name};
+use super::super::plain_name::require_plain_name;
+use super::destination_of;
 
 /// The modes of copies.
 const FILE_MODE: Mode = Mode(0o640);
@@ -24,7 +25,7 @@ const MAX_FILES: usize = 100_000;
 /// Copies a trace, a file or a directory, and verifies the copy.
 ///
 /// # Errors
-/// A name is odd, something is no regular file, the copy exists already or differs.
+/// A name is unsafe, something is not a regular file, the copy exists already or differs.
 pub(in crate::wait) fn copy_shared(
     dir: &Path,
     host: &str,
@@ -85,7 +86,7 @@ fn copy_file(from: &Path, to: &Path) -> anyhow::Result<String> {
     copy().with_context(|| from.display().to_string())
 }
 
-/// What has been read.
+/// The bytes that have been read.
 pub(super) struct HashedBytes {
     pub(super) bytes: u64,
     /// In hex.
@@ -166,7 +167,7 @@ mod tests {
         assert_eq!(copied.sha256.unwrap().len(), 64);
         fs::write(source.join("a b"), "").unwrap();
         let odd = copy_shared(&target, "node2", &trace(&source)).unwrap_err();
-        assert!(format!("{odd:#}").contains("odd name \"a b\""), "{odd:#}");
+        assert!(format!("{odd:#}").contains("unsafe file name \"a b\""), "{odd:#}");
         fs::remove_file(source.join("a b")).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", source.join("link")).unwrap();
         let link = copy_shared(&target, "node3", &trace(&source)).unwrap_err();

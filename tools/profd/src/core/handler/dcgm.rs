@@ -1,4 +1,5 @@
-//! `dcgmProfPause` and `dcgmProfResume`: this daemon does not use DCGM, so the reply says that it was not done.
+//! `dcgmProfPause` and `dcgmProfResume`: this daemon only reads counters of DCGM and does not control its host engine, so the
+//! reply says that it was not done.
 
 use common::rpc::message::DcgmReply;
 
@@ -10,7 +11,7 @@ pub(crate) fn handle_dcgm(function: &'static str) -> HandlerOutcome {
     let audit = AuditDetail {
         function,
         answer: AuditAnswer::Declined,
-        reason: Some("this daemon does not use DCGM".to_owned()),
+        reason: Some("this daemon does not control DCGM".to_owned()),
         ..AuditDetail::default()
     };
     HandlerOutcome { reply: RpcReply::Dcgm(DcgmReply { status: false }), audit, effects: Vec::new() }

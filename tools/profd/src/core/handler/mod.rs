@@ -2,6 +2,7 @@
 
 pub(crate) mod dcgm;
 pub(crate) mod health;
+pub(crate) mod metrics;
 pub(crate) mod processes;
 pub(crate) mod progress;
 pub(crate) mod status;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use common::rpc::message::{ProcessListReply, ProcessPage, ProcessStatus};
+use common::rpc::message::{ListPage, ProcessListReply, ProcessStatus};
 
 use crate::core::accounts::Accounts;
 use crate::core::audit::AuditDetail;
@@ -15,7 +15,7 @@ use crate::core::registry::{Registry, Uptime};
 /// Maximum number of processes in a reply, so that it stays below the longest reply that clients accept.
 pub(super) const MAX_LISTED_PROCESSES: usize = 4096;
 
-/// What processes are, by host pid.
+/// The facts about processes, by host pid.
 pub(crate) type FactsByPid = BTreeMap<i32, Arc<ProcessFacts>>;
 
 /// The facts for the status of processes, which are not in the registry.
@@ -41,7 +41,7 @@ pub(crate) fn handle_process_list(
     registry: &Registry,
     now: Uptime,
     scope: &ProcessScope,
-    page: ProcessPage,
+    page: ListPage,
     facts: ProcessListFacts<'_>,
 ) -> HandlerOutcome {
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX).min(MAX_LISTED_PROCESSES);

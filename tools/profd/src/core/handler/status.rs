@@ -34,7 +34,7 @@ pub(crate) fn handle_status(
         let (mut processes, processes_omitted) =
             registry.list_processes(now, scope, accounts, MAX_LISTED_PROCESSES);
         add_facts(&mut processes, list.processes);
-        let rejected = registry.rejections.list(now, accounts, |uid| scope.contains_user(uid));
+        let rejected = registry.list_rejections(now, accounts, scope);
         reply.detail = Some(StatusDetail {
             processes,
             processes_omitted,

@@ -4,7 +4,7 @@ use common::rpc::config::{Config, ConfigError, LOG_FILE, MAX_TEXT, TRACE_ID, che
 use common::rpc::message::{ErrorCode, OnDemand};
 
 use crate::core::accounts::Accounts;
-use crate::core::audit::{AuditAnswer, AuditDetail, AuditTarget};
+use crate::core::audit::{AuditAnswer, AuditDetail, RequestTarget};
 use crate::core::outcome::{Effect, HandlerOutcome, RpcReply};
 use crate::core::output_roots::OutputRoots;
 use crate::core::process_scope::ProcessScope;
@@ -38,13 +38,10 @@ pub(crate) struct TraceFacts<'a> {
 }
 
 /// Returns what the audit trail says about the target of a request.
-pub(crate) fn audit_target(request: &OnDemand) -> AuditTarget {
-    AuditTarget {
-        job_id: request.job_id,
-        pids: if request.all_pids() { Vec::new() } else { request.pids.clone() },
-        user: request.user.clone(),
-        output: Config::parse(&request.config).ok().and_then(|c| c.output().map(str::to_owned)),
-    }
+pub(crate) fn audit_target(request: &OnDemand) -> RequestTarget {
+    let pids = if request.all_pids() { Vec::new() } else { request.pids.clone() };
+    let output = Config::parse(&request.config).ok().and_then(|c| c.output().map(str::to_owned));
+    RequestTarget::new(request.job_id, pids, request.user.clone(), output)
 }
 
 /// Checks whether processes may get the config of a request.

@@ -1,4 +1,4 @@
-//! What became of the configs of the last requests, for clients that wait for the traces.
+//! The progress of the configs of the last requests, for clients that wait for the traces.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -17,7 +17,7 @@ pub(super) struct ConfigHistory {
     order: VecDeque<u64>,
 }
 
-/// What became of one config, and when that was last known to change.
+/// The progress of one config, and when that was last known to change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ConfigRecord {
     pub(super) key: ProcessKey,

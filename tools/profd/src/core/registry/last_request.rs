@@ -1,8 +1,8 @@
-//! What became of the last config that a process was given, as far as the daemon knows.
+//! The progress of the last config that a process was given, as far as the daemon knows.
 
 use std::time::Duration;
 
-use common::rpc::config::{Config, MONITOR_START};
+use common::rpc::config::{Config, MONITOR_START, MONITOR_STOP};
 use common::rpc::message::{FunctionState, LastRequest};
 use serde::{Deserialize, Serialize};
 
@@ -12,21 +12,21 @@ use super::uptime::Uptime;
 /// its reports.
 const MONITOR_GRACE: Duration = Duration::from_secs(5);
 
-/// What a config tells a monitor to do.
+/// The action of a monitor that a config asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct MonitorCommand {
+pub(crate) struct MonitorConfig {
     starts: bool,
     stops: bool,
     /// In seconds; 0 for no limit. `None` if the config does not say.
     duration_s: Option<u64>,
 }
 
-impl MonitorCommand {
+impl MonitorConfig {
     /// Returns the command of a config; `None` if it is not for monitors.
     pub(crate) fn of_config(config: &Config) -> Option<Self> {
         config.is_monitor().then(|| Self {
             starts: config.get(MONITOR_START) == Some("true"),
-            stops: config.get("NPU_MONITOR_STOP") == Some("true"),
+            stops: config.get(MONITOR_STOP) == Some("true"),
             duration_s: config.get("DURATION").and_then(|seconds| seconds.parse().ok()),
         })
     }
@@ -46,7 +46,7 @@ impl MonitorCommand {
 
 /// The last config of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RequestRecord {
+pub(crate) struct LastConfig {
     pub(crate) trace_id: u64,
     pub(crate) is_monitor: bool,
     pub(crate) outcome: RequestOutcome,
@@ -54,7 +54,7 @@ pub(crate) struct RequestRecord {
     pub(crate) since: Uptime,
 }
 
-/// What became of a config.
+/// The progress of a config.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum RequestOutcome {
@@ -70,7 +70,7 @@ pub(crate) enum RequestOutcome {
     Expired,
 }
 
-impl RequestRecord {
+impl LastConfig {
     /// Notes what the process reports about the function of the request.
     pub(super) fn note_state(&mut self, now: Uptime, state: FunctionState) {
         let next = match (self.outcome, state) {
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_monitor_ends_by_the_last_command_that_says_when() {
         let at = Uptime::from_secs;
-        let command = |text: &str| MonitorCommand::of_config(&Config::parse(text).unwrap()).unwrap();
+        let command = |text: &str| MonitorConfig::of_config(&Config::parse(text).unwrap()).unwrap();
         let start = command("NPU_MONITOR_START=true\nDURATION=30");
         assert_eq!(start.end_of_monitor(at(100), None), Some(at(135)));
         let unlimited = command("NPU_MONITOR_START=true\nDURATION=0");
@@ -129,6 +129,6 @@ mod tests {
         assert_eq!(stop.end_of_monitor(at(100), Some(at(1))), None);
         let other = command("NPU_MONITOR_START=false\nREPORT_INTERVAL_S=1");
         assert_eq!(other.end_of_monitor(at(100), Some(at(135))), Some(at(135)));
-        assert_eq!(MonitorCommand::of_config(&Config::parse("ACTIVITIES_LOG_FILE=/a").unwrap()), None);
+        assert_eq!(MonitorConfig::of_config(&Config::parse("ACTIVITIES_LOG_FILE=/a").unwrap()), None);
     }
 }

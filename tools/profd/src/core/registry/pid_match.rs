@@ -1,7 +1,7 @@
-//! Which processes a requested pid stands for.
+//! The processes that a requested pid stands for.
 //!
-//! A pid belongs to a pid namespace (pid_namespaces(7)), and any user may create one in which a process of his has a pid of
-//! his choice. So a pid counts together with the user:
+//! A pid belongs to a pid namespace (pid_namespaces(7)), and any user may create one and choose
+//! the pid that a process has in it. So a pid counts together with the user:
 //!
 //! - A requested pid is first that of the host. A process with that host pid matches.
 //! - A process matches by the pid that it has in a namespace of its own only if no process of another user that is

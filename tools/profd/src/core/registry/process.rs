@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::rpc::config::TRACE_ID;
 
-use super::last_request::{MonitorCommand, RequestOutcome, RequestRecord};
+use super::last_request::{LastConfig, MonitorConfig, RequestOutcome};
 use super::profiler_state::FunctionReport;
 pub(crate) use super::uptime::Uptime;
 
@@ -14,7 +14,7 @@ pub(crate) use super::uptime::Uptime;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SenderId {
     pub(crate) uid: u32,
-    /// The account that the user is counted for in tables: his own, or the owner of a subordinate uid.
+    /// The account that the user is counted for in tables: its own, or that of the owner of a subordinate uid.
     pub(crate) account: u32,
     /// The pid in the daemon's pid namespace.
     pub(crate) host_pid: i32,
@@ -60,7 +60,9 @@ pub(super) struct RegisteredProcess {
     /// When a monitor that was started for some time has ended, whatever it reported last.
     pub(super) monitor_ends: Option<Uptime>,
     /// The last config, and what became of it.
-    pub(super) last_request: Option<RequestRecord>,
+    pub(super) last_request: Option<LastConfig>,
+    /// The file that the last config makes it write, if that is known. No other process gets the same one.
+    pub(super) trace_file: Option<String>,
 }
 
 /// A config that its process has not fetched yet.
@@ -69,8 +71,8 @@ pub(super) struct PendingConfig {
     pub(super) text: Vec<u8>,
     pub(super) trace_id: u64,
     pub(super) since: Uptime,
-    /// What it tells a monitor; `None` for a trace.
-    pub(super) monitor: Option<MonitorCommand>,
+    /// The action of a monitor that it asks for; `None` for a trace.
+    pub(super) monitor: Option<MonitorConfig>,
 }
 
 impl RegisteredProcess {
@@ -89,12 +91,13 @@ impl RegisteredProcess {
             monitor: None,
             monitor_ends: None,
             last_request: None,
+            trace_file: None,
         }
     }
 
     /// Makes a config pending.
     pub(super) fn set_pending(&mut self, now: Uptime, config: PendingConfig) {
-        self.last_request = Some(RequestRecord {
+        self.last_request = Some(LastConfig {
             trace_id: config.trace_id,
             is_monitor: config.monitor.is_some(),
             outcome: RequestOutcome::Pending,
@@ -106,6 +109,9 @@ impl RegisteredProcess {
     /// Removes the pending config, and notes what became of it.
     pub(super) fn clear_pending(&mut self, now: Uptime, outcome: RequestOutcome) {
         let Some(config) = self.pending.take() else { return };
+        if outcome == RequestOutcome::Expired {
+            self.trace_file = None;
+        }
         if outcome == RequestOutcome::Delivered {
             if let Some(command) = config.monitor {
                 self.monitor_ends = command.end_of_monitor(now, self.monitor_ends);
@@ -140,7 +146,7 @@ impl PendingConfig {
     ///
     /// It is never four bytes long: msMonitor's process side (b942bf5) takes a reply of four bytes for the reply to a
     /// registration.
-    pub(super) fn new(config: &str, trace_id: u64, since: Uptime, monitor: Option<MonitorCommand>) -> Self {
+    pub(super) fn new(config: &str, trace_id: u64, since: Uptime, monitor: Option<MonitorConfig>) -> Self {
         let text = format!("{config}\n{TRACE_ID}={trace_id}\n").into_bytes();
         Self { text, trace_id, since, monitor }
     }

@@ -1,6 +1,8 @@
-//! What a process is, by its command line and its environment: its program, its rank, and the job that it belongs to.
+//! The facts about a process, by its command line and its environment: its program, its rank, and the job that it belongs to.
 //!
 //! It is what the process says about itself, and decides nothing: who it is, the kernel says.
+
+use std::sync::Arc;
 
 use common::rpc::message::ProcessStatus;
 
@@ -24,6 +26,15 @@ pub(crate) struct ProcessFacts {
     pub(crate) slurm_partition: Option<String>,
     pub(crate) pod: Option<String>,
     pub(crate) namespace: Option<String>,
+    /// The variables that a mappings file names, by the names that it gives them.
+    pub(crate) attributes: Vec<(Arc<str>, String)>,
+}
+
+/// A variable of processes that metrics show, and its name there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EnvMapping {
+    pub(crate) variable: String,
+    pub(crate) name: Arc<str>,
 }
 
 /// Variables with the rank of a process, the most reliable first: that of torchrun, DeepSpeed and accelerate; of MindSpore's
@@ -40,8 +51,8 @@ const NAMESPACE: [&str; 4] = ["POD_NAMESPACE", "MY_POD_NAMESPACE", "K8S_NAMESPAC
 
 impl ProcessFacts {
     /// Reads the contents of `/proc/<pid>/cmdline` and `/proc/<pid>/environ` (proc_pid_environ(5)); empty if they cannot be
-    /// read.
-    pub(crate) fn read(command_line: &[u8], environment: &[u8]) -> Self {
+    /// read. `mappings` are the further variables that are read.
+    pub(crate) fn read(command_line: &[u8], environment: &[u8], mappings: &[EnvMapping]) -> Self {
         let role = ProcessRole::of_command_line(command_line);
         let variables = Variables(environment);
         let number = |names: &[&str], of_slurm: &str| {
@@ -64,6 +75,10 @@ impl ProcessFacts {
             slurm_partition: variables.get("SLURM_JOB_PARTITION"),
             namespace: variables.first(&NAMESPACE).filter(|_| is_pod || pod.is_some()),
             pod,
+            attributes: mappings
+                .iter()
+                .filter_map(|mapping| Some((mapping.name.clone(), variables.get(&mapping.variable)?)))
+                .collect(),
         }
     }
 
@@ -72,7 +87,7 @@ impl ProcessFacts {
         let Self { command, rank, local_rank, world_size, pod, namespace, .. } = self.clone();
         status.command = command;
         status.role = match self.role {
-            ProcessRole::Trainer => None,
+            ProcessRole::Trainer | ProcessRole::Starter => None,
             ProcessRole::Helper => Some("helper".to_owned()),
             ProcessRole::Launcher => Some("launcher".to_owned()),
         };
@@ -153,36 +168,40 @@ mod tests {
             "PATH=/bin RANK=5 LOCAL_RANK=1 WORLD_SIZE=8 SLURM_JOB_ID=4711 SLURM_PROCID=2 SLURM_JOB_ACCOUNT=lab \
              SLURM_JOB_PARTITION=gpu SLURM_JOB_NAME=llama HOSTNAME=node1 XRANK=9",
         );
-        let facts = ProcessFacts::read(&nul("/usr/bin/python3 -u train.py --token secret"), &environment);
+        let facts =
+            ProcessFacts::read(&nul("/usr/bin/python3 -u train.py --token secret"), &environment, &[]);
         assert_eq!((facts.rank, facts.local_rank, facts.world_size), (Some(5), Some(1), Some(8)));
         assert_eq!(facts.command.as_deref(), Some("python3 train.py"));
         assert_eq!(facts.slurm_job_id.as_deref(), Some("4711"));
         assert_eq!((facts.pod, facts.namespace), (None, None), "HOSTNAME is a pod in a pod only");
         let srun = nul("SLURM_PROCID=2 SLURM_LOCALID=0 SLURM_NTASKS=4");
-        assert_eq!(ProcessFacts::read(&nul("python train.py"), &srun).rank, Some(2));
-        assert_eq!(ProcessFacts::read(&nul("torchrun train.py"), &srun).rank, None);
-        assert_eq!(ProcessFacts::read(b"", &nul("RANK=-1")).rank, None);
+        assert_eq!(ProcessFacts::read(&nul("python train.py"), &srun, &[]).rank, Some(2));
+        assert_eq!(ProcessFacts::read(&nul("torchrun train.py"), &srun, &[]).rank, None);
+        assert_eq!(ProcessFacts::read(b"", &nul("RANK=-1"), &[]).rank, None);
     }
 
     #[test]
     fn a_pod_is_named_by_its_variables() {
         let environment = nul("KUBERNETES_SERVICE_HOST=10.0.0.1 HOSTNAME=job-0 POD_NAMESPACE=ml");
-        let facts = ProcessFacts::read(b"", &environment);
+        let mapping = EnvMapping { variable: "POD_NAMESPACE".to_owned(), name: "team".into() };
+        let facts = ProcessFacts::read(b"", &environment, &[mapping]);
+        assert_eq!(facts.attributes, [("team".into(), "ml".to_owned())]);
         assert_eq!((facts.pod.as_deref(), facts.namespace.as_deref()), (Some("job-0"), Some("ml")));
         let named = nul("POD_NAME=a HOSTNAME=b");
-        assert_eq!(ProcessFacts::read(b"", &named).pod.as_deref(), Some("a"));
+        assert_eq!(ProcessFacts::read(b"", &named, &[]).pod.as_deref(), Some("a"));
     }
 
     #[test]
     fn commands_are_named_without_their_arguments_and_are_bounded() {
-        let command = |words: &str| ProcessFacts::read(&nul(words), b"").command;
+        let command = |words: &str| ProcessFacts::read(&nul(words), b"", &[]).command;
         assert_eq!(command("python -X dev -m pkg.train --key k").as_deref(), Some("python -m pkg.train"));
         assert_eq!(command("python -c password").as_deref(), Some("python -c"));
         assert_eq!(command("/opt/demo/worker --key k").as_deref(), Some("worker"));
-        assert_eq!(ProcessFacts::read(b"", b"").command, None);
+        assert_eq!(ProcessFacts::read(b"", b"", &[]).command, None);
         let long = ProcessFacts::read(
             &nul(&"x".repeat(5000)),
             &nul(&format!("SLURM_JOB_NAME={}", "y".repeat(5000))),
+            &[],
         );
         assert_eq!((long.command.unwrap().len(), long.slurm_job_name.unwrap().len()), (MAX_TEXT, MAX_TEXT));
     }

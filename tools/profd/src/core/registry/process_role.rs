@@ -1,7 +1,8 @@
-//! Which processes of a job are traced first, if not all of them are.
+//! The order in which processes of a job are traced, if not all of them are.
 //!
 //! libkineto registers every process that imports torch with `KINETO_USE_DAEMON=1`: besides the ranks also the launcher
-//! that starts them, and data loaders that are started by spawning. A trace of those is almost empty, so they come last.
+//! that starts them, and data loaders that are started by spawning. A trace of those is almost empty, so they come last. A
+//! launcher is known by its program or, when a request selects processes, by the registered ranks that descend from it.
 
 /// The part of a process in its job. Processes get configs in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,6 +12,8 @@ pub(crate) enum ProcessRole {
     Trainer,
     /// Python's multiprocessing has spawned it: mostly a data loader.
     Helper,
+    /// It has started another process of the job, and no rank shows which of the two trains.
+    Starter,
     /// It starts the processes that train.
     Launcher,
 }
@@ -29,7 +32,7 @@ const LAUNCHER_MODULES: [&str; 6] = [
     "accelerate.commands.launch",
 ];
 
-/// What a child of Python's multiprocessing has on its command line (CPython 3.12, `Lib/multiprocessing/spawn.py`,
+/// The mark of a child of Python's multiprocessing on its command line (CPython 3.12, `Lib/multiprocessing/spawn.py`,
 /// `get_command_line`; `forkserver.py`, `resource_tracker.py`).
 const HELPER_MARKS: [&str; 3] = [
     "--multiprocessing-fork",

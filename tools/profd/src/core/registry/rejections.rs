@@ -22,11 +22,11 @@ pub(crate) enum RejectionCause {
     WrongPid,
     /// The table of senders is full.
     SendersFull,
-    /// Its user holds his share of the table of senders.
+    /// Its user has no share left in the table of senders.
     SenderShare,
     /// The table of registered processes is full.
     ProcessesFull,
-    /// Its user holds his share of the table of registered processes.
+    /// Its user has no share left in the table of registered processes.
     ProcessShare,
     /// It is registered under the maximum number of jobs.
     TooManyJobs,
@@ -93,7 +93,7 @@ impl Rejections {
     }
 
     /// Returns the rejections, the most recent first, of those users that `is_visible`.
-    pub(crate) fn list(
+    pub(super) fn list(
         &self,
         now: Uptime,
         accounts: &Accounts,

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use common::ipc::message::State;
+use common::rpc::progress::ConfigProgress;
 use serde::{Deserialize, Serialize};
 
-use super::last_request::{MonitorCommand, RequestOutcome, RequestRecord};
+use super::last_request::{LastConfig, MonitorConfig, RequestOutcome};
 use super::process::{PendingConfig, ProcessKey, RegisteredProcess, SenderId, Uptime};
 use super::profiler_state::FunctionReport;
 use super::table::{RegistrationError, Registry};
@@ -17,7 +18,7 @@ pub(crate) struct ProcessSnapshot {
     pub(crate) job_id: i64,
     pub(crate) uid: u32,
     pub(crate) host_pid: i32,
-    pid: i32,
+    pub(crate) pid: i32,
     ancestors: Vec<i32>,
     devices: Vec<i32>,
     last_message_ms: u64,
@@ -28,6 +29,8 @@ pub(crate) struct ProcessSnapshot {
     /// Until the monitor ends by itself.
     monitor_ends_in_ms: Option<u64>,
     last_request: Option<RequestSnapshot>,
+    #[serde(default)]
+    trace_file: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +38,7 @@ struct PendingSnapshot {
     text: String,
     trace_id: u64,
     age_ms: u64,
-    monitor: Option<MonitorCommand>,
+    monitor: Option<MonitorConfig>,
 }
 
 /// The state as on the wire of the process protocol.
@@ -75,6 +78,7 @@ impl Registry {
             stop_step: report.stop_step,
             age_ms: age_ms(report.at),
         };
+        let is_released = |pending: &&PendingConfig| !self.held.contains(&pending.trace_id);
         let process = |(key, process): (&ProcessKey, &RegisteredProcess)| ProcessSnapshot {
             job_id: key.job_id,
             uid: key.uid,
@@ -84,11 +88,13 @@ impl Registry {
             devices: process.devices.iter().copied().collect(),
             last_message_ms: age_ms(process.last_message),
             last_poll_ms: process.last_poll.map(age_ms),
-            pending: process.unexpired_config(now, expiry).map(|pending| PendingSnapshot {
-                text: String::from_utf8_lossy(&pending.text).into_owned(),
-                trace_id: pending.trace_id,
-                age_ms: age_ms(pending.since),
-                monitor: pending.monitor,
+            pending: process.unexpired_config(now, expiry).filter(is_released).map(|pending| {
+                PendingSnapshot {
+                    text: String::from_utf8_lossy(&pending.text).into_owned(),
+                    trace_id: pending.trace_id,
+                    age_ms: age_ms(pending.since),
+                    monitor: pending.monitor,
+                }
             }),
             trace: process.trace.map(report),
             monitor: process.monitor.map(report),
@@ -99,6 +105,7 @@ impl Registry {
                 outcome: request.outcome,
                 age_ms: age_ms(request.since),
             }),
+            trace_file: process.trace_file.clone(),
         };
         self.live_processes(now).map(process).collect()
     }
@@ -142,13 +149,40 @@ impl Registry {
         process.monitor_ends = snapshot
             .monitor_ends_in_ms
             .map(|ms| now.saturating_add(Duration::from_millis(ms)).saturating_sub(elapsed));
-        process.last_request = snapshot.last_request.map(|request| RequestRecord {
+        process.last_request = snapshot.last_request.map(|request| LastConfig {
             trace_id: request.trace_id,
             is_monitor: request.is_monitor,
             outcome: request.outcome,
             since: at(request.age_ms),
         });
+        process.trace_file.clone_from(&snapshot.trace_file);
+        process.last_trace_id = snapshot.last_request.map(|request| request.trace_id);
+        self.restore_history(snapshot, at);
         Ok(())
+    }
+
+    /// Remembers what became of the last config of a process that is not restored because it has ended, so that a client
+    /// that waits for the trace gets the reason.
+    pub(crate) fn remember_ended(&mut self, now: Uptime, elapsed: Duration, snapshot: &ProcessSnapshot) {
+        self.restore_history(snapshot, |age_ms| {
+            now.saturating_sub(elapsed).saturating_sub(Duration::from_millis(age_ms))
+        });
+        let last = snapshot.last_request.map(|request| request.trace_id);
+        self.history.note(last, ConfigProgress::EndedAfter, now);
+    }
+
+    fn restore_history(&mut self, snapshot: &ProcessSnapshot, at: impl Fn(u64) -> Uptime) {
+        let Some(RequestSnapshot { trace_id, outcome, age_ms, .. }) = snapshot.last_request else { return };
+        let ProcessSnapshot { job_id, uid, host_pid, .. } = *snapshot;
+        self.history.add(trace_id, ProcessKey { job_id, uid, host_pid }, at(age_ms));
+        let progress = match outcome {
+            RequestOutcome::Pending => return,
+            RequestOutcome::Delivered | RequestOutcome::Running | RequestOutcome::Finished => {
+                ConfigProgress::Fetched
+            }
+            RequestOutcome::Expired => ConfigProgress::Expired,
+        };
+        self.history.note(Some(trace_id), progress, at(age_ms));
     }
 }
 
@@ -287,10 +321,50 @@ mod tests {
         };
         assert_eq!(list(&second, now), list(&first, at(15)));
         assert_eq!(list(&second, now)[0].pending_ms, Some(15_000));
+        let state =
+            |registry: &Registry| registry.list_config_states(now, &ProcessScope::default(), &[42])[0].state;
+        assert_eq!(state(&second), ConfigProgress::Pending, "a client that waits still gets an answer");
         let late = now + Duration::from_secs(16);
         assert_eq!(poll(&mut second, late), None, "its expiry is that of the request");
         let mut third = registry();
         third.restore_process(now, Duration::from_secs(10), 1000, &read[0]).unwrap();
         assert_eq!(poll(&mut third, now).unwrap(), "ACTIVITIES_LOG_FILE=/tmp/t.json\nREQUEST_TRACE_ID=42\n");
+        assert_eq!(state(&third), ConfigProgress::Fetched);
+        assert_eq!(
+            third.list_trace_files(now).into_iter().collect::<Vec<_>>(),
+            [("/tmp/t_7.json".to_owned(), 70)]
+        );
+        third.remove_process(70);
+        assert_eq!(state(&third), ConfigProgress::EndedAfter);
+    }
+
+    #[test]
+    fn a_config_that_is_held_back_leaves_by_no_way() {
+        let mut registry = registry();
+        poll(&mut registry, START);
+        request(&mut registry, START, TRACE);
+        registry.hold_configs([42]);
+        assert_eq!(poll(&mut registry, START), None);
+        assert!(!registry.take_snapshot(START)[0].has_pending_config());
+        registry.release_configs([42]);
+        assert!(registry.take_snapshot(START)[0].has_pending_config());
+        assert!(poll(&mut registry, START).is_some());
+    }
+
+    #[test]
+    fn a_process_that_ended_between_two_daemons_leaves_the_reason() {
+        let state = |fetches: bool| {
+            let mut first = registry();
+            poll(&mut first, START);
+            request(&mut first, START, TRACE);
+            if fetches {
+                poll(&mut first, START);
+            }
+            let mut second = registry();
+            second.remember_ended(START, Duration::from_secs(3), &first.take_snapshot(START)[0]);
+            assert_eq!(second.count_processes(START), 0);
+            second.list_config_states(START, &ProcessScope::default(), &[42])[0].state
+        };
+        assert_eq!((state(false), state(true)), (ConfigProgress::EndedBefore, ConfigProgress::EndedAfter));
     }
 }

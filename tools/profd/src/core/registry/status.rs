@@ -12,8 +12,10 @@
 //! `current_step` is the highest one reported by a process that is in the aggregate state, and the steps of the trace
 //! are those of the same process, so that the three belong together.
 
+use std::collections::BTreeSet;
+
 use common::ipc::message::State;
-use common::rpc::message::{FunctionState, ProcessStatus, StatusReply};
+use common::rpc::message::{FunctionState, ProcessStatus, RejectedSenders, StatusReply};
 
 use super::process::{ProcessKey, RegisteredProcess, Uptime};
 use super::profiler_state::{FunctionReport, to_function_state};
@@ -80,6 +82,21 @@ impl Registry {
         self.visible_processes(now, scope).map(|(key, _)| key.host_pid).collect()
     }
 
+    /// Returns the rejections of the users in `scope`, the most recent first. What was rejected has no job, so within some
+    /// jobs they are those of the users who have a process in them.
+    pub(crate) fn list_rejections(
+        &self,
+        now: Uptime,
+        accounts: &Accounts,
+        scope: &ProcessScope,
+    ) -> Vec<RejectedSenders> {
+        if scope.jobs.is_none() {
+            return self.rejections.list(now, accounts, |uid| scope.contains_user(uid));
+        }
+        let users: BTreeSet<u32> = self.visible_processes(now, scope).map(|(key, _)| key.uid).collect();
+        self.rejections.list(now, accounts, |uid| users.contains(&uid))
+    }
+
     fn visible_processes(
         &self,
         now: Uptime,
@@ -120,5 +137,40 @@ fn aggregate_states(reports: &[FunctionReport]) -> FunctionState {
         (_, _, true, true) => FunctionState::Unknown,
         (_, _, true, false) => FunctionState::Idle,
         (_, _, false, _) => FunctionState::Uninitialized,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::registry::rejections::RejectionCause;
+    use crate::core::registry::{RegistryLimits, SenderId};
+    use common::ipc::message::Poll;
+
+    #[test]
+    fn within_jobs_only_their_users_are_shown() {
+        let at = Uptime::from_secs;
+        let mut registry = Registry::new(RegistryLimits {
+            max_processes: 9,
+            is_shared: true,
+            jobs_per_process: 1,
+            keep_alive: at(60),
+            config_expiry: at(60),
+        });
+        for (uid, job_id) in [(1000, 7), (1001, 8)] {
+            let host_pid = i32::try_from(uid).unwrap();
+            let poll = Poll { config_type: 3, job_id, pids: vec![host_pid] };
+            registry.poll_config(at(1), SenderId { uid, account: uid, host_pid }, &poll).unwrap();
+            registry.rejections.note(at(1), uid, host_pid, RejectionCause::WrongPid);
+        }
+        registry.rejections.note(at(1), 1002, 1002, RejectionCause::User);
+        let users = |scope: ProcessScope| -> Vec<u32> {
+            let listed = registry.list_rejections(at(2), &Accounts::default(), &scope);
+            listed.iter().map(|r| r.uid).collect()
+        };
+        assert_eq!(users(ProcessScope::default()).len(), 3);
+        assert_eq!(users(ProcessScope { jobs: Some([7].into()), users: None }), [1000]);
+        assert_eq!(users(ProcessScope { jobs: None, users: Some([1002].into()) }), [1002]);
+        assert_eq!(users(ProcessScope { jobs: Some([7].into()), users: Some([1001].into()) }), [0; 0]);
     }
 }

@@ -1,6 +1,6 @@
 //! The table of registered processes: registrations, polls and status messages in, configs out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use common::ipc::message::{ACTIVITIES, Poll, Register, Status};
@@ -44,7 +44,7 @@ pub(crate) struct RegistryLimits {
 pub(crate) enum RegistrationError {
     /// The table is full of live processes.
     TableFull,
-    /// The user holds his share of the table.
+    /// The user has no share left in the table.
     ShareUsed,
     /// The process is registered under the maximum number of jobs.
     TooManyJobs,
@@ -85,10 +85,12 @@ pub(crate) struct Registry {
     pub(crate) rejections: Rejections,
     /// The time of the last search of a full table for expired entries.
     last_search: Option<Uptime>,
-    /// What became of the configs of the last requests.
+    /// The progress of the configs of the last requests.
     pub(super) history: ConfigHistory,
     /// Removals that the next [`Registry::remove_expired`] reports.
     pub(super) unreported: RemovedCounts,
+    /// The ids of pending configs that are not handed out yet.
+    pub(super) held: BTreeSet<u64>,
 }
 
 impl Registry {
@@ -102,6 +104,7 @@ impl Registry {
             last_search: None,
             history: ConfigHistory::default(),
             unreported: RemovedCounts::default(),
+            held: BTreeSet::new(),
         }
     }
 
@@ -143,7 +146,20 @@ impl Registry {
             process.claimed_ancestors = ancestors.into();
         }
         let config = process.unexpired_config(now, expiry).filter(|_| process.accepts_traces);
-        Ok(config.map(|c| ConfigDelivery { key, text: c.text.clone(), trace_id: c.trace_id }))
+        let delivery = config.map(|c| ConfigDelivery { key, text: c.text.clone(), trace_id: c.trace_id });
+        Ok(delivery.filter(|delivery| !self.held.contains(&delivery.trace_id)))
+    }
+
+    /// Holds pending configs back: no process gets one, and the next daemon does not take it over, until it is released.
+    pub(crate) fn hold_configs(&mut self, trace_ids: impl IntoIterator<Item = u64>) {
+        self.held.extend(trace_ids);
+    }
+
+    /// Lets processes fetch configs that were held back.
+    pub(crate) fn release_configs(&mut self, trace_ids: impl IntoIterator<Item = u64>) {
+        for id in trace_ids {
+            self.held.remove(&id);
+        }
     }
 
     /// Removes a pending config after it was sent, unless another one has replaced it since.
@@ -264,6 +280,14 @@ impl Registry {
     /// Returns the number of processes that have not expired, once for each of their jobs.
     pub(crate) fn count_processes(&self, now: Uptime) -> usize {
         self.live_processes(now).count()
+    }
+
+    /// Returns the files that live processes write for their last requests, and the host pid of each.
+    pub(super) fn list_trace_files(&self, now: Uptime) -> BTreeMap<String, i32> {
+        let file = |(key, process): (&ProcessKey, &RegisteredProcess)| {
+            Some((process.trace_file.clone()?, key.host_pid))
+        };
+        self.live_processes(now).filter_map(file).collect()
     }
 
     /// Returns every process that has not expired.

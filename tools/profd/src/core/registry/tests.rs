@@ -476,7 +476,7 @@ fn no_config_text_is_four_bytes_long() {
     assert!(PendingConfig::new("A=1", 1, Uptime::ZERO, None).text.len() > 4);
 }
 
-/// An unprivileged user gives a process of his the pid of another one in a pid namespace of his own.
+/// An unprivileged user gives a process the pid of another one, in a new pid namespace.
 #[test]
 fn a_pid_of_another_users_namespace_is_not_that_of_the_host() {
     let mut test = test_registry();

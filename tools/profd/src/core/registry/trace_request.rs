@@ -8,12 +8,12 @@ use common::rpc::message::{
 };
 use common::rpc::progress::ConfigProgress;
 
-use super::last_request::MonitorCommand;
+use super::last_request::MonitorConfig;
 use super::pid_match::{MatchedProcesses, PidFacts};
 use super::process::{PendingConfig, Uptime};
 use super::profiler_state::command_status;
 use super::table::Registry;
-use super::trace_output::TraceOutputs;
+use super::trace_output::{ProcessConfig, TraceOutputs};
 use crate::core::accounts::Accounts;
 use crate::core::audit::{AuditedProcess, ProcessResult};
 use crate::core::process_scope::ProcessScope;
@@ -82,8 +82,9 @@ impl Registry {
         let found = self.match_processes(now, request, command.scope, command.facts);
         let mut outcome = self.survey_processes(now, command, &found);
         let mut statuses = Vec::new();
-        let monitor = MonitorCommand::of_config(config);
-        let mut outputs = TraceOutputs::new(config, request.expand.then_some(command.host_name));
+        let monitor = MonitorConfig::of_config(config);
+        let host_name = request.expand.then_some(command.host_name);
+        let mut outputs = TraceOutputs::new(config, host_name, || self.list_trace_files(now));
         for key in found.keys {
             let expiry = self.limits.config_expiry;
             let Some(process) = self.processes.get_mut(&key) else { continue };
@@ -111,8 +112,9 @@ impl Registry {
                 // An expired config that was not removed yet is replaced, and counts as expired.
                 self.unreported.configs += u64::from(process.pending.is_some());
                 let rank = command.facts.rank_of(key.host_pid);
-                let (text, log_file) = outputs.config_for(key, process.pid, rank);
+                let ProcessConfig { text, log_file, file } = outputs.config_for(key, process.pid, rank);
                 process.set_pending(now, PendingConfig::new(&text, trace_id, now, monitor));
+                process.trace_file = file;
                 self.history.note(process.last_trace_id, ConfigProgress::Expired, now);
                 process.last_trace_id = Some(trace_id);
                 self.history.add(trace_id, key, now);
@@ -167,7 +169,7 @@ impl Registry {
             unknown_ranks: found.unknown_ranks.clone(),
             without_rank: found.without_rank,
             jobs: jobs.into_iter().take(MAX_LISTED_JOBS).map(to_count).collect(),
-            rejected: self.rejections.list(now, accounts, |uid| scope.contains_user(uid)),
+            rejected: self.list_rejections(now, accounts, scope),
             started: command.started,
             ..TraceOutcome::default()
         }

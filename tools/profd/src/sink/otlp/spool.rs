@@ -13,6 +13,17 @@ pub(super) struct SpooledRequest {
     pub(super) body: Arc<[u8]>,
     /// Number of points in it.
     pub(super) points: usize,
+    /// Number of metrics that are recorded when it is taken. Totals are sent, so these are all since the last request.
+    pub(super) metrics: usize,
+    /// Whether it has totals, which a later request can make up for.
+    pub(super) has_totals: bool,
+}
+
+/// What was dropped from a full spool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct DroppedCounts {
+    pub(super) points: usize,
+    pub(super) metrics: usize,
 }
 
 /// Where requests are put.
@@ -31,14 +42,16 @@ pub(super) struct RequestSpool {
 struct SpoolContent {
     requests: VecDeque<SpooledRequest>,
     bytes: usize,
-    /// Nothing more is put.
+    /// Totals were dropped or rejected since this was last asked.
+    has_lost_totals: bool,
+    /// No further requests are added.
     is_closed: bool,
     /// The reader has ended.
     is_finished: bool,
 }
 
 impl RequestSpool {
-    /// Creates a spool of at most so many bytes.
+    /// Creates a spool with a maximum size in bytes.
     pub(super) fn create(max_bytes: usize) -> (SpoolWriter, SpoolReader) {
         let spool = Arc::new(Self { content: Mutex::default(), changed: Condvar::new(), max_bytes });
         (SpoolWriter(spool.clone()), SpoolReader(spool))
@@ -65,19 +78,26 @@ impl RequestSpool {
 }
 
 impl SpoolWriter {
-    /// Appends a request, and drops the oldest ones if the spool is full. Returns the number of points dropped.
-    pub(super) fn push(&self, request: SpooledRequest) -> usize {
+    /// Appends a request, and drops the oldest ones if the spool is full. Returns how much is dropped.
+    pub(super) fn push(&self, request: SpooledRequest) -> DroppedCounts {
         let mut content = self.0.lock();
         content.bytes += request.body.len();
         content.requests.push_back(request);
-        let mut dropped = 0;
+        let mut dropped = DroppedCounts::default();
         while content.bytes > self.0.max_bytes {
             let Some(oldest) = content.requests.pop_front() else { break };
             content.bytes -= oldest.body.len();
-            dropped += oldest.points;
+            dropped.points += oldest.points;
+            dropped.metrics += oldest.metrics;
+            content.has_lost_totals |= oldest.has_totals;
         }
         self.0.changed.notify_all();
         dropped
+    }
+
+    /// Returns whether totals were dropped or rejected since the last call.
+    pub(super) fn take_loss(&self) -> bool {
+        std::mem::take(&mut self.0.lock().has_lost_totals)
     }
 
     /// Closes the spool, and waits a while until its reader has taken and sent everything.
@@ -105,13 +125,21 @@ impl SpoolReader {
         }
     }
 
-    /// Removes a request that was sent or refused, unless it was dropped meanwhile.
-    pub(super) fn remove(&self, request: &SpooledRequest) {
+    /// Notes that the collector has rejected points of a request.
+    pub(super) fn note_rejected(&self, request: &SpooledRequest) {
+        self.0.lock().has_lost_totals |= request.has_totals;
+    }
+
+    /// Removes a request that was sent or rejected. Returns whether it was there: it may have been dropped meanwhile.
+    pub(super) fn remove(&self, request: &SpooledRequest) -> bool {
         let mut content = self.0.lock();
-        if content.requests.front().is_some_and(|oldest| Arc::ptr_eq(&oldest.body, &request.body)) {
+        let is_there =
+            content.requests.front().is_some_and(|oldest| Arc::ptr_eq(&oldest.body, &request.body));
+        if is_there {
             content.bytes -= request.body.len();
             content.requests.pop_front();
         }
+        is_there
     }
 
     /// Waits for `pause`, less long if the spool is closed. Returns whether it is.

@@ -67,6 +67,8 @@ fn start_sink(endpoint: String) -> (OtlpSink, Arc<Counters>) {
         service_name: "svc".to_owned(),
         header_file: None,
         ca: None,
+        identity: None,
+        resource: vec![("deployment.environment".to_owned(), "test".to_owned())],
         interval: Duration::from_millis(1),
         timeout: Duration::from_secs(10),
         spool_bytes: 1 << 20,
@@ -105,6 +107,7 @@ fn totals_are_sent_again_until_they_are_taken() {
     std::thread::sleep(Duration::from_millis(2));
     sink.write(&[Arc::new(metric_of(0, 1, "Kernel")), Arc::new(metric_of(0, 1, "Kernel"))]);
     let (head, first) = received.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(counters.metrics_recorded.get(), 0, "the collector has not taken it");
     assert!(
         head.starts_with("post /v1/metrics ") && head.contains("content-type: application/x-protobuf"),
         "{head}"
@@ -119,7 +122,7 @@ fn totals_are_sent_again_until_they_are_taken() {
     let request = ExportMetricsServiceRequest::decode(first.as_slice()).unwrap();
     let resource = request.resource_metrics[0].resource.as_ref().unwrap();
     let keys: Vec<_> = resource.attributes.iter().map(|a| a.key.as_str()).collect();
-    assert_eq!(keys, ["service.name", "service.version", "host.name", "os.type"]);
+    assert_eq!(keys, ["service.name", "service.version", "host.name", "os.type", "deployment.environment"]);
     // The next one has the total of everything, and of changed series only.
     std::thread::sleep(Duration::from_millis(2));
     sink.write(&[Arc::new(metric_of(0, 2, "API")), Arc::new(metric_of(0, 2, "API"))]);
@@ -147,6 +150,46 @@ fn what_the_collector_refuses_is_counted() {
 }
 
 #[test]
+fn totals_that_were_refused_are_sent_again_although_they_do_not_change() {
+    let (endpoint, received) = start_collector(vec![(400, Vec::new())]);
+    let (mut sink, counters) = start_sink(endpoint);
+    std::thread::sleep(Duration::from_millis(2));
+    sink.write(&[Arc::new(metric_of(0, 1, "Kernel"))]);
+    let (_, refused) = received.recv_timeout(PATIENCE).unwrap();
+    let start = Instant::now();
+    let again = loop {
+        assert!(start.elapsed() < PATIENCE, "nothing was sent again");
+        std::thread::sleep(Duration::from_millis(2));
+        sink.tick();
+        if let Ok((_, body)) = received.try_recv() {
+            break body;
+        }
+    };
+    assert_eq!(points(&again), points(&refused));
+    drop(sink);
+    assert!(received.try_recv().is_err(), "once is enough");
+    assert_eq!(counters.metrics_not_written.get(), 2);
+}
+
+#[test]
+fn totals_that_are_always_refused_are_sent_less_and_less_often() {
+    let second = Duration::from_secs(1);
+    let mut timer = ResendTimer::new(second);
+    let mut now = Instant::now();
+    let mut pauses = Vec::new();
+    for _ in 0..3 {
+        timer.note_loss(now);
+        assert!(!timer.take_due(now));
+        pauses.push(timer.pause);
+        now += timer.pause;
+        assert!(timer.take_due(now) && !timer.take_due(now));
+    }
+    assert_eq!(pauses, [second, 2 * second, 4 * second]);
+    timer.note_loss(now + 100 * second);
+    assert_eq!(timer.pause, second, "the one before was taken");
+}
+
+#[test]
 fn a_collector_that_is_away_does_not_hold_up_the_end() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}/v1/metrics", listener.local_addr().unwrap());
@@ -161,18 +204,48 @@ fn a_collector_that_is_away_does_not_hold_up_the_end() {
 }
 
 #[test]
+fn a_collector_that_has_taken_nothing_is_said() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}/v1/metrics", listener.local_addr().unwrap());
+    drop(listener);
+    let (mut sink, counters) = start_sink(endpoint);
+    assert_eq!(counters.list_stalled_sinks(), Vec::<String>::new());
+    std::thread::sleep(Duration::from_millis(2));
+    let metrics: Vec<_> = (0..50).map(|n| Arc::new(metric_of(0, n % 2, "Kernel"))).collect();
+    sink.write(&metrics);
+    let start = Instant::now();
+    while counters.list_stalled_sinks().is_empty() {
+        assert!(start.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let stalled = &counters.list_stalled_sinks()[0];
+    assert!(
+        stalled.starts_with("otlp: nothing was taken for ") && stalled.contains(", 50 metrics waiting: "),
+        "{stalled}"
+    );
+    assert_eq!((counters.metrics_recorded.get(), counters.snapshot()["metrics.sink.otlp.waiting"]), (0, 50));
+}
+
+#[test]
 fn a_full_spool_drops_the_oldest() {
     let (spool, reader) = RequestSpool::create(100);
-    let request = |n: u8, bytes| SpooledRequest { body: vec![n; bytes].into(), points: n.into() };
+    let request = |n: u8, bytes| SpooledRequest {
+        body: vec![n; bytes].into(),
+        points: n.into(),
+        metrics: n.into(),
+        has_totals: n == 2,
+    };
     assert_eq!(
-        [spool.push(request(1, 50)), spool.push(request(2, 50)), spool.push(request(4, 60))],
-        [0, 0, 3]
+        [spool.push(request(1, 50)), spool.push(request(2, 50)), spool.push(request(4, 60))]
+            .map(|d| (d.points, d.metrics)),
+        [(0, 0), (0, 0), (3, 3)]
     );
+    assert_eq!((spool.take_loss(), spool.take_loss()), (true, false), "totals were among them");
     let oldest = reader.wait_for_oldest().unwrap();
     assert_eq!((oldest.points, reader.count_points()), (4, 4));
-    assert_eq!(spool.push(request(8, 200)), 12, "one that is larger than the spool does not fit");
+    assert_eq!(spool.push(request(8, 200)).points, 12, "one that is larger than the spool does not fit");
     // It was dropped while it was sent: another one must not be removed for it.
-    assert_eq!(spool.push(request(1, 1)), 0);
-    reader.remove(&oldest);
+    assert_eq!(spool.push(request(1, 1)).points, 0);
+    assert!(!reader.remove(&oldest));
     assert_eq!(reader.count_points(), 1);
 }

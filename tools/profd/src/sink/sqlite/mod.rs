@@ -36,6 +36,8 @@ pub(crate) struct SqliteSink {
     host_name: String,
     open: Option<OpenDatabase>,
     account: SinkAccount,
+    /// Makes the tables of a new database; replaced in tests.
+    create_tables: fn(&Connection, &str) -> rusqlite::Result<()>,
 }
 
 /// The database that is written.
@@ -55,7 +57,7 @@ impl SqliteSink {
         host_name: String,
         account: SinkAccount,
     ) -> Self {
-        Self { files, rotation, host_name, open: None, account }
+        Self { files, rotation, host_name, open: None, account, create_tables: schema::create_tables }
     }
 
     /// Writes metrics in one transaction.
@@ -91,18 +93,16 @@ impl SqliteSink {
             let connection = Connection::open_with_flags(&path, flags)?;
             // As msMonitor's own: a database outlives the death of the daemon, not that of the kernel.
             connection.pragma_update(None, "synchronous", "OFF")?;
-            schema::create_tables(&connection, &self.host_name)?;
+            (self.create_tables)(&connection, &self.host_name)?;
             connection.set_prepared_statement_cache_capacity(32);
-            Ok(connection)
+            let rows = MetricRowWriter::new(&connection)?;
+            Ok::<_, rusqlite::Error>((connection, rows))
         };
         match open() {
-            Ok(connection) => {
-                let rows = MetricRowWriter::new(&connection).map_err(io::Error::other)?;
-                Ok(OpenDatabase { connection, rows, created: Instant::now(), file })
-            }
+            Ok((connection, rows)) => Ok(OpenDatabase { connection, rows, created: Instant::now(), file }),
             Err(e) => {
-                let e: rusqlite::Error = e;
-                self.files.close_file(&file);
+                // Without tables it is a database that no reader takes, for example because the disk is full.
+                let _ = std::fs::remove_file(&path);
                 Err(io::Error::other(e))
             }
         }

@@ -13,11 +13,11 @@ use crate::sink::metric::DecodedMetric;
 const MAX_TEXT: usize = 1024;
 /// Maximum number of markers of the host whose counterpart on the device has not come.
 const MAX_OPEN_MARKERS: usize = 10_000;
-/// What the connection ids of markers begin with.
+/// The first connection id of markers.
 const FIRST_MARKER: i64 = 4_000_000_000;
 /// The type of a task that is the range of a marker on a device.
 const MARKER_TASK: &str = "MsTx";
-/// What stands for a text that is not known.
+/// The value of a text that is not known.
 const NO_TEXT: &str = "N/A";
 /// `ENUM_MSTX_EVENT_TYPE`: a range.
 const START_END: i64 = 2;

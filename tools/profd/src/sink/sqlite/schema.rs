@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-/// What stands for a number that is not known.
+/// The value of a number that is not known.
 pub(super) const UNKNOWN: i64 = u32::MAX as i64;
 /// `ENUM_HCCL_DATA_TYPE`: `INVALID_TYPE`.
 pub(super) const NO_DATA_TYPE: i64 = 65535;

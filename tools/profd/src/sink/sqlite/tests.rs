@@ -117,3 +117,15 @@ fn hostile_texts_are_bounded() {
     assert_eq!(query(&path, "SELECT max(length(CAST(value AS BLOB))) || '' FROM STRING_IDS"), "1280");
     assert_eq!(query(&path, "SELECT endNs || '' FROM MSTX_EVENTS"), i64::MAX.to_string());
 }
+
+#[test]
+fn a_database_that_got_no_tables_is_not_left_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut sink, counters) = sink(dir.path(), 1 << 30);
+    sink.create_tables = |connection, _| connection.execute_batch("CREATE TABLE A (B); CREATE TABLE A (B)");
+    sink.write(&[metric("Kernel", 0)]);
+    assert_eq!((databases(dir.path()), counters.metrics_not_written.get()), (vec![], 1));
+    sink.create_tables = schema::create_tables;
+    sink.write(&[metric("Kernel", 0)]);
+    assert_eq!((databases(dir.path()).len(), counters.metrics_recorded.get()), (1, 1));
+}

@@ -11,8 +11,7 @@ use common::policy::Mode;
 use common::record::tracecv::WrittenTrace;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use trace::classifier::ClassRules;
-use trace::inputs::Input;
+use trace::inputs::TraceInput;
 use trace::meaning::{MeaningLookup, ResolvedSink};
 use trace::model::{Event, EventSink};
 use trace::spool::{MemoryLimit, Spool, SpoolRecord};
@@ -151,13 +150,13 @@ impl EventSink for Pieces<'_, '_> {
 pub(super) fn write(
     reader: &mut TraceReader,
     out: &Out,
-    input: &Input,
+    input: &TraceInput,
     dir: &Path,
     size: u64,
     selection: &Selection<'_>,
 ) -> anyhow::Result<Vec<WrittenTrace>> {
     let mut sizes = Sizes { selection, events: Spool::new(MemoryLimit::default()) };
-    let lookup = MeaningLookup::new(input, ClassRules::default());
+    let lookup = MeaningLookup::new(input, selection.survey.classes.clone());
     reader.read_again(out, input, &mut ResolvedSink { lookup, sink: &mut sizes })?;
     let bounds = find_bounds(sizes.events, size)?;
     create_directories(dir)?;
@@ -167,7 +166,7 @@ pub(super) fn write(
     let mut writers: Vec<ChromeWriter<'_>> = files.iter_mut().map(|file| ChromeWriter::new(file)).collect();
     writers.iter_mut().try_for_each(|writer| writer.begin_trace(""))?;
     let mut pieces = Pieces { selection, bounds: &bounds, writers };
-    let lookup = MeaningLookup::new(input, ClassRules::default());
+    let lookup = MeaningLookup::new(input, selection.survey.classes.clone());
     let outcome = reader.read_again(out, input, &mut ResolvedSink { lookup, sink: &mut pieces })?;
     let meta = outcome.unwrap_or_default().meta;
     let mut counts = Vec::new();

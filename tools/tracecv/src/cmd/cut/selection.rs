@@ -1,28 +1,20 @@
-//! Which events belong to a part.
+//! The events that belong to a part.
 
 use trace::model::Event;
 
 use super::SelectionArgs;
 use crate::links::EventLinks;
-use crate::survey::TraceSurvey;
-
-/// Parses `12` or `12-14`.
-pub(super) fn parse_steps(text: &str) -> Result<(i64, i64), String> {
-    let wrong = || "expected steps such as 12 or 12-14".to_owned();
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last) = (first.parse().map_err(|_| wrong())?, last.parse().map_err(|_| wrong())?);
-    if first > last { Err(wrong()) } else { Ok((first, last)) }
-}
+use crate::survey::SurveyedTrace;
 
 /// The conditions on an event.
 pub(super) struct Selection<'a> {
     args: &'a SelectionArgs,
-    survey: &'a TraceSurvey,
+    pub(super) survey: &'a SurveyedTrace,
     pub(super) links: &'a EventLinks,
 }
 
 impl<'a> Selection<'a> {
-    pub(super) fn new(args: &'a SelectionArgs, survey: &'a TraceSurvey, links: &'a EventLinks) -> Self {
+    pub(super) fn new(args: &'a SelectionArgs, survey: &'a SurveyedTrace, links: &'a EventLinks) -> Self {
         Self { args, survey, links }
     }
 
@@ -48,19 +40,5 @@ impl<'a> Selection<'a> {
     fn has_no_condition(&self) -> bool {
         let SelectionArgs { from_ns, to_ns, steps, name } = self.args;
         from_ns.is_none() && to_ns.is_none() && steps.is_none() && name.is_none()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn steps_are_one_or_a_range() {
-        assert_eq!(parse_steps("12"), Ok((12, 12)));
-        assert_eq!(parse_steps("12-14"), Ok((12, 14)));
-        for bad in ["", "a", "3-1", "1-", "-"] {
-            assert!(parse_steps(bad).is_err(), "{bad}");
-        }
     }
 }

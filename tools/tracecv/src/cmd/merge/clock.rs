@@ -68,15 +68,17 @@ impl EventSink for CollectiveSink {
 }
 
 impl CollectiveSink {
-    /// What is the same on every rank: group, kind, size, and the sequence number, if there is one. `None` for what two
+    /// The key that is the same on every rank: group, kind, size, and the sequence number, if there is one. `None` for what two
     /// ranks do alone.
     fn key_of(&self, event: &Event<'_>, name: &str, source: CollectiveSource) -> Option<(u64, bool)> {
         let text = |key| match find_argument(event.args, key) {
             Some(RawValue::Text(text)) => text.decode().into_owned(),
-            Some(RawValue::Number(digits)) => String::from_utf8_lossy(digits).into_owned(),
+            Some(RawValue::Number(raw) | RawValue::Nested(raw)) => String::from_utf8_lossy(raw).into_owned(),
             _ => String::new(),
         };
-        let (kind, group) = (text("Collective name"), text("Process Group Name"));
+        let kind = text("Collective name");
+        // Groups of other ranks may have the same name.
+        let group = (text("Process Group Name"), text("Process Group Ranks"));
         let kind = if kind.is_empty() { name.to_owned() } else { kind };
         let lower = kind.to_ascii_lowercase();
         if ["send", "recv", "receive"].iter().any(|word| lower.contains(word)) {
@@ -91,6 +93,16 @@ impl CollectiveSink {
         Some((self.state.hash_one((family, &sequence)), true))
     }
 
+    /// Leaves out those that start at such a moment.
+    pub(super) fn leave_out(&mut self, is_impossible: impl Fn(i64) -> bool) {
+        for spans in &mut self.spans {
+            spans.retain(|_, span| !is_impossible(span.start));
+        }
+        for spans in self.unnumbered.values_mut() {
+            spans.retain(|span| !is_impossible(span.start));
+        }
+    }
+
     /// Numbers those without a sequence number, when all have been seen.
     pub(super) fn number_by_time(&mut self) {
         for ((source, kind), mut spans) in self.unnumbered.drain() {
@@ -98,6 +110,15 @@ impl CollectiveSink {
             for (number, span) in spans.into_iter().enumerate() {
                 let key = self.state.hash_one((kind, number, "by time"));
                 self.spans[source].entry(key).or_insert(span);
+            }
+        }
+    }
+
+    /// Takes the collectives of another trace that this one does not have, with their timestamps on this one's clock.
+    pub(super) fn adopt(&mut self, other: &Self, place: impl Fn(i64) -> i64) {
+        for (own, theirs) in self.spans.iter_mut().zip(&other.spans) {
+            for (key, CollectiveSpan { start, end }) in theirs {
+                own.entry(*key).or_insert_with(|| CollectiveSpan { start: place(*start), end: place(*end) });
             }
         }
     }

@@ -2,8 +2,11 @@
 
 use trace::argument_columns::ARGUMENT_COLUMNS;
 use trace::model::Event;
+use trace::read::columns_hold_numbers;
 use trace::read::{for_each_member, write_compact, write_text};
 use trace::rows::RawMembers;
+
+use crate::write::spelling::{complete_numbers, spell_cat};
 
 use super::table::{Column, ColumnKind, TableWriter};
 
@@ -43,6 +46,14 @@ pub(super) struct EventArguments {
 impl EventArguments {
     /// Reads those of an event.
     pub(super) fn read(&mut self, event: &Event<'_>) {
+        let added = if event.text.is_empty() { complete_numbers(event) } else { None };
+        match &added {
+            Some(args) => self.read_complete(&Event { args, ..*event }),
+            None => self.read_complete(event),
+        }
+    }
+
+    fn read_complete(&mut self, event: &Event<'_>) {
         self.values = [ArgumentValue::Missing; COUNT];
         self.texts.clear();
         self.rest.clear();
@@ -59,10 +70,12 @@ impl EventArguments {
             return write_compact(event.args, event.repaired, &mut self.rest);
         }
         let arguments = Event { text: event.args, args: b"", repaired: event.repaired, ..Event::default() };
+        let held = columns_hold_numbers(event.phase, &spell_cat(event).unescape(), &event.name.unescape());
         for_each_member(&arguments, |key, value| {
             let name = key.unescape();
             let known = ARGUMENT_COLUMNS.iter().position(|argument| argument.key.as_bytes() == &*name);
-            if known.is_some_and(|i| self.take(i, value, event.repaired)) || is_in_columns(&name, event) {
+            let number = held && is_in_columns(&name, value, event);
+            if known.is_some_and(|i| self.take(i, value, event.repaired)) || number {
                 return;
             }
             self.rest.push(if self.rest.is_empty() { b'{' } else { b',' });
@@ -121,13 +134,14 @@ impl EventArguments {
     }
 }
 
-/// Tells arguments that columns of every event hold.
-fn is_in_columns(name: &[u8], event: &Event<'_>) -> bool {
-    match name {
-        b"correlation" => event.correlation.is_some(),
-        b"External id" => event.external.is_some(),
-        b"device" => event.device.is_some(),
-        b"stream" => event.stream.is_some() && event.category.is_on_device(),
-        _ => false,
-    }
+/// Returns whether the column of an argument holds it as it stands there.
+fn is_in_columns(name: &[u8], value: &[u8], event: &Event<'_>) -> bool {
+    let column = match name {
+        b"correlation" => event.correlation,
+        b"External id" => event.external,
+        b"device" => event.device,
+        b"stream" => event.stream,
+        _ => None,
+    };
+    column.is_some_and(|number| number.to_string().as_bytes() == value)
 }

@@ -1,22 +1,32 @@
-//! A data set of Parquet files for many ranks: `run=R/table=T/part-I-of-N.parquet`.
+//! A data set of Parquet files for many ranks: `run=R/table=T/part-I-of-N.parquet`, and a manifest of each part.
 //!
 //! DuckDB, Spark, Trino, Polars and pyarrow read it as one table each, with `run` and `table` from the path. Times are
 //! integer nanoseconds since the Unix epoch, as far as a trace says how its clock relates to that. A row group is sorted
 //! by rank, step and start, so that readers skip the pages of other ranks and steps.
 
 mod arguments;
-mod sums;
+mod fuzz;
+mod manifest;
+mod memory;
+mod page;
 mod table;
 
 use std::path::{Path, PathBuf};
 
-use trace::model::{Category, Event, EventId, is_collective_call};
-use trace::spool::MemoryLimit;
+use trace::analysis::sum::StepRow;
+use trace::model::{Category, Event, EventId, EventSink, is_collective_call};
+
+use common::record::tracecv::PartTraceRecord;
 
 use crate::survey::TraceSurvey;
+use crate::write::describe_devices;
 use crate::write::shard::Shard;
+use crate::write::spelling::spell_cat;
 use arguments::{COLUMNS as ARGUMENT_COLUMNS, EventArguments};
-use sums::StepSums;
+pub(crate) use fuzz::write_and_read as fuzz;
+use manifest::PartManifest;
+pub(crate) use manifest::TraceList;
+use memory::{MEMORY, push_memory};
 use table::{Column, ColumnKind, TableWriter};
 
 const fn int(name: &'static str) -> Column {
@@ -53,7 +63,11 @@ const DETAILS: [Column; 8] = [
     Column { name: "other", kind: ColumnKind::LongText },
 ];
 
-/// A row for each device that a step put work on, with how its time divides.
+/// The last column of every table: the place of the trace in the list, from 1. Two traces may be of one rank, or of none
+/// that is known.
+const TRACE: Column = int("trace_number");
+
+/// A row for each device that a step put work on, with how `traceq sum` divides its time.
 const STEPS: [Column; 15] = [
     int("rank"),
     int("step"),
@@ -72,7 +86,8 @@ const STEPS: [Column; 15] = [
     int("idle_ns"),
 ];
 
-const RANKS: [Column; 12] = [
+/// A row for each trace, also of those that cannot be read.
+const RANKS: [Column; 18] = [
     int("rank"),
     int("start_ns"),
     int("dur_ns"),
@@ -85,7 +100,16 @@ const RANKS: [Column; 12] = [
     text("trace"),
     text("trace_id"),
     text("trace_name"),
+    text("devices"),
+    text("status"),
+    text("error"),
+    int("size_bytes"),
+    int("repairs"),
+    int("losses"),
 ];
+
+/// The status of a trace that was read to its end.
+pub(crate) const COMPLETE: &str = "complete";
 
 /// Writes one part of each table.
 pub(crate) struct DatasetWriter {
@@ -93,113 +117,220 @@ pub(crate) struct DatasetWriter {
     kernels: TableWriter,
     collectives: TableWriter,
     steps: TableWriter,
+    memory: TableWriter,
     ranks: TableWriter,
-    arguments: EventArguments,
-    sums: StepSums,
+    manifest: PartManifest,
+    /// The number of the trace that is being written.
+    trace: i64,
 }
 
 impl DatasetWriter {
     /// Begins the files of a shard below `dir`; they appear when all are complete.
     ///
     /// # Errors
-    /// A directory cannot be made, or a file not written.
-    pub(crate) fn create(dir: &Path, run: &str, shard: Shard, memory: MemoryLimit) -> anyhow::Result<Self> {
-        let part = format!("part-{:05}-of-{:05}.parquet", shard.index, shard.count);
+    /// A directory cannot be made, or a file not written; the run has parts of another list or number.
+    pub(crate) fn create(dir: &Path, run: &str, shard: Shard, list: &TraceList) -> anyhow::Result<Self> {
+        let part = format!("part-{:05}-of-{:05}", shard.index, shard.count);
+        let dir: PathBuf = dir.join(format!("run={run}"));
+        let file = format!("{part}.parquet");
+        let manifest = PartManifest::create(&dir, shard, list)?;
         let table = |name: &str, columns: Vec<Column>, sorted: usize| {
-            let dir: PathBuf = dir.join(format!("run={run}")).join(format!("table={name}"));
-            TableWriter::create(&dir, &part, columns, sorted)
+            let columns = columns.into_iter().chain([TRACE]).collect();
+            TableWriter::create(&dir.join(format!("table={name}")), &file, columns, sorted)
         };
         let with_arguments = || EVENT.iter().chain(&ARGUMENT_COLUMNS).copied().collect::<Vec<Column>>();
         let all = with_arguments().into_iter().chain(DETAILS).collect();
         Ok(Self {
             events: table("events", all, 3)?,
-            kernels: table("kernels", EVENT.to_vec(), 3)?,
+            kernels: table("kernels", EVENT.into_iter().chain([text("module")]).collect(), 3)?,
             collectives: table("collectives", with_arguments(), 3)?,
             steps: table("steps", STEPS.to_vec(), 2)?,
+            memory: table("memory", MEMORY.to_vec(), 3)?,
             ranks: table("ranks", RANKS.to_vec(), 1)?,
-            arguments: EventArguments::default(),
-            sums: StepSums::new(memory),
+            manifest,
+            trace: 0,
         })
     }
 
-    /// Takes an event of the trace that `survey` is of.
-    ///
-    /// # Errors
-    /// The files cannot be written.
-    pub(crate) fn take_event(&mut self, event: &Event<'_>, survey: &TraceSurvey) -> anyhow::Result<()> {
-        let step = survey.step_of(event).map(|step| step.number);
-        self.arguments.read(event);
-        push_event(&mut self.events, event, survey, step);
-        self.arguments.push(&mut self.events);
-        push_details(&mut self.events, event, &self.arguments);
-        self.events.end_row()?;
-        if event.category.is_on_device() && event.phase == b'X' {
-            push_event(&mut self.kernels, event, survey, step);
-            self.kernels.end_row()?;
-            self.sums.take_event(event, survey)?;
-        }
-        let called = event.category == Category::CpuOp && is_collective_call(&event.name.decode());
-        if event.category == Category::Collective || called {
-            push_event(&mut self.collectives, event, survey, step);
-            self.arguments.push(&mut self.collectives);
-            self.collectives.end_row()?;
-        }
-        Ok(())
+    /// Begins the trace of this number in the list, from 1.
+    pub(crate) fn begin_trace(&mut self, number: u64) {
+        self.trace = i64::try_from(number).unwrap_or(i64::MAX);
     }
 
-    /// Ends a trace.
+    /// Sinks for the events of the trace that `survey` is of: for each as it stands there, and for spans, to which begins
+    /// and ends were brought together.
+    pub(crate) fn sinks<'a>(&'a mut self, survey: &'a TraceSurvey) -> (EventRows<'a>, SpanRows<'a>) {
+        let trace = self.trace;
+        let arguments = EventArguments::default();
+        let events =
+            EventRows { events: &mut self.events, memory: &mut self.memory, arguments, survey, trace };
+        let (kernels, collectives) = (&mut self.kernels, &mut self.collectives);
+        (events, SpanRows { kernels, collectives, arguments: EventArguments::default(), survey, trace })
+    }
+
+    /// Ends a trace whose events were taken, and which has these steps.
     ///
     /// # Errors
     /// The files cannot be written.
-    pub(crate) fn end_trace(
+    pub(crate) fn end_trace<'a>(
         &mut self,
-        label: &str,
+        about: PartTraceRecord,
         survey: &TraceSurvey,
-        (events, complete): (u64, bool),
+        steps: impl Iterator<Item = &'a StepRow>,
     ) -> anyhow::Result<()> {
-        let meta = &survey.meta;
-        let steps = &mut self.steps;
-        self.sums.take_rows(survey.steps.all().len(), |step, work| {
-            let step = &survey.steps.all()[step];
-            steps.int(meta.rank);
-            steps.int(Some(step.number));
-            steps.int(Some(survey.wall_clock(step.start)));
-            steps.int(Some(step.end.saturating_sub(step.start)));
-            steps.text(step.name.map(|name| survey.names.name(name).as_bytes()));
-            steps.int(Some(i64::from(step.partial)));
-            steps.int(work.and_then(|work| work.device));
-            steps.int(work.map(|work| work.events));
-            let split = work.map(|work| work.split);
-            steps.int(split.map(|split| split.total));
-            steps.int(split.map(|split| split.compute));
-            steps.int(split.map(|split| split.communication));
-            steps.int(split.map(|split| split.exposed_communication));
-            steps.int(split.map(|split| split.memcpy));
-            steps.int(split.map(|split| split.exposed_memcpy));
-            steps.int(split.map(|split| split.idle()));
-            steps.end_row()
-        })?;
-        self.ranks.int(meta.rank);
-        self.ranks.int(survey.extent.map(|(from, _)| survey.wall_clock(from)));
-        self.ranks.int(survey.extent.map(|(from, to)| to.saturating_sub(from)));
-        self.ranks.int(i64::try_from(events).ok());
-        self.ranks.int(Some(i64::from(complete)));
-        self.ranks.int(meta.base_ns);
-        self.ranks.int(meta.world_size);
-        for text in [&meta.backend, &meta.host, &Some(label.to_owned()), &meta.trace_id, &meta.trace_name] {
-            self.ranks.text(text.as_deref().map(str::as_bytes));
+        for row in steps {
+            self.push_step(row, survey)?;
         }
-        self.ranks.end_row()
+        let meta = &survey.meta;
+        let ranks = &mut self.ranks;
+        ranks.int(meta.rank);
+        ranks.int(survey.extent.map(|(from, _)| survey.wall_clock(from)));
+        ranks.int(survey.extent.map(|(from, to)| to.saturating_sub(from)));
+        ranks.int(i64::try_from(about.events).ok());
+        ranks.int(Some(i64::from(about.status == COMPLETE)));
+        ranks.int(meta.base_ns);
+        ranks.int(meta.world_size);
+        for text in
+            [&meta.backend, &meta.host, &Some(about.path.path.clone()), &meta.trace_id, &meta.trace_name]
+        {
+            ranks.text(text.as_deref().map(str::as_bytes));
+        }
+        ranks.text(describe_devices(meta).as_deref().map(str::as_bytes));
+        self.end_rank(about)
     }
 
-    /// Ends the files, and lets them appear.
+    /// Notes a trace that cannot be read.
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    pub(crate) fn note_unreadable(&mut self, about: PartTraceRecord) -> anyhow::Result<()> {
+        for number in [about.rank, None, None, Some(0), Some(0), None, None] {
+            self.ranks.int(number);
+        }
+        for text in [None, None, Some(about.path.path.as_bytes()), None, None, None] {
+            self.ranks.text(text);
+        }
+        self.end_rank(about)
+    }
+
+    /// Adds what became of a trace to its row and to the manifest.
+    fn end_rank(&mut self, about: PartTraceRecord) -> anyhow::Result<()> {
+        self.ranks.text(Some(about.status.as_bytes()));
+        self.ranks.text(about.error.as_deref().map(str::as_bytes));
+        for number in [about.size_bytes, Some(about.repairs), Some(about.losses)] {
+            self.ranks.int(number.and_then(|n| i64::try_from(n).ok()));
+        }
+        self.ranks.int(Some(self.trace));
+        self.ranks.end_row()?;
+        self.manifest.take_trace(&about)
+    }
+
+    fn push_step(&mut self, row: &StepRow, survey: &TraceSurvey) -> anyhow::Result<()> {
+        let (steps, step, split) = (&mut self.steps, &row.step, row.split.as_ref());
+        let marked = survey.steps.all().get(row.index).filter(|marked| marked.start == step.start);
+        let name = marked.and_then(|marked| marked.name).map(|name| survey.names.name(name));
+        steps.int(survey.meta.rank);
+        steps.int(Some(step.number));
+        steps.int(Some(survey.wall_clock(step.start)));
+        steps.int(Some(step.end.saturating_sub(step.start)));
+        steps.text(name.or(row.mark.as_deref()).map(str::as_bytes));
+        steps.int(Some(i64::from(step.partial)));
+        steps.int(row.device);
+        steps.int(split.and_then(|_| i64::try_from(row.device_events).ok()));
+        steps.int(split.map(|split| split.total));
+        steps.int(split.map(|split| split.compute));
+        steps.int(split.map(|split| split.communication));
+        steps.int(split.map(|split| split.exposed_communication));
+        steps.int(split.map(|split| split.memcpy));
+        steps.int(split.map(|split| split.exposed_memcpy));
+        steps.int(split.map(trace::split::Split::idle));
+        steps.int(Some(self.trace));
+        steps.end_row()
+    }
+
+    /// Ends the files, and lets them appear; the manifest last, so that a part with one is whole.
     ///
     /// # Errors
     /// The files cannot be written.
     pub(crate) fn finish(self) -> anyhow::Result<()> {
-        let tables = [self.events, self.kernels, self.collectives, self.steps, self.ranks];
-        let complete = tables.into_iter().map(TableWriter::finish).collect::<Result<Vec<_>, _>>()?;
-        complete.into_iter().try_for_each(table::CompleteTable::commit)
+        let tables = [
+            ("events", self.events),
+            ("kernels", self.kernels),
+            ("collectives", self.collectives),
+            ("steps", self.steps),
+            ("memory", self.memory),
+            ("ranks", self.ranks),
+        ];
+        let mut manifest = self.manifest;
+        let complete = tables.into_iter().map(|(name, table)| {
+            let table = table.finish()?;
+            manifest.take_table(name, &table.about)?;
+            anyhow::Ok(table)
+        });
+        let complete = complete.collect::<Result<Vec<_>, _>>()?;
+        manifest.begin_replacement()?;
+        complete.into_iter().try_for_each(table::CompleteTable::commit)?;
+        manifest.commit()
+    }
+}
+
+/// Takes the events of a trace as they stand there.
+pub(crate) struct EventRows<'a> {
+    events: &'a mut TableWriter,
+    memory: &'a mut TableWriter,
+    arguments: EventArguments,
+    survey: &'a TraceSurvey,
+    trace: i64,
+}
+
+impl EventSink for EventRows<'_> {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        let step = self.survey.counted_step_of(event).map(|step| step.number);
+        self.arguments.read(event);
+        push_event(self.events, event, self.survey, step);
+        self.arguments.push(self.events);
+        push_details(self.events, event, &self.arguments);
+        self.events.int(Some(self.trace));
+        self.events.end_row()?;
+        if event.category == Category::Memory {
+            push_memory(self.memory, event, (self.survey, self.trace), step)?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes the spans of a trace that are work on devices, or collectives.
+pub(crate) struct SpanRows<'a> {
+    kernels: &'a mut TableWriter,
+    collectives: &'a mut TableWriter,
+    arguments: EventArguments,
+    survey: &'a TraceSurvey,
+    trace: i64,
+}
+
+impl EventSink for SpanRows<'_> {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        let is_work = event.category.is_on_device() && event.phase == b'X';
+        let is_call = event.category == Category::CpuOp && is_collective_call(&event.name.decode());
+        let is_collective = event.category == Category::Collective || is_call;
+        if !is_work && !is_collective {
+            return Ok(());
+        }
+        let step = self.survey.counted_step_of(event).map(|step| step.number);
+        if is_work {
+            push_event(self.kernels, event, self.survey, step);
+            self.kernels.text(self.survey.module_of(event).map(str::as_bytes));
+            self.kernels.int(Some(self.trace));
+            self.kernels.end_row()?;
+        }
+        if is_collective {
+            self.arguments.read(event);
+            push_event(self.collectives, event, self.survey, step);
+            self.arguments.push(self.collectives);
+            self.collectives.int(Some(self.trace));
+            self.collectives.end_row()?;
+        }
+        Ok(())
     }
 }
 
@@ -217,7 +348,7 @@ fn push_event(table: &mut TableWriter, event: &Event<'_>, survey: &TraceSurvey, 
 }
 
 fn push_details(table: &mut TableWriter, event: &Event<'_>, arguments: &EventArguments) {
-    table.text(Some(&event.cat.unescape()).filter(|cat| !cat.is_empty()).map(|cat| &**cat));
+    table.text(Some(&spell_cat(event).unescape()).filter(|cat| !cat.is_empty()).map(|cat| &**cat));
     table.text(Some(&[event.phase]));
     for id in [event.pid, event.tid, event.id] {
         match id {

@@ -1,5 +1,6 @@
 //! One table: rows collected by column, sorted, and written as row groups of a Parquet file.
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,14 +8,19 @@ use anyhow::Context;
 use bytes::Bytes;
 use common::fsat::AtomicFile;
 use common::policy::Mode;
+use common::record::tracecv as record;
 use parquet::basic::{Compression, LogicalType, Repetition, Type as PhysicalType};
-use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+use parquet::column::writer::{ColumnWriter, get_column_writer};
+use parquet::data_type::ByteArray;
+use parquet::errors::ParquetError;
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::{ColumnPath, Type};
+use parquet::schema::types::{ColumnPath, SchemaDescriptor, Type};
+use sha2::{Digest, Sha256};
 use trace::model::FastMap;
 
+use super::page::SummedPages;
 use crate::write::create_directories;
 
 /// Rows of a row group: what memory holds at a time.
@@ -31,7 +37,7 @@ pub(super) struct Column {
     pub(super) kind: ColumnKind,
 }
 
-/// What a column holds.
+/// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ColumnKind {
     /// Numbers of 64 bits.
@@ -43,7 +49,7 @@ pub(super) enum ColumnKind {
 }
 
 /// The values of a column in the rows that wait.
-enum Values {
+enum GroupValues {
     Int(Vec<Option<i64>>),
     /// Each text once, and the number of the text of each row.
     Text {
@@ -61,7 +67,7 @@ enum Values {
 /// In the place of the number of a text that is missing.
 const NO_TEXT: u32 = u32::MAX;
 
-impl Values {
+impl GroupValues {
     fn of(kind: ColumnKind) -> Self {
         match kind {
             ColumnKind::Int => Self::Int(Vec::new()),
@@ -86,15 +92,38 @@ impl Values {
     }
 }
 
+/// A file whose bytes are counted and hashed on their way.
+struct HashedFile {
+    file: AtomicFile,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl Write for HashedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 /// Writes a table to a file that appears when it is complete.
 pub(super) struct TableWriter {
-    writer: SerializedFileWriter<AtomicFile>,
-    values: Vec<Values>,
+    writer: SerializedFileWriter<HashedFile>,
+    schema: SchemaDescriptor,
+    values: Vec<GroupValues>,
     /// How many columns sort the rows.
     sorted: usize,
     /// The column that the next value is for.
     next: usize,
     rows: usize,
+    /// Rows that are written.
+    written: u64,
     /// Bytes in texts of the rows that wait.
     text_bytes: usize,
     name: String,
@@ -104,6 +133,8 @@ pub(super) struct TableWriter {
 pub(super) struct CompleteTable {
     file: AtomicFile,
     name: String,
+    /// Its entry in the manifest; its path is the caller's.
+    pub(super) about: record::PartTableRecord,
 }
 
 impl CompleteTable {
@@ -125,18 +156,20 @@ impl TableWriter {
         let name = path.display().to_string();
         create_directories(dir)?;
         let file = AtomicFile::create(&path, Mode(0o640)).with_context(|| name.clone())?;
+        let hashed = HashedFile { file, hash: Sha256::new(), bytes: 0 };
         let fields = columns.iter().map(field_of).collect::<Result<Vec<_>, _>>()?;
-        let schema = Type::group_type_builder("schema").with_fields(fields).build()?;
-        let writer =
-            SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties(&columns, sorted)))?;
-        let values = columns.iter().map(|column| Values::of(column.kind)).collect();
-        Ok(Self { writer, values, sorted, next: 0, rows: 0, text_bytes: 0, name })
+        let schema = Arc::new(Type::group_type_builder("schema").with_fields(fields).build()?);
+        let properties = Arc::new(properties(&columns, sorted));
+        let writer = SerializedFileWriter::new(hashed, Arc::clone(&schema), properties)?;
+        let values = columns.iter().map(|column| GroupValues::of(column.kind)).collect();
+        let schema = SchemaDescriptor::new(schema);
+        Ok(Self { writer, schema, values, sorted, next: 0, rows: 0, written: 0, text_bytes: 0, name })
     }
 
     /// Sets the next column of the row, which holds numbers.
     pub(super) fn int(&mut self, value: Option<i64>) {
         match self.values.get_mut(self.next) {
-            Some(Values::Int(rows)) => rows.push(value),
+            Some(GroupValues::Int(rows)) => rows.push(value),
             _ => debug_assert!(false, "column {} of {} holds no numbers", self.next, self.name),
         }
         self.next += 1;
@@ -147,7 +180,7 @@ impl TableWriter {
         let column = self.values.get_mut(self.next);
         self.next += 1;
         match (column, value) {
-            (Some(Values::Text { known, texts, rows }), Some(text)) => {
+            (Some(GroupValues::Text { known, texts, rows }), Some(text)) => {
                 let number = known.get(text).copied().unwrap_or_else(|| {
                     let number = texts.len() as u32;
                     // Texts of a trace may hold any bytes; those of a column are UTF-8.
@@ -159,8 +192,8 @@ impl TableWriter {
                 });
                 rows.push(number);
             }
-            (Some(Values::Text { rows, .. }), None) => rows.push(NO_TEXT),
-            (Some(Values::LongText { bytes, rows }), text) => {
+            (Some(GroupValues::Text { rows, .. }), None) => rows.push(NO_TEXT),
+            (Some(GroupValues::LongText { bytes, rows }), text) => {
                 let start = bytes.len();
                 let text = text.map(String::from_utf8_lossy);
                 bytes.extend_from_slice(text.as_deref().unwrap_or_default().as_bytes());
@@ -186,14 +219,25 @@ impl TableWriter {
             return Ok(());
         }
         let order = self.sort_rows();
-        let mut group = self.writer.next_row_group()?;
-        let mut values = self.values.iter_mut();
-        while let (Some(mut column), Some(values)) = (group.next_column()?, values.next()) {
-            write_column(&mut column, values, &order).with_context(|| self.name.clone())?;
-            column.close()?;
+        self.written += self.rows as u64;
+        let properties = Arc::clone(self.writer.properties());
+        let mut group =
+            self.writer.next_row_group().map_err(unwrap_error).with_context(|| self.name.clone())?;
+        for (column, values) in self.schema.columns().iter().zip(&mut self.values) {
+            let mut pages = Vec::new();
+            let sink = Box::new(SummedPages(&mut pages));
+            let mut writer = get_column_writer(Arc::clone(column), Arc::clone(&properties), sink);
+            write_column(&mut writer, values, &order)
+                .map_err(unwrap_error)
+                .with_context(|| self.name.clone())?;
             values.clear();
+            let written = writer.close().map_err(unwrap_error).with_context(|| self.name.clone())?;
+            group
+                .append_column(&Bytes::from(pages), written)
+                .map_err(unwrap_error)
+                .with_context(|| self.name.clone())?;
         }
-        group.close().with_context(|| self.name.clone())?;
+        group.close().map_err(unwrap_error).with_context(|| self.name.clone())?;
         (self.rows, self.text_bytes) = (0, 0);
         Ok(())
     }
@@ -201,7 +245,7 @@ impl TableWriter {
     /// The rows in the order of the first columns; of equal ones, as they came.
     fn sort_rows(&self) -> Vec<u32> {
         let key = |row: u32, column: usize| match &self.values[column] {
-            Values::Int(rows) => rows[row as usize],
+            GroupValues::Int(rows) => rows[row as usize],
             _ => None,
         };
         let mut order: Vec<u32> = (0..self.rows as u32).collect();
@@ -217,8 +261,26 @@ impl TableWriter {
     pub(super) fn finish(mut self) -> anyhow::Result<CompleteTable> {
         self.write_group()?;
         let name = self.name;
-        let file = self.writer.into_inner().with_context(|| name.clone())?;
-        Ok(CompleteTable { file, name })
+        let HashedFile { file, hash, bytes } =
+            self.writer.into_inner().map_err(unwrap_error).with_context(|| name.clone())?;
+        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let (path, rows) = (String::new(), self.written);
+        Ok(CompleteTable {
+            file,
+            name,
+            about: record::PartTableRecord { path, rows, size_bytes: bytes, sha256 },
+        })
+    }
+}
+
+/// The error of the file behind one of the library, which would say it twice.
+fn unwrap_error(error: ParquetError) -> anyhow::Error {
+    match error {
+        ParquetError::External(e) => match e.downcast::<io::Error>() {
+            Ok(e) => (*e).into(),
+            Err(e) => anyhow::anyhow!("{e}"),
+        },
+        other => other.into(),
     }
 }
 
@@ -252,27 +314,28 @@ fn properties(columns: &[Column], sorted: usize) -> WriterProperties {
 }
 
 fn write_column(
-    column: &mut parquet::file::writer::SerializedColumnWriter<'_>,
-    values: &mut Values,
+    column: &mut ColumnWriter<'_>,
+    values: &mut GroupValues,
     order: &[u32],
 ) -> parquet::errors::Result<()> {
-    match values {
-        Values::Int(rows) => {
+    match (column, values) {
+        (ColumnWriter::Int64ColumnWriter(column), GroupValues::Int(rows)) => {
             let (numbers, levels) = gather(order, |row| rows[row]);
-            column.typed::<Int64Type>().write_batch(&numbers, Some(&levels), None)?;
+            column.write_batch(&numbers, Some(&levels), None)?;
         }
-        Values::Text { texts, rows, .. } => {
+        (ColumnWriter::ByteArrayColumnWriter(column), GroupValues::Text { texts, rows, .. }) => {
             let (present, levels) = gather(order, |row| texts.get(rows[row] as usize).cloned());
-            column.typed::<ByteArrayType>().write_batch(&present, Some(&levels), None)?;
+            column.write_batch(&present, Some(&levels), None)?;
         }
-        Values::LongText { bytes, rows } => {
+        (ColumnWriter::ByteArrayColumnWriter(column), GroupValues::LongText { bytes, rows }) => {
             let shared = Bytes::from(std::mem::take(bytes));
             let (present, levels) = gather(order, |row| {
                 let (start, end) = rows[row];
                 (end != usize::MAX).then(|| ByteArray::from(shared.slice(start..end)))
             });
-            column.typed::<ByteArrayType>().write_batch(&present, Some(&levels), None)?;
+            column.write_batch(&present, Some(&levels), None)?;
         }
+        _ => return Err(ParquetError::General("a column is of another type than its values".to_owned())),
     }
     Ok(())
 }

@@ -2,13 +2,14 @@
 //!
 //! Perfetto's processes and threads have the ids of the kernel: numbers of 32 bits above zero, of which 0 is the idle
 //! process. Others (devices and streams, which Kineto numbers from 0, and the ids of Ascend, which are beyond 32 bits)
-//! are plain tracks, whose names and descriptions give their ids.
+//! are plain tracks, whose names and descriptions give their ids. The description is for people, and for the reader of
+//! `common/trace`: it is what brings the ids back.
 
 use std::collections::HashSet;
 
 use super::super::protobuf::Message;
 use super::packet;
-use crate::timeline::{OwnedId, TrackKind, TrackTable};
+use crate::timeline::{OwnedId, TrackKind, TrackProcess, TrackTable};
 
 /// Fields of `TrackDescriptor`.
 const UUID: u32 = 1;
@@ -100,10 +101,22 @@ fn describe_process(table: &TrackTable, number: u32) -> Message {
             message.message(PROCESS, &descriptor);
         }
         None => {
-            message.text(NAME, &process.describe()).text(DESCRIPTION, &format!("pid {}", process.id));
+            message.text(NAME, &process.describe()).text(DESCRIPTION, &describe_plain(process));
         }
     }
     message
+}
+
+/// The id of a process that is a plain track, with its name and labels in lines of their own.
+fn describe_plain(process: &TrackProcess) -> String {
+    let on_one_line = |text: &str| text.replace(['\n', '\r'], " ");
+    let mut description = format!("pid {}", process.id);
+    for (key, text) in [("name", &process.name), ("labels", &process.labels)] {
+        if let Some(text) = text.as_deref().filter(|text| !text.is_empty()) {
+            description.push_str(&format!("\n{key} {}", on_one_line(text)));
+        }
+    }
+    description
 }
 
 fn describe_track(table: &TrackTable, number: u32, lane: usize) -> Message {
@@ -127,9 +140,14 @@ fn describe_track(table: &TrackTable, number: u32, lane: usize) -> Message {
     }
     message.text(NAME, &track.describe());
     match &track.kind {
+        TrackKind::Thread(id) if lane > 0 => {
+            message.text(DESCRIPTION, &format!("lane {} of pid {}, tid {id}", lane + 1, process.id));
+        }
         TrackKind::Thread(id) => _ = message.text(DESCRIPTION, &format!("pid {}, tid {id}", process.id)),
         TrackKind::Counter => _ = message.message(COUNTER, &Message::default()),
-        TrackKind::Async => {}
+        TrackKind::Async(id) => {
+            message.text(DESCRIPTION, &format!("async {id} of pid {}", process.id));
+        }
     }
     message
 }

@@ -7,8 +7,8 @@
 use std::io::Write;
 
 use rusqlite::params;
-use trace::model::{Category, Event, EventSink, NameTable, TraceMeta};
-use trace::read::{RawValue, find_argument, kineto};
+use trace::model::{Category, Event, EventId, EventSink, NameTable, TraceMeta};
+use trace::read::{RawValue, find_argument, for_each_member, kineto};
 
 use super::Database;
 use crate::arguments::integer_argument;
@@ -90,6 +90,24 @@ impl<'w> AscendWriter<'w> {
         })
     }
 
+    /// Counts the arguments that are in none of these columns.
+    fn lose_arguments(&mut self, event: &Event<'_>, held: &[&str]) {
+        let members = Event { text: event.args, args: b"", repaired: event.repaired, ..Event::default() };
+        let mut lost = 0;
+        for_each_member(&members, |name, _| {
+            let name = name.unescape();
+            lost += u64::from(!held.iter().any(|held| held.as_bytes() == &*name));
+        });
+        self.losses.add("arguments without a column", lost);
+    }
+
+    /// Process and thread of an event as one number, of a process whose id has `bits` bits of something else at its end.
+    fn global_thread(&mut self, event: &Event<'_>, bits: u32) -> i64 {
+        let [(pid, pid_fits), (tid, tid_fits)] = [number_of_id(event.pid, bits), number_of_id(event.tid, 0)];
+        self.losses.add("ids that are no numbers of 32 bits", u64::from(!pid_fits || !tid_fits));
+        pid << 32 | tid
+    }
+
     fn string(&mut self, text: &str) -> i64 {
         i64::from(self.strings.intern(text.into()))
     }
@@ -107,6 +125,9 @@ impl<'w> AscendWriter<'w> {
         let id = self.tasks;
         self.tasks += 1;
         let device = event.device.unwrap_or(0);
+        self.losses
+            .add("devices that are not known (0 is in their place)", u64::from(event.device.is_none()));
+        self.lose_arguments(event, held_of_task(event.category));
         self.devices.insert(device);
         let kind = match event.category {
             Category::Memcpy => "MEMCPY_ASYNC",
@@ -181,6 +202,8 @@ impl<'w> AscendWriter<'w> {
         (start, end): (i64, i64),
         kind: i64,
     ) -> anyhow::Result<()> {
+        self.lose_arguments(event, &OPERATOR_ARGUMENTS);
+        let thread = self.global_thread(event, 0);
         let name = self.string(&event.name.decode());
         let (types, shapes) = (self.argument(event, "Input type"), self.argument(event, "Input Dims"));
         let [sequence, forward] =
@@ -190,7 +213,7 @@ impl<'w> AscendWriter<'w> {
         insert.execute(params![
             start,
             end,
-            global_thread(event),
+            thread,
             event.external,
             name,
             sequence,
@@ -206,9 +229,10 @@ impl<'w> AscendWriter<'w> {
         let full_name = event.name.decode();
         let (kind, name, thread) = match split_layer(&full_name) {
             // The process of a timeline has the layer in its number.
-            Some((kind, name)) => (kind, name, global_thread_of(event, 10)),
-            None => (kind, &*full_name, global_thread(event)),
+            Some((kind, name)) => (kind, name, self.global_thread(event, 10)),
+            None => (kind, &*full_name, self.global_thread(event, 0)),
         };
+        self.lose_arguments(event, &CALL_ARGUMENTS);
         let name = self.string(name);
         let connection = event.correlation.unwrap_or(NOT_APPLICABLE);
         let insert = "INSERT INTO CANN_API VALUES (?1,?2,?3,?4,?5,?6)";
@@ -226,7 +250,8 @@ impl<'w> AscendWriter<'w> {
         const FIRST_CONNECTION: i64 = 4_000_000_000;
         let (message, domain) = (self.string(&event.name.decode()), self.string(&event.cat.decode()));
         self.ranges += 1;
-        let thread = global_thread(event);
+        self.lose_arguments(event, &[]);
+        let thread = self.global_thread(event, 0);
         let insert = "INSERT INTO MSTX_EVENTS VALUES (?1,?2,?3,?4,?4,?5,?6,?6,?7,?8)";
         let mut insert = self.database.connection.prepare_cached(insert)?;
         let connection = FIRST_CONNECTION + self.ranges;
@@ -245,6 +270,7 @@ impl<'w> AscendWriter<'w> {
 impl EventSink for AscendWriter<'_> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
         if event.phase == b'M' {
+            self.losses.add("names and order of processes and threads", 1);
             return Ok(());
         }
         let span = match (event.phase, event.start, event.span()) {
@@ -286,6 +312,14 @@ impl TraceWriter for AscendWriter<'_> {
         Ok(())
     }
 
+    fn takes_spans(&self) -> bool {
+        true
+    }
+
+    fn note_unpaired(&mut self, count: u64) {
+        self.losses.add("begins and ends without the other half", count);
+    }
+
     fn end_trace(&mut self, meta: &TraceMeta) -> anyhow::Result<()> {
         let connection = &self.database.connection;
         let (from, to) = self.extent.unwrap_or_default();
@@ -323,15 +357,44 @@ impl TraceWriter for AscendWriter<'_> {
     }
 }
 
-/// Process and thread as one number.
-fn global_thread(event: &Event<'_>) -> i64 {
-    global_thread_of(event, 0)
+/// The id of a process or thread in 32 bits, without `bits` bits of something else at its end, and whether it is one: a text
+/// gets a number of its own (FNV-1a).
+fn number_of_id(id: EventId<'_>, bits: u32) -> (i64, bool) {
+    match id {
+        EventId::None => (0, true),
+        EventId::Number(n) => ((n >> bits) & NOT_APPLICABLE, (0..=NOT_APPLICABLE).contains(&(n >> bits))),
+        EventId::Text(text) => {
+            let hash = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+            (i64::from(text.decode().bytes().fold(0x811c_9dc5, hash) >> 1), false)
+        }
+    }
 }
 
-/// The same, of a process whose number has so many bits of something else at its end.
-fn global_thread_of(event: &Event<'_>, bits: u32) -> i64 {
-    let [pid, tid] = [event.pid, event.tid].map(|id| id.as_number().unwrap_or(0));
-    (pid >> bits) << 32 | tid & NOT_APPLICABLE
+/// The arguments that columns hold, of operators and of calls.
+const OPERATOR_ARGUMENTS: [&str; 5] =
+    ["External id", "Input type", "Input Dims", "Sequence number", "Fwd thread id"];
+const CALL_ARGUMENTS: [&str; 4] = ["External id", "correlation", "correlation_id", "connection_id"];
+
+/// Those of work on a device.
+fn held_of_task(category: Category) -> &'static [&'static str] {
+    const TASK: [&str; 11] = [
+        "device",
+        "stream",
+        "correlation",
+        "External id",
+        "Task Type",
+        "connection_id",
+        "bytes",
+        "Process Group Name",
+        "Collective name",
+        "In msg nelems",
+        "dtype",
+    ];
+    match category {
+        Category::Collective => &TASK,
+        Category::Memcpy | Category::Memset => &TASK[..7],
+        _ => &TASK[..6],
+    }
 }
 
 /// The layer (`ENUM_API_TYPE`) that a timeline writes before the name of a call, and the name.

@@ -1,7 +1,7 @@
 //! SQLite databases: a plain one, and one with the tables of Ascend's profilers.
 //!
 //! The database is built in a file of TMPDIR that has no name any more, and copied to the output when it is complete:
-//! whoever stops the program leaves nothing behind.
+//! if the program is stopped, nothing is left behind.
 
 mod ascend;
 mod plain;
@@ -28,7 +28,7 @@ impl Database {
         let named = tempfile::NamedTempFile::new().with_context(place)?;
         let file = named.reopen().with_context(place)?;
         let connection = Connection::open(named.path()).with_context(place)?;
-        // Nobody else knows the file, and if the program ends it is gone: no journal, no waiting for the disk.
+        // The file has no other user, and is gone when the program ends: no journal, no fsync.
         connection.execute_batch(
             "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE;
              PRAGMA temp_store=MEMORY; PRAGMA cache_size=-65536; PRAGMA page_size=8192;",

@@ -8,11 +8,11 @@ use trace::rows::RawMembers;
 
 use super::Database;
 use crate::losses::Losses;
-use crate::write::TraceWriter;
+use crate::write::{TraceWriter, describe_devices};
 
 const SCHEMA: &str = "
 CREATE TABLE traces (id INTEGER PRIMARY KEY, path TEXT NOT NULL, rank INTEGER, world_size INTEGER, base_ns INTEGER,
-  backend TEXT, trace_id TEXT, trace_name TEXT, host TEXT, events INTEGER);
+  backend TEXT, trace_id TEXT, trace_name TEXT, host TEXT, events INTEGER, devices TEXT);
 CREATE TABLE events (trace INTEGER NOT NULL, idx INTEGER NOT NULL, ph TEXT NOT NULL, category TEXT NOT NULL, cat TEXT,
   name TEXT NOT NULL, pid, tid, device INTEGER, stream INTEGER, start_ns INTEGER, dur_ns INTEGER, correlation INTEGER,
   external_id INTEGER, id, args TEXT, other TEXT);
@@ -95,7 +95,7 @@ impl TraceWriter for PlainWriter<'_> {
 
     fn end_trace(&mut self, meta: &TraceMeta) -> anyhow::Result<()> {
         self.database.connection.execute(
-            "INSERT INTO traces VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
+            "INSERT INTO traces VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
             params![
                 self.trace,
                 self.label,
@@ -107,6 +107,7 @@ impl TraceWriter for PlainWriter<'_> {
                 meta.trace_name,
                 meta.host,
                 self.events,
+                describe_devices(meta),
             ],
         )?;
         Ok(())

@@ -11,7 +11,7 @@ use trace::table::{Align, Table, output_width};
 /// Ranges of numbers that are shown of a long list.
 const SHOWN: usize = 8;
 
-/// What the traces of one rank have in common. Traces that do not say their rank stand alone.
+/// The facts that the traces of one rank have in common. Traces that do not say their rank stand alone.
 struct RankRow<'a> {
     rank: Option<i64>,
     traces: Vec<&'a record::Info>,
@@ -87,7 +87,7 @@ fn rows_of(infos: &[record::Info]) -> Vec<RankRow<'_>> {
     ranks.into_values().chain(unranked).collect()
 }
 
-/// What is missing of the job that these traces are of.
+/// Finds the ranks that are missing of the job of these traces.
 pub(super) fn find_missing(infos: &[record::Info]) -> record::RankSet {
     let rows = rows_of(infos);
     let present: BTreeSet<i64> = rows.iter().filter_map(|row| row.rank).collect();

@@ -7,23 +7,23 @@ use clap::ValueEnum;
 use common::exit::Exit;
 use common::out::Out;
 use common::record::traceq as record;
-use trace::inputs::Inputs;
-use trace::meaning::{MeaningLookup, ResolvedSink};
-use trace::pairs::PairSink;
+use trace::check::DoubtfulTraces;
+use trace::inputs::TraceInputs;
 use trace::program::ProgramPart;
-use trace::read;
+use trace::ranks::RankReader;
 use trace::report::format_count;
 use trace::table::{Align, Table, output_width};
 use trace::units::{TimeUnit, format_percent};
 
 use super::job::JobTimes;
 use super::split_record;
-use crate::analysis::collect::CollectOptions;
 use crate::analysis::program::{ProgramSink, UNNAMED};
-use crate::cmd::{Tally, count_outcome, open_input};
+use crate::cmd::{Tally, open_bytes};
+use trace::analysis::collect::CollectOptions;
 use trace::split::Split;
+use trace::spool::MemoryLimit;
 
-/// What times are put together by.
+/// The key by which times are put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum GroupBy {
     /// Each step, of all ranks beside each other: the least, the median and the most, and who has it
@@ -226,7 +226,7 @@ impl GroupTime {
     }
 }
 
-/// What a group is called: a name, or a device and a stream.
+/// The name of a group: a text, or a device and a stream.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum GroupKey {
     Named(String),
@@ -239,46 +239,29 @@ enum GroupKey {
 /// A temporary file cannot be used; standard output cannot be written.
 pub(super) fn sum_groups(
     by: GroupBy,
-    inputs: &Inputs,
+    inputs: &TraceInputs,
     options: &CollectOptions,
     (out, json): (&mut Out, bool),
 ) -> anyhow::Result<Exit> {
     let mut tally = Tally::default();
     let mut groups: BTreeMap<GroupKey, GroupTime> = BTreeMap::new();
-    let named = inputs.each(out, |out, input| {
-        let Some((opened, source)) = open_input(out, input) else { return Ok(()) };
-        let mut sink = ProgramSink::new(options.memory);
-        let mut pairs = PairSink::new(&mut sink);
-        let lookup = MeaningLookup::new(input, options.classes.clone());
-        let mut resolved = ResolvedSink { lookup, sink: &mut pairs };
-        let outcome = match read::read_trace(source, &inputs.read_options(), &mut resolved) {
-            Ok(outcome) => outcome,
-            Err(e) => {
-                out.failed(input.label(), &e);
-                return Ok(());
-            }
-        };
-        if count_outcome(out, &mut tally, opened, outcome).is_none() {
-            return Ok(());
-        }
-        match by.part() {
-            Some(wanted) => {
-                for ((part, name), time) in sink.sum_parts()? {
-                    if part == wanted {
-                        let group = groups.entry(GroupKey::Named(name)).or_default();
-                        group.add(time.own, time.total, None, time.count);
-                    }
-                }
-            }
-            None => {
-                for ((device, stream), time) in sink.sum_streams()? {
-                    let group = groups.entry(GroupKey::Stream(device, stream)).or_default();
-                    group.add(time.total, time.total, Some(time.busy), time.count);
-                }
-            }
+    // Half for this, and half for what finds its ranks and what is wrong with it.
+    let memory = MemoryLimit { bytes: options.memory.bytes / 2 };
+    let options = &CollectOptions { memory, ..options.clone() };
+    let doubtful = DoubtfulTraces::default();
+    let named = inputs.for_each_input(out, |out, input| {
+        let Some((opened, bytes)) = open_bytes(out, input) else { return Ok(()) };
+        let mut ranks = RankReader::new(input, opened, bytes, inputs.read_options(), options, &doubtful);
+        let mut first = true;
+        while !ranks.is_done() {
+            let mut sink = ProgramSink::new(memory);
+            let Some(read) = ranks.read_next(out, &mut sink) else { continue };
+            tally.count_rank(&read, std::mem::take(&mut first));
+            add_rank(by, sink, &mut groups)?;
         }
         Ok(())
     })?;
+    doubtful.finish(out);
     let records = to_records(by, groups);
     if json {
         for record in &records {
@@ -289,6 +272,27 @@ pub(super) fn sum_groups(
         write_groups(out.text(), by, &records)?;
     }
     tally.finish(out, json, named)
+}
+
+/// Adds the times of one rank.
+fn add_rank(by: GroupBy, sink: ProgramSink, groups: &mut BTreeMap<GroupKey, GroupTime>) -> io::Result<()> {
+    match by.part() {
+        Some(wanted) => {
+            for ((part, name), time) in sink.sum_parts()? {
+                if part == wanted {
+                    let group = groups.entry(GroupKey::Named(name)).or_default();
+                    group.add(time.own, time.total, None, time.count);
+                }
+            }
+        }
+        None => {
+            for ((device, stream), time) in sink.sum_streams()? {
+                let group = groups.entry(GroupKey::Stream(device, stream)).or_default();
+                group.add(time.total, time.total, Some(time.busy), time.count);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn to_records(by: GroupBy, groups: BTreeMap<GroupKey, GroupTime>) -> Vec<record::GroupTimeRecord> {

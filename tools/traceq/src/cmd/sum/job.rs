@@ -95,7 +95,7 @@ impl JobTimes {
     /// Writes the comparison for people.
     ///
     /// # Errors
-    /// What the stream says.
+    /// An I/O error of the stream.
     pub(super) fn write_text(&self, to: &mut dyn Write) -> io::Result<()> {
         let Some(unit) = self.unit() else { return Ok(()) };
         const RIGHT: Align = Align::Right;

@@ -6,7 +6,7 @@ use trace::units::{TimeUnit, format_duration, format_percent};
 use super::super::Trace;
 use super::job::JobTimes;
 use super::{exclusion_notes, rank_of_scope, step_name};
-use crate::analysis::sum::Sums;
+use trace::analysis::sum::Sums;
 use trace::split::Split;
 
 /// A row: rank, device, step or trace, and how its time divides.
@@ -17,7 +17,7 @@ struct SumRow {
     split: Split,
 }
 
-/// What is kept of the traces until all are read.
+/// The rows that are kept until all traces are read.
 #[derive(Default)]
 pub(super) struct MarkdownSums {
     traces: u64,
@@ -47,7 +47,7 @@ impl MarkdownSums {
         self.notes = exclusion_notes(trace, sums);
     }
 
-    /// The result.
+    /// Returns the report.
     pub(super) fn finish(self, job: &JobTimes) -> Report {
         let mut report = Report::new(self.headline());
         if self.totals.is_empty() {

@@ -48,6 +48,7 @@ function formatGrowth(growth) {
 }
 
 function formatBytes(n) {
+  if (n < 0) return `-${formatBytes(-n)}`;
   if (n < 1e3) return `${n} B`;
   if (n < 1e6) return `${formatFixed(n / 1e3, 1)} kB`;
   if (n < 1e9) return `${formatFixed(n / 1e6, 1)} MB`;

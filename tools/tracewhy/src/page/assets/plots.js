@@ -92,10 +92,25 @@ function image(width, height, ...children) {
 
 /** A vertical axis of times with lines across the plot; returns its parts and the height of a time. */
 function timeAxis(width, height, largest) {
-  const unit = timeUnit(largest);
-  const ticks = axisTicks(largest / unit.ns, Math.max(2, Math.floor(height / 44)));
+  const { name, ns } = timeUnit(largest);
+  return valueAxis(width, height, largest, { name, size: ns });
+}
+
+/** The same for bytes. */
+function byteAxis(width, height, largest) {
+  const units = [
+    { name: "GB", size: 1e9 },
+    { name: "MB", size: 1e6 },
+    { name: "kB", size: 1e3 },
+    { name: "B", size: 1 },
+  ];
+  return valueAxis(width, height, largest, units.find((u) => largest >= u.size) || units[3]);
+}
+
+function valueAxis(width, height, largest, unit) {
+  const ticks = axisTicks(largest / unit.size, Math.max(2, Math.floor(height / 44)));
   const top = ticks[ticks.length - 1];
-  const y = (ns) => MARGIN.top + (height - MARGIN.top - MARGIN.bottom) * (1 - ns / unit.ns / top);
+  const y = (v) => MARGIN.top + (height - MARGIN.top - MARGIN.bottom) * (1 - v / unit.size / top);
   const digits =
     Math.max(0, -Math.floor(Math.log10(ticks[1] || 1) + 1e-9)) +
     (String(ticks[1]).includes("25") && ticks[1] < 10 ? 1 : 0);
@@ -104,12 +119,12 @@ function timeAxis(width, height, largest) {
       class: "grid",
       x1: MARGIN.left,
       x2: width - MARGIN.right,
-      y1: y(tick * unit.ns),
-      y2: y(tick * unit.ns),
+      y1: y(tick * unit.size),
+      y2: y(tick * unit.size),
     }),
     svg(
       "text",
-      { class: "tick", x: MARGIN.left - 8, y: y(tick * unit.ns) + 4, "text-anchor": "end" },
+      { class: "tick", x: MARGIN.left - 8, y: y(tick * unit.size) + 4, "text-anchor": "end" },
       formatFixed(tick, Math.min(3, digits)),
     ),
   ]);
@@ -251,6 +266,67 @@ function stepBand(steps) {
           ["most", `${formatDuration(steps.most[i])}, rank ${steps.most_rank[i]}`],
           ["median", formatDuration(steps.middle[i])],
           ["least", formatDuration(steps.least[i])],
+        ],
+      ],
+      move: (key, i, first) => moveInRow(key, i, first, count),
+    };
+  });
+}
+
+/** What a device has allocated and reserved over time, with its peak. */
+function memoryPlot({ rank, device, peak, peak_at, at, allocated, left, reserved }) {
+  const count = at.length;
+  const span = Math.max(1, at[count - 1]);
+  return plot(`Memory of ${device} of rank ${rank} over time`, (width) => {
+    const height = 260;
+    const bottom = height - MARGIN.bottom;
+    const most = Math.max(1, ...allocated, ...reserved.map((v) => v ?? 0));
+    const { parts: axes, y } = byteAxis(width, height, most);
+    const area = width - MARGIN.left - MARGIN.right;
+    const x = (ns) => MARGIN.left + (area * ns) / span;
+    const place = (i, v) => `${x(at[i]).toFixed(1)},${y(Math.max(0, v ?? 0)).toFixed(1)}`;
+    // What is left at the end of a point stays until the next one changes it.
+    const steps = (highest, after) =>
+      highest.flatMap((v, i) => [...(i > 0 ? [place(i, after[i - 1])] : []), place(i, v), place(i, after[i])]);
+    const line = steps(allocated, left);
+    const shapes = [
+      svg("polygon", {
+        class: "area compute faint",
+        points: `${x(0)},${bottom} ${line.join(" ")} ${x(span)},${bottom}`,
+      }),
+      svg("polyline", { class: "line", points: line.join(" ") }),
+      reserved.some((v) => v !== null)
+        ? svg("polyline", { class: "line reserved", points: steps(reserved, reserved).join(" ") })
+        : null,
+      svg("circle", { class: "dot", cx: x(peak_at), cy: y(Math.max(0, peak)), r: 4 }),
+    ];
+    const unit = timeUnit(span);
+    const ticks = axisTicks(span / unit.ns, Math.max(2, Math.floor(area / 120)));
+    const label = (kind, px, py, text) =>
+      svg("text", { class: kind, x: px, y: py, "text-anchor": "middle" }, text);
+    const labels = [
+      ...ticks
+        .filter((t) => t * unit.ns <= span)
+        .map((t) => label("tick", x(t * unit.ns), bottom + 16, `${Number(t.toPrecision(3))}`)),
+      label("axis", MARGIN.left + area / 2, height - 4, `${unit.name} since the first change`),
+    ];
+    const nearest = (px) => {
+      const ns = ((px - MARGIN.left) / area) * span;
+      return at.reduce((best, t, i) => (Math.abs(t - ns) < Math.abs(at[best] - ns) ? i : best), 0);
+    };
+    const wide = Math.max(3, area / count);
+    return {
+      image: image(width, height, axes, shapes, labels),
+      count,
+      at: (px) => (px < MARGIN.left - 8 || px > width - MARGIN.right + 8 ? -1 : nearest(px)),
+      place: (i) => ({ x: x(at[i]) - wide / 2, y: MARGIN.top, width: wide, height: bottom - MARGIN.top }),
+      describe: (i) => [
+        `after ${formatDuration(at[i])}`,
+        [
+          ["allocated", formatBytes(allocated[i])],
+          ["then", formatBytes(left[i])],
+          ...(reserved[i] === null ? [] : [["reserved", formatBytes(reserved[i])]]),
+          ["peak", formatBytes(peak)],
         ],
       ],
       move: (key, i, first) => moveInRow(key, i, first, count),

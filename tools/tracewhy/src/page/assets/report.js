@@ -39,6 +39,12 @@ const SECTIONS = [
   { id: "names", title: "Kernels and operators", has: (d) => d.names.rows.length > 0, draw: drawNames },
   { id: "program", title: "Modules and phases", has: () => true, draw: drawProgram },
   { id: "idle", title: "Why devices are idle", has: (d) => d.steps.first.length > 0, draw: drawIdle },
+  {
+    id: "memory",
+    title: "What holds the memory",
+    has: (d) => d.memory.peaks.rows.length > 0,
+    draw: drawMemory,
+  },
   { id: "checks", title: "Can the numbers be trusted?", has: () => true, draw: drawChecks },
 ];
 
@@ -351,6 +357,61 @@ function drawProgram({ flame, program, job }) {
   ];
 }
 
+function drawMemory({ memory }) {
+  const { peaks, shown } = memory;
+  const bytes = (label, def, at) => ({ label, def, kind: "bytes", at });
+  const columns = [
+    { label: "rank", def: "rank", kind: "rank", at: 0 },
+    { label: "device", kind: "text", at: 1 },
+    bytes("peak", "peak", 2),
+    bytes("reserved", "reserved", 3),
+    bytes("before", "before-after", 4),
+    bytes("after", "before-after", 5),
+    { label: "allocations", def: "allocations", kind: "count", at: 6 },
+  ];
+  const held = [
+    bytes("bytes", "held-by", 0),
+    { label: "share", def: "held-by", kind: "share", at: 1 },
+    { label: "blocks", def: "held-by", kind: "count", at: 2 },
+    { label: "operator or frame", kind: "name", at: 3 },
+    { label: "module or annotation", kind: "name", at: 4 },
+  ];
+  const place = el("div", {});
+  const draw = (index) => {
+    const device = shown[index];
+    place.replaceChildren();
+    fill(place, {}, [
+      memoryPlot(device).host,
+      table({
+        caption: `What holds the peak of ${device.device} of rank ${device.rank}`,
+        columns: held,
+        rows: device.held.rows,
+        sort: 0,
+        search: "Search what holds memory",
+      }),
+      leftOutNote(device.held.left_out, "operators and modules that hold less"),
+    ]);
+  };
+  draw(0);
+  const choices = shown.map((s, i) => [`${i}`, `rank ${s.rank}, ${s.device}`]);
+  const most = shown.length < peaks.rows.length + peaks.left_out;
+  return [
+    note("Bytes that are ", definedLabel("peak", "allocated"), " over time, and what holds them at their most."),
+    el("div", { class: "controls" }, select("show", choices, draw), memoryLegend(shown)),
+    place,
+    most ? note(`The ${formatCount(shown.length)} with the highest peaks have a timeline.`) : null,
+    table({ caption: "Devices of all ranks", columns, rows: peaks.rows, sort: 2, search: "Search devices" }),
+    leftOutNote(peaks.left_out, "devices with a lower peak"),
+  ];
+}
+
+/** Colors of the plot of memory; not every trace says what is reserved. */
+function memoryLegend(shown) {
+  const entries = [["compute", "allocated", "peak"]];
+  if (shown.some((s) => s.reserved.some((v) => v !== null))) entries.push(["copy", "reserved", "reserved"]);
+  return legend(entries);
+}
+
 function drawChecks(d) {
   const { findings } = d;
   const columns = [
@@ -384,10 +445,9 @@ function drawChecks(d) {
       : note(
           "The rules of ",
           el("code", {}, "traceq check"),
-          " were not asked: ",
-          el("code", {}, "--findings"),
-          " takes what it finds.",
+          " were not asked. This makes the report with what they find:",
         ),
+    findings.command ? el("pre", { class: "command" }, el("code", {}, findings.command)) : null,
     findings.rows.length
       ? table({
           caption: "Findings of traceq check",
@@ -421,7 +481,7 @@ function drawComparison({ comparison }) {
     table({ caption: "A step and its parts", columns, rows: parts }),
     items.length
       ? table({
-          caption: "Kernels, operators and collectives: what changed most comes first",
+          caption: "Kernels, operators, collectives, modules, annotations and phases: what changed most comes first",
           columns,
           rows: items,
           search: "Search changes",

@@ -171,3 +171,29 @@ fn a_flush_of_one_family_keeps_the_tables_of_the_others() {
     // A table by its handle may be any.
     assert_eq!(both("delete table ip handle 3"), (Unsure, Unsure));
 }
+
+/// Debian's netfilter-persistent loads what its plugins say: those of iptables-persistent load files that are read.
+#[test]
+fn netfilter_persistent_is_known_by_its_plugins() {
+    let plugins = "usr/share/netfilter-persistent/plugins.d";
+    let (v4_plugin, v6_plugin) = (format!("{plugins}/15-ip4tables"), format!("{plugins}/25-ip6tables"));
+    let files = [
+        ("etc/default/netfilter-persistent", "FLUSH_ON_STOP=0\nIPTABLES_SKIP_SAVE=yes\n"),
+        ("etc/systemd/system/multi-user.target.wants/netfilter-persistent.service", "x"),
+        ("etc/iptables/rules.v4", DROPPING),
+        ("etc/iptables/rules.v6", DROPPING),
+        (&v4_plugin, "#!/bin/sh\n"),
+        (&v6_plugin, "#!/bin/sh\n"),
+    ];
+    assert_eq!(image(&files), (Drop, Drop, String::new()));
+    let find = |files: &[(&str, &str)]| {
+        let dir = crate::host::tests::make_root(files);
+        let host = AuditedHost::open(dir.path(), false, None, 1778).unwrap();
+        let check = CHECKS.iter().find(|check| check.rule.id == "firewall").unwrap();
+        (check.run)(&host, check).into_iter().map(|f| f.found).collect::<Vec<_>>()
+    };
+    assert_eq!(find(&files), Vec::<String>::new());
+    let other = format!("{plugins}/40-mine");
+    let found = find(&[&files[..], &[(&other, "#!/bin/sh\n")]].concat());
+    assert!(found.iter().any(|text| text.contains("its plugin 40-mine loads rules")), "{found:?}");
+}

@@ -254,6 +254,65 @@ fn numbers_are_the_same_as_names() {
     assert_eq!(drop("ct state 0x2,0x4 accept\nmeta iiftype 772 accept\niif 1 accept"), (Drop, Drop));
 }
 
+/// A value that a field is set to may have several words, and ends where a statement begins; a value that is compared and has
+/// more words than are understood decides nothing.
+#[test]
+fn values_end_where_the_next_statement_begins() {
+    let with = |rule: &str, verdict: &str, policy: &str| {
+        nft(&format!(
+            "table inet f {{\nchain in {{\ntype filter hook input priority 0; policy {policy}\n{rule} {verdict}\n}}\n}}"
+        ))
+    };
+    for rule in [
+        "tcp dport 1778 ct mark set meta mark",
+        "ct mark set meta mark tcp dport 1778",
+        "meta mark set meta mark | 0x00000010",
+        "meta mark set ct mark & 0xff or 0x10 ct mark set 0x3",
+        "ct mark set mark counter",
+        "meta priority set 1:1 meta nftrace set 1",
+    ] {
+        assert_eq!(with(rule, "accept", "drop"), (Accept, Accept), "{rule}");
+        assert_eq!(with(rule, "drop", "accept"), (Drop, Drop), "{rule}");
+    }
+    for rule in [
+        // The rule ends where the value is not there.
+        "meta mark set tcp dport map { 22 : 0x1, 80 : 0x2 }",
+        "meta mark set tcp dport map @marks",
+        "meta mark set ip dscp map { cs0 : 0x1 }",
+        "meta mark set ip6 flowlabel ct mark set 0x1",
+        "meta mark set meta skuid",
+        "meta mark set numgen inc mod 2",
+        "meta mark set jhash ip saddr mod 4",
+        "tcp dport 1000 - 2000",
+        "tcp dport 22 + 1756",
+        "tcp dport 22 | 1778",
+        "tcp dport 6 << 8",
+        "meta l4proto udp xor 23",
+    ] {
+        assert_eq!(with(rule, "accept", "drop"), (Unsure, Unsure), "{rule}");
+        assert_eq!(with(rule, "drop", "accept"), (Unsure, Unsure), "{rule}");
+    }
+    assert_eq!(with("tcp dport 22 iifgroup 0", "accept", "drop"), (Drop, Drop), "the port is another one");
+}
+
+/// Tables and sets that a file names again.
+#[test]
+fn what_is_declared_again_is_woken_or_added_to() {
+    let table = |flags: &str, rules: &str| {
+        format!(
+            "table inet f {{\n{flags}\nchain in {{\ntype filter hook input priority 0; policy drop\n{rules}\n}}\n}}\n"
+        )
+    };
+    let dormant = table("flags dormant", "");
+    assert_eq!(nft(&dormant), (Accept, Accept));
+    assert_eq!(nft(&format!("{dormant}add table inet f\n")), (Drop, Drop));
+    assert_eq!(nft(&format!("{}table inet f {{\nflags dormant\n}}\n", table("", ""))), (Accept, Accept));
+    let set =
+        |port: u16| format!("table inet f {{\nset s {{ type inet_service; elements = {{ {port} }}\n}}\n}}\n");
+    let text = format!("{}{}{}", set(1778), set(22), table("", "tcp dport @s accept"));
+    assert_eq!(nft(&text), (Accept, Accept));
+}
+
 /// A rule that is not understood may accept, drop or do nothing, whatever stands behind it.
 #[test]
 fn rules_that_are_not_understood_are_unsure_in_both_directions() {

@@ -81,6 +81,38 @@ fn what_nobody_else_can_reach_is_a_note_and_strict_judges_by_the_table() {
     assert!(found.contains(&("k.pem".to_owned(), "error".to_owned())), "{found:?}");
 }
 
+/// A directory whose mode is closed and whose ACL lets somebody in is not closed: as the audited path, above it and below it.
+#[test]
+fn an_acl_that_lets_somebody_in_opens_a_directory() {
+    let dir = open_dir();
+    let closed = dir.path().join("closed");
+    std::fs::create_dir_all(closed.join("sub")).unwrap();
+    write(&closed.join("sub/run"), 0o777, "#!/bin/sh\n");
+    write(&closed.join("sub/k.pem"), 0o644, KEY);
+    chmod(&closed.join("sub"), 0o755);
+    let places =
+        || [dir.path().to_owned(), closed.clone(), closed.join("sub")].map(|place| severities(&place, &[]));
+    for acl in ["u:1:x", "g:1:rx", "u:1:r", "u:0:x", "u:1:x,m::r"] {
+        chmod(&closed, 0o700);
+        if oracle("setfacl", &["-b".as_ref(), closed.as_ref()]).is_none() {
+            return;
+        }
+        oracle("setfacl", &["-m".as_ref(), acl.as_ref(), closed.as_ref()]).unwrap();
+        let wanted = if matches!(acl, "u:1:x" | "g:1:rx") { "error" } else { "note" };
+        for found in places() {
+            assert!(found.contains(&("run".to_owned(), wanted.to_owned())), "{acl}: {found:?}");
+            assert!(
+                found.contains(&("k.pem".to_owned(), wanted.to_owned())) || wanted == "note",
+                "{acl}: {found:?}"
+            );
+        }
+    }
+    // Behind a directory that lets nobody in, an ACL opens nothing.
+    oracle("setfacl", &["-m".as_ref(), "u:1:x,m::x".as_ref(), closed.as_ref()]).unwrap();
+    chmod(dir.path(), 0o700);
+    assert!(places().iter().flatten().all(|(_, severity)| severity == "note"));
+}
+
 #[test]
 fn a_readable_key_comes_first_and_no_exception_about_modes_covers_it() {
     let (dir, place) = (open_dir(), clean_dir());
@@ -178,6 +210,27 @@ fn an_installation_as_the_statement_asks_has_no_errors_and_no_warnings() {
     assert_eq!(run(&["--strict"]).0, Exit::No);
 }
 
+/// In every format the gravest is first: keys, then programs that run as another, before what is only readable.
+#[test]
+fn every_format_lists_the_gravest_first() {
+    let dir = open_dir();
+    (0..4).for_each(|i| write(&dir.path().join(format!("a{i}")), 0o644, "x"));
+    write(&dir.path().join("y-setuid"), 0o4711, b"\x7fELF\x02\x01\x01");
+    write(&dir.path().join("z-key"), 0o644, KEY);
+    let run = |format: &str| {
+        permck(&["audit".as_ref(), "--format".as_ref(), format.as_ref(), dir.path().as_os_str()]).1
+    };
+    let by_json: Vec<String> = findings(&run("json")).into_iter().map(|(rule, _)| rule).collect();
+    let log: serde_json::Value = serde_json::from_str(&run("sarif")).unwrap();
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    let by_sarif: Vec<&str> = results.iter().map(|r| r["ruleId"].as_str().unwrap()).collect();
+    assert_eq!(by_json, by_sarif);
+    assert_eq!(by_json[..2], ["key-readable", "special-bits"]);
+    assert!(by_json[2..].iter().filter(|rule| *rule == "mode").count() >= 4, "{by_json:?}");
+    let nagios = run("nagios");
+    assert!(nagios.contains("; ") && nagios.contains("z-key"), "{nagios}");
+}
+
 #[test]
 fn a_link_is_as_dangerous_as_who_can_change_its_target() {
     let (dir, other) = (open_dir(), open_dir());
@@ -191,7 +244,7 @@ fn a_link_is_as_dangerous_as_who_can_change_its_target() {
     std::fs::create_dir(&shared).unwrap();
     chmod(&shared, 0o1777);
     symlink(shared.join("no-such-directory/x"), dir.path().join("d")).unwrap();
-    let wanted = owned(&[("a", "note"), ("b", "warning"), ("c", "note"), ("d", "warning")]);
+    let wanted = owned(&[("d", "warning"), ("b", "warning"), ("c", "note"), ("a", "note")]);
     assert_eq!(severities(dir.path(), &[]), wanted);
 }
 

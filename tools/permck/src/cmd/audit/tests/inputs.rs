@@ -109,6 +109,105 @@ fn a_baseline_must_be_complete_and_reports_fixed_findings() {
 }
 
 /// A mode that became stricter, or a new owner, breaks no rule, and is seen all the same.
+/// What is gone is a change like others: in every format, by name, unless it was left out or accepted.
+#[test]
+fn a_baseline_of_entries_names_what_is_gone_and_what_was() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    for name in ["a", "b", "sub/c", "sub/d"] {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        write(&path, 0o600, "x");
+    }
+    chmod(&dir.path().join("sub"), 0o700);
+    let base = place.path().join("base");
+    let args: [&OsStr; 5] =
+        ["baseline".as_ref(), "--entries".as_ref(), "-o".as_ref(), base.as_ref(), dir.path().as_ref()];
+    assert_eq!(permck(&args).0, Exit::Ok);
+    let audit = |tree: &Path, more: &[&str]| {
+        let mut args: Vec<&OsStr> =
+            ["audit", "--fail-on", "warning", "--baseline", base.to_str().unwrap()].map(OsStr::new).to_vec();
+        args.extend(more.iter().map(OsStr::new));
+        args.push(tree.as_os_str());
+        permck(&args)
+    };
+    assert_eq!(audit(dir.path(), &[]), (Exit::Ok, String::new()));
+    std::fs::remove_file(dir.path().join("a")).unwrap();
+    std::fs::remove_file(dir.path().join("sub/c")).unwrap();
+    chmod(&dir.path().join("b"), 0o400);
+    let (exit, text) = audit(dir.path(), &[]);
+    assert_eq!(exit, Exit::No);
+    for wanted in [
+        "/a: gone; it was a regular file, mode 0600",
+        "/sub/c: gone",
+        "mode 0400, uid ",
+        "it was a regular file, mode 0600",
+    ] {
+        assert!(text.contains(wanted), "{wanted}: {text}");
+    }
+    let (exit, text) = audit(dir.path(), &["--format", "nagios"]);
+    assert!(exit != Exit::Ok && text.contains("3"), "{text}");
+    // Through a link, and not what is outside of what is audited or left out.
+    let link = place.path().join("link");
+    symlink(dir.path(), &link).unwrap();
+    assert_eq!(rules(&audit(&link, &["--format", "json"]).1), ["changed"; 3]);
+    assert_eq!(rules(&audit(&dir.path().join("sub"), &["--format", "json"]).1), ["changed"]);
+    assert_eq!(rules(&audit(dir.path(), &["--format", "json", "--exclude", "sub"]).1), ["changed"; 2]);
+    assert_eq!(audit(dir.path(), &["--ignore", "changed"]).1.matches("gone").count(), 0);
+}
+
+fn rules(json: &str) -> Vec<String> {
+    findings(json).into_iter().map(|(rule, _)| rule).collect()
+}
+
+/// The path of the audit may lead to the tree by a symbolic link.
+#[test]
+fn a_baseline_is_known_through_a_link_to_the_tree() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    write(&dir.path().join("a"), 0o666, "x");
+    chmod(dir.path(), 0o755);
+    let (base, link) = (place.path().join("base"), place.path().join("link"));
+    symlink(dir.path(), &link).unwrap();
+    let args: [&OsStr; 4] = ["baseline".as_ref(), "-o".as_ref(), base.as_ref(), dir.path().as_ref()];
+    assert_eq!(permck(&args).0, Exit::Ok);
+    let args: [&OsStr; 6] = [
+        "audit".as_ref(),
+        "--baseline".as_ref(),
+        base.as_ref(),
+        "--format".as_ref(),
+        "json".as_ref(),
+        link.as_ref(),
+    ];
+    let (exit, text) = permck(&args);
+    assert_eq!(exit, Exit::Ok, "{text}");
+    assert!(text.contains("\"baseline_gone\":0") && rules(&text).is_empty(), "{text}");
+}
+
+/// The baseline may have been taken by a symbolic link, and the tree be audited by its own name, or by another link.
+#[test]
+fn a_baseline_that_was_taken_through_a_link_is_known_without_it() {
+    let (dir, place) = (clean_dir(), clean_dir());
+    write(&dir.path().join("a"), 0o666, "x");
+    symlink("/etc", dir.path().join("inner")).unwrap();
+    chmod(dir.path(), 0o755);
+    let [base, link, other] = ["base", "link", "other"].map(|name| place.path().join(name));
+    symlink(dir.path(), &link).unwrap();
+    symlink(&link, &other).unwrap();
+    for entries in [&[][..], &["--entries".as_ref()]] {
+        let args: [&[&OsStr]; 3] =
+            [&["baseline".as_ref()], entries, &["-o".as_ref(), base.as_ref(), link.as_ref()]];
+        assert_eq!(permck(&args.concat()).0, Exit::Ok);
+        for path in [dir.path(), &other, &link] {
+            let (exit, text) = json(path, &["--baseline", base.to_str().unwrap()]);
+            assert_eq!(exit, Exit::Ok, "{text}");
+            assert!(text.contains("\"baseline_gone\":0") && findings(&text).is_empty(), "{path:?}: {text}");
+        }
+        // What got worse is new.
+        chmod(&dir.path().join("a"), 0o777);
+        assert_eq!(json(dir.path(), &["--baseline", base.to_str().unwrap()]).0, Exit::No);
+        chmod(&dir.path().join("a"), 0o666);
+    }
+}
+
 #[test]
 fn a_baseline_of_entries_sees_every_change_from_any_directory() {
     let (dir, place) = (clean_dir(), clean_dir());
@@ -129,14 +228,11 @@ fn a_baseline_of_entries_sees_every_change_from_any_directory() {
     std::fs::remove_file(dir.path().join("gone")).unwrap();
     write(&dir.path().join("new"), 0o600, "x");
     let (_, records) = json(&relative, &with);
-    let mut found = findings(&records);
-    found.sort();
     let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-    let found: Vec<_> = found.into_iter().map(|(rule, path)| (rule, name(&path))).collect();
-    assert_eq!(
-        found,
-        [("changed".to_owned(), "changed".to_owned()), ("changed".to_owned(), "new".to_owned())]
-    );
+    let mut found: Vec<_> = findings(&records).into_iter().map(|(rule, path)| (rule, name(&path))).collect();
+    found.sort();
+    let wanted = ["changed", "gone", "new"].map(|name| ("changed".to_owned(), name.to_owned()));
+    assert_eq!(found, wanted);
     assert!(
         records.contains("a regular file, mode 0600, uid ") && records.contains("mode 0640"),
         "{records}"
@@ -181,14 +277,16 @@ fn an_image_is_judged_by_its_own_accounts_and_links() {
     let place = clean_dir();
     chmod(place.path(), 0o777);
     let image = place.path().join("image");
-    for dir in ["etc", "var/lib/db", "usr/lib", "var/lib/dpkg/info"] {
+    for dir in ["etc", "var/lib/db", "var/lib/web", "usr/lib", "var/lib/dpkg/info"] {
         std::fs::create_dir_all(image.join(dir)).unwrap();
     }
     let root = rustix::process::geteuid().as_raw();
     write(
         &image.join("etc/passwd"),
         0o644,
-        format!("root:x:{root}:0::/root:/bin/sh\ndb:x:60123:60123::/:/bin/sh\n"),
+        format!(
+            "root:x:{root}:0::/root:/bin/sh\ndb:x:60123:60123::/:/bin/sh\nweb:x:60124:60123::/var/lib/web:/bin/sh\n"
+        ),
     );
     write(&image.join("etc/group"), 0o644, "root:x:0:\ndb:x:60123:\n");
     write(&image.join("usr/lib/x.so"), 0o644, "x");
@@ -196,8 +294,8 @@ fn an_image_is_judged_by_its_own_accounts_and_links() {
     write(&image.join("var/lib/db/data"), 0o600, "x");
     symlink("/usr/lib/x.so", image.join("etc/inside")).unwrap();
     symlink("/etc/hostname-of-nowhere", image.join("etc/nowhere")).unwrap();
-    for path in ["var/lib/db", "var/lib/db/data"] {
-        if std::os::unix::fs::chown(image.join(path), Some(60_123), Some(60_123)).is_err() {
+    for (path, uid) in [("var/lib/db", 60_123), ("var/lib/db/data", 60_123), ("var/lib/web", 60_124)] {
+        if std::os::unix::fs::chown(image.join(path), Some(uid), Some(60_123)).is_err() {
             return skipped("no right to give files away");
         }
     }
@@ -218,9 +316,36 @@ fn an_image_is_judged_by_its_own_accounts_and_links() {
     let told = |path: &str| rules_of(&records, &image.join(path));
     assert!(!records.contains("\"unowned\"") && !records.contains("\"ancestor\""), "{records}");
     assert!(records.contains("owned by db (uid 60123)"), "{records}");
+    assert!(!records.contains("owned by web"), "it is its home directory: {records}");
     assert_eq!((told("etc/inside"), told("etc/nowhere")), (vec![], vec!["link-dangling".to_owned()]));
     assert!(records.contains("as its package installed it"), "{records}");
     assert_eq!(findings(&run("/var/lib/db")).iter().filter(|(rule, _)| rule == "owner").count(), 0);
+}
+
+/// The command that fixes an image must not run on the host, whose paths are the same.
+#[test]
+fn the_fix_of_an_image_is_for_the_system_within_it() {
+    let image = clean_dir();
+    let root = rustix::process::geteuid().as_raw();
+    for dir in ["etc", "srv/app"] {
+        std::fs::create_dir_all(image.path().join(dir)).unwrap();
+        chmod(&image.path().join(dir), 0o755);
+    }
+    chmod(&image.path().join("srv"), 0o755);
+    chmod(image.path(), 0o755);
+    write(&image.path().join("etc/passwd"), 0o644, format!("root:x:{root}:0::/root:/bin/sh\n"));
+    write(&image.path().join("etc/group"), 0o644, "root:x:0:\n");
+    for file in 0..5 {
+        write(&image.path().join(format!("srv/app/{file}.dat")), 0o644, "x");
+    }
+    let args: [&OsStr; 4] = ["audit".as_ref(), "--root".as_ref(), image.path().as_ref(), "/srv/app".as_ref()];
+    let (_, text) = permck(&args);
+    let fix = text.lines().find(|line| line.contains("permck fix")).unwrap_or_default();
+    assert_eq!(
+        fix.trim(),
+        "fix: within the image (chroot, or when it runs): permck fix --umask 027 /srv/app",
+        "{text}"
+    );
 }
 
 /// Root is not the account that owns a toolkit, and is not added to it.

@@ -215,6 +215,7 @@ pub(super) struct JumpTarget {
 #[derive(Deserialize)]
 struct MangleObject {
     key: Expr,
+    value: Expr,
 }
 
 #[derive(Deserialize)]
@@ -286,7 +287,10 @@ impl<'de> Visitor<'de> for StatementVisitor {
             "reject" => {
                 reject_statement(map.next_value::<Option<RejectObject>>()?.and_then(|r| r.r#type).as_deref())
             }
-            "mangle" => field_change_statement(&map.next_value::<MangleObject>()?.key),
+            "mangle" => {
+                let MangleObject { key, value } = map.next_value()?;
+                field_change_statement(&key, &value)
+            }
             "set" | "map" => {
                 let UpdateObject { set, map } = map.next_value()?;
                 Statement::Update(set.or(map).unwrap_or_default())
@@ -331,15 +335,42 @@ pub(super) fn plain_statement(word: &str) -> Statement {
     }
 }
 
-/// A statement that sets a field: marks change nothing on the packet's way, headers do.
-pub(super) fn field_change_statement(key: &Expr) -> Statement {
-    match key {
-        Expr::Meta(key) if matches!(key.as_str(), "mark" | "priority" | "nftrace" | "secmark") => {
-            Statement::NoEffect
-        }
-        Expr::Ct(key) if matches!(key.as_str(), "mark" | "label" | "secmark" | "helper" | "event") => {
-            Statement::NoEffect
-        }
-        _ => Statement::Unknown("set".into()),
+/// A statement that sets a field: marks change nothing on the packet's way, headers do. A rule ends where the value is not there:
+/// in a header of another protocol, in a map, or in a connection that is not tracked.
+pub(super) fn field_change_statement(key: &Expr, value: &Expr) -> Statement {
+    let is_mark = match key {
+        Expr::Meta(key) => matches!(key.as_str(), "mark" | "priority" | "nftrace" | "secmark"),
+        Expr::Ct(key) => matches!(key.as_str(), "mark" | "label" | "secmark" | "helper" | "event"),
+        _ => false,
+    };
+    match () {
+        () if !is_mark => Statement::Unknown("set".into()),
+        () if !is_always_there(value) => Statement::Condition("a value of a header or of a map".into()),
+        () if reads_connection(value) => Statement::Match {
+            op: "!=".to_owned(),
+            left: Expr::Ct("state".to_owned()),
+            right: Expr::Text("untracked".to_owned()),
+        },
+        () => Statement::NoEffect,
+    }
+}
+
+/// Returns whether a value consists of constants and marks.
+fn is_always_there(value: &Expr) -> bool {
+    match value {
+        Expr::Text(_) | Expr::Number(_) => true,
+        Expr::Meta(key) => matches!(key.as_str(), "mark" | "priority"),
+        Expr::Ct(key) => matches!(key.as_str(), "mark" | "state" | "status"),
+        Expr::List(parts) | Expr::And(parts) => parts.iter().all(is_always_there),
+        _ => false,
+    }
+}
+
+/// Returns whether a value is that of the connection.
+fn reads_connection(value: &Expr) -> bool {
+    match value {
+        Expr::Ct(key) => key == "mark",
+        Expr::List(parts) | Expr::And(parts) => parts.iter().any(reads_connection),
+        _ => false,
     }
 }

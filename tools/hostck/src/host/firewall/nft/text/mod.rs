@@ -6,7 +6,7 @@ mod tokens;
 
 use std::collections::HashMap;
 
-use super::model::{BaseChain, NamedSet, NftChain, NftTable, Removal, Ruleset};
+use super::model::{BaseChain, NftChain, NftTable, Removal, Ruleset};
 use rule::{parse_elements, parse_statements};
 use tokens::{NftToken, TokenReader, tokenize, word_at};
 
@@ -173,6 +173,8 @@ impl NftFile {
     fn read_table(&mut self, family: &str, name: &str, block: &[NftToken]) {
         let mut table = std::mem::take(self.ruleset.table_mut(family, name));
         (table.family, table.name) = (family.to_owned(), name.to_owned());
+        // To name a table again without the flag wakes it.
+        table.dormant = false;
         let mut reader = TokenReader(block);
         while let Some((statement, end)) = reader.next_statement(false) {
             let opens = end == Some(&NftToken::Open);
@@ -219,7 +221,8 @@ impl NftFile {
     }
 
     fn read_set(&mut self, table: &mut NftTable, name: &str, block: &[NftToken]) {
-        let mut set = NamedSet::default();
+        // A set that is declared again keeps its elements.
+        let mut set = table.sets.remove(name).unwrap_or_default();
         let mut reader = TokenReader(block);
         while let Some((statement, end)) = reader.next_statement(false) {
             let inner = if end == Some(&NftToken::Open) { reader.next_block() } else { &[] };

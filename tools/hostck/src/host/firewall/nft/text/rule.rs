@@ -20,6 +20,78 @@ const HEADERS: [&str; 17] = [
 /// Keys of `meta` that stand without the word.
 const META: [&str; 9] = ["iif", "iifname", "iiftype", "oif", "oifname", "oiftype", "mark", "skuid", "skgid"];
 
+/// Words that begin a statement and are not among the other lists here.
+const STATEMENTS: [&str; 56] = [
+    "accept",
+    "drop",
+    "return",
+    "queue",
+    "masquerade",
+    "snat",
+    "notrack",
+    "continue",
+    "reject",
+    "jump",
+    "goto",
+    "counter",
+    "comment",
+    "log",
+    "limit",
+    "dnat",
+    "redirect",
+    "tproxy",
+    "add",
+    "update",
+    "delete",
+    "quota",
+    "synproxy",
+    "dup",
+    "fwd",
+    "flow",
+    "last",
+    "set",
+    "meter",
+    "rt",
+    "ipsec",
+    "socket",
+    "exthdr",
+    "osf",
+    "xt",
+    "numgen",
+    "jhash",
+    "symhash",
+    "rt0",
+    "rt2",
+    "rt4",
+    "hbh",
+    "frag",
+    "dst",
+    "mh",
+    "srh",
+    "iifgroup",
+    "oifgroup",
+    "cgroup",
+    "cpu",
+    "rtclassid",
+    "pkttype",
+    "nftrace",
+    "length",
+    "protocol",
+    "l4proto",
+];
+
+/// Operators between the operands of a value that a field is set to.
+const OPERATORS: [&str; 8] = ["|", "&", "^", "<<", ">>", "and", "or", "xor"];
+
+/// Returns whether a word begins a statement, so that a value ends before it.
+fn begins_statement(word: &str) -> bool {
+    matches!(word, "meta" | "ct" | "fib")
+        || word.starts_with('@')
+        || STATEMENTS.contains(&word)
+        || META.contains(&word)
+        || HEADERS.contains(&word)
+}
+
 /// Parses the statements of a rule.
 pub(super) fn parse_statements(tokens: &[NftToken]) -> Vec<Statement> {
     let mut parser = RuleParser { tokens, at: 0 };
@@ -192,9 +264,8 @@ impl RuleParser<'_> {
     fn parse_condition(&mut self) -> Option<Statement> {
         let mut left = self.parse_field()?;
         if self.skip_word("set") {
-            let statement = field_change_statement(&left);
-            self.parse_value(0)?;
-            return Some(statement);
+            let value = self.parse_new_value()?;
+            return Some(field_change_statement(&left, &value));
         }
         if self.peek_word() == "." {
             let mut parts = vec![left];
@@ -212,6 +283,11 @@ impl RuleParser<'_> {
         }
         let op = self.parse_operator(&left)?;
         let mut right = self.parse_value(0)?;
+        // `1000 - 2000` and other values of several words are not understood.
+        let rest = self.tokens.get(self.at);
+        if !(rest.is_none() || self.peek_word() == "/" || begins_statement(self.peek_word())) {
+            return None;
+        }
         if self.skip_word("/") {
             // `tcp flags syn / fin,syn,rst,ack`.
             left = Expr::And(vec![left, self.parse_value(0)?]);
@@ -222,6 +298,28 @@ impl RuleParser<'_> {
             right = parse_flags(text);
         }
         Some(Statement::Match { op, left, right })
+    }
+
+    /// The value that a field is set to: `0x1`, `meta mark | 0x10`, `tcp dport map { 22 : 0x1 }`. It ends where a statement
+    /// begins; `None` for other forms.
+    fn parse_new_value(&mut self) -> Option<Expr> {
+        let mut operands = Vec::new();
+        loop {
+            let first = self.peek_word();
+            let is_field =
+                matches!(first, "meta" | "ct" | "fib") || META.contains(&first) || HEADERS.contains(&first);
+            operands.push(if is_field { self.parse_field()? } else { self.parse_value(0)? });
+            if self.skip_word("map") {
+                self.parse_value(0)?;
+                operands.push(Expr::Unknown("map".into()));
+            }
+            match self.tokens.get(self.at) {
+                None => return Some(Expr::List(operands)),
+                Some(NftToken::Word(word)) if OPERATORS.contains(&word.as_str()) => self.at += 1,
+                Some(NftToken::Word(word)) if begins_statement(word) => return Some(Expr::List(operands)),
+                Some(_) => return None,
+            }
+        }
     }
 
     /// `tcp dport`, `ct state`, `meta mark`, `iifname`.

@@ -1,0 +1,60 @@
+//! The table of memory: what `torch.profiler` records of each allocation and release (pytorch/kineto
+//! `libkineto/src/output_json.cpp`; PyTorch `torch/csrc/profiler/kineto_shim.cpp`), with what is allocated after it.
+
+use trace::model::{Event, is_plausible_time};
+use trace::read::{RawValue, find_argument};
+
+use super::table::{Column, TableWriter};
+use super::{int, text};
+use crate::survey::TraceSurvey;
+
+/// Columns, in the order in which [`push_memory`] fills them; then the number of the trace.
+pub(super) const MEMORY: [Column; 10] = [
+    int("rank"),
+    int("step"),
+    int("start_ns"),
+    int("device_type"),
+    int("device"),
+    int("bytes"),
+    int("allocated_bytes"),
+    int("reserved_bytes"),
+    text("address"),
+    int("index"),
+];
+
+/// Appends a row, if the event is a change of memory.
+pub(super) fn push_memory(
+    table: &mut TableWriter,
+    event: &Event<'_>,
+    (survey, trace): (&TraceSurvey, i64),
+    step: Option<i64>,
+) -> anyhow::Result<()> {
+    let start = event.start.filter(|at| is_plausible_time(*at) && matches!(event.phase, b'i' | b'I' | b'n'));
+    let number = |names: &[&str]| names.iter().find_map(|name| number_argument(event.args, name));
+    let (Some(start), Some(bytes)) = (start, number(&["Bytes", "bytes"])) else { return Ok(()) };
+    table.int(survey.meta.rank);
+    table.int(step);
+    table.int(Some(survey.wall_clock(start)));
+    table.int(number(&["Device Type", "device type"]));
+    table.int(number(&["Device Id", "device id"]));
+    table.int(Some(bytes));
+    table.int(number(&["Total Allocated", "total allocated"]));
+    table.int(number(&["Total Reserved", "total reserved"]));
+    match find_argument(event.args, "Addr").or_else(|| find_argument(event.args, "addr")) {
+        Some(RawValue::Number(digits)) => table.text(Some(digits)),
+        Some(RawValue::Text(address)) => table.text(Some(&address.unescape())),
+        _ => table.text(None),
+    }
+    table.int(i64::try_from(event.index).ok());
+    table.int(Some(trace));
+    table.end_row()
+}
+
+fn number_argument(args: &[u8], name: &str) -> Option<i64> {
+    let digits = |text: &str| text.trim().parse().ok();
+    match find_argument(args, name)? {
+        RawValue::Number(text) => digits(std::str::from_utf8(text).ok()?),
+        RawValue::Text(text) => digits(&text.decode()),
+        _ => None,
+    }
+}

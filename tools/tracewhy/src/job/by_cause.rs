@@ -1,0 +1,57 @@
+//! Ranks of which one cause stands out by itself.
+
+use std::collections::BTreeMap;
+
+use super::evidence::{COMPONENTS, Evidence, LateRank, SlowCause};
+use super::lateness::median_of_others;
+use super::signal::Signal;
+use crate::part::{StepTimes, sum_times};
+
+impl Evidence<'_> {
+    /// Ranks of which one cause alone stands out, where the work of all changes too much from step to step to say so of
+    /// their lateness: what changes with the work is left out.
+    pub(super) fn find_late_by_cause(&self, known: &[LateRank]) -> Vec<LateRank> {
+        let mut out: Vec<LateRank> = Vec::new();
+        for (cause, time) in COMPONENTS.into_iter().filter(|(cause, _)| *cause != SlowCause::Compute) {
+            let signal = self.signal_of(time);
+            for part in (0..self.parts.len()).filter(|part| known.iter().all(|late| late.part != *part)) {
+                let Some(late) = self.find_late_steps(&signal, part) else { continue };
+                let excess: Vec<i64> =
+                    late.slow.iter().map(|number| signal.at(*number, part).unwrap_or(0).max(0)).collect();
+                let lateness = sum_times(late.slow.iter().filter_map(|number| self.late(*number, part)));
+                // It must have come late by it.
+                if lateness < sum_times(excess.iter().copied()) / 2 {
+                    continue;
+                }
+                let late = LateRank { by_cause: Some((cause, excess)), ..late };
+                match out.iter_mut().find(|other| other.part == part) {
+                    Some(other) if other.late < late.late => *other = late,
+                    Some(_) => {}
+                    None => out.push(late),
+                }
+            }
+        }
+        out
+    }
+
+    /// The time that ranks spend for something beyond their equals.
+    fn signal_of(&self, time: fn(&StepTimes) -> i64) -> Signal {
+        let mut series = vec![Vec::new(); self.parts.len()];
+        for &number in &self.steps {
+            let mut classes: BTreeMap<usize, Vec<(usize, i64)>> = BTreeMap::new();
+            for (part, of_rank) in self.parts.iter().enumerate() {
+                if let (Some(_), Some(step)) = (self.late(number, part), of_rank.step(number)) {
+                    classes.entry(self.places.class(part)).or_default().push((part, time(&step.times)));
+                }
+            }
+            for members in classes.into_values().filter(|members| members.len() > 1) {
+                let mut sorted: Vec<i64> = members.iter().map(|(_, time)| *time).collect();
+                sorted.sort_unstable();
+                for (part, time) in members {
+                    series[part].push((number, time - median_of_others(&sorted, time)));
+                }
+            }
+        }
+        Signal::new(series)
+    }
+}

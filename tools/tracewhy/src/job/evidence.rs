@@ -1,0 +1,350 @@
+//! What a verdict is made of: how late each rank was in each step, what late ranks did while the others waited, and what that
+//! cost.
+
+use trace::clock::median;
+
+use super::lateness::{Lateness, OwnTime};
+use super::place::RankPlaces;
+use super::signal::Signal;
+use crate::part::{IdleCause, RankPart, StepTimes, sum_times};
+
+/// Why a rank is slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SlowCause {
+    /// It computes longer.
+    Compute,
+    /// Its host launches late.
+    Host,
+    /// It waits for data.
+    Input,
+    /// It copies longer.
+    Copy,
+    /// It collects garbage.
+    GarbageCollection,
+    /// Its transfers take longer.
+    Link,
+    /// Nothing that the traces show explains it.
+    Unknown,
+}
+
+impl SlowCause {
+    /// The name in records.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Compute => "compute",
+            Self::Host => "host",
+            Self::Input => "input",
+            Self::Copy => "copy",
+            Self::GarbageCollection => "garbage_collection",
+            Self::Link => "link",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// What the rank does, for people.
+    pub(crate) fn describe(self) -> &'static str {
+        match self {
+            Self::Compute => "it computes longer",
+            Self::Host => "its host launches late",
+            Self::Input => "it waits for data",
+            Self::Copy => "it copies longer",
+            Self::GarbageCollection => "it collects garbage",
+            Self::Link => "its transfers take longer",
+            Self::Unknown => "nothing in the traces says why",
+        }
+    }
+}
+
+/// Who is slow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SlowPlace {
+    /// The rank of this index.
+    Rank(usize),
+    /// A pair of ranks, by index.
+    Pair(usize, usize),
+    /// A process group: its name, and the indices of its ranks.
+    Group(String, Vec<usize>),
+}
+
+impl SlowPlace {
+    /// The index of the rank, if it is one.
+    pub(crate) fn rank(&self) -> Option<usize> {
+        match self {
+            Self::Rank(part) | Self::Pair(part, _) => Some(*part),
+            Self::Group(..) => None,
+        }
+    }
+}
+
+/// Something that makes others wait, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FoundCause {
+    pub(crate) place: SlowPlace,
+    pub(crate) cause: SlowCause,
+    /// What the other ranks waited for this, all together.
+    pub(crate) lost: i64,
+    /// How much later it comes by this, per step that is slow; of a link, how much longer a transfer takes.
+    pub(crate) late: i64,
+    /// Both of all causes of the rank.
+    pub(crate) lost_of_all: i64,
+    pub(crate) late_of_all: i64,
+    /// From 0 to 1.
+    pub(crate) confidence: f64,
+    /// In how many steps it was slow, and of how many in which it was compared.
+    pub(crate) slow_steps: usize,
+    pub(crate) steps: usize,
+    /// Numbers of the steps in which it was slow, if not in nearly all.
+    pub(crate) only_steps: Vec<i64>,
+    /// How many times as long as the others' its own such time is.
+    pub(crate) ratio: Option<f64>,
+    /// It begins more computations than the others, or equally many.
+    pub(crate) more_kernels: Option<bool>,
+}
+
+/// Less than this share of a step is not called slow.
+pub(super) const LEAST_SHARE: f64 = 0.03;
+/// With few steps, or in single ones, a rank must be late by this share of its usual length.
+pub(super) const LEAST_SHARE_ONCE: f64 = 0.2;
+/// Minimum lateness of a median of steps, as a multiple of what it usually changes by.
+pub(super) const LEAST_NOISE: f64 = 6.0;
+/// With fewer steps, noise between them says little.
+pub(super) const FEW_STEPS: usize = 3;
+/// Maximum number of steps that are named.
+const MOST_STEPS: usize = 32;
+/// A cause explains at least this share of lateness: the first, and what comes beside it.
+const LEAST_EXPLAINED: f64 = 0.3;
+const LEAST_BESIDE: f64 = 0.2;
+
+/// Part of the lateness of a rank.
+pub(super) struct CauseShare {
+    cause: SlowCause,
+    excess: i64,
+    ratio: Option<f64>,
+}
+
+pub(super) type Component = (SlowCause, fn(&StepTimes) -> i64);
+
+/// What a rank may have more of than others.
+pub(super) const COMPONENTS: [Component; 5] = [
+    (SlowCause::Compute, |t| t.compute),
+    (SlowCause::Input, |t| t.idle_for(IdleCause::Input)),
+    (SlowCause::GarbageCollection, |t| t.idle_for(IdleCause::Garbage)),
+    (SlowCause::Copy, |t| t.exposed_copy),
+    (SlowCause::Host, |t| {
+        let causes =
+            [IdleCause::HostLate, IdleCause::Allocation, IdleCause::Synchronization, IdleCause::Launch];
+        sum_times(causes.iter().map(|cause| t.idle_for(*cause)))
+    }),
+];
+
+/// What the verdict is made of.
+pub(super) struct Evidence<'a> {
+    pub(super) parts: &'a [RankPart],
+    pub(super) lateness: &'a Lateness,
+    pub(super) places: &'a RankPlaces,
+    /// What slow collectives take from each rank in a step.
+    pub(super) slow_transfers: &'a [i64],
+    /// Numbers of the steps, in order.
+    pub(super) steps: Vec<i64>,
+    /// How late each rank was.
+    pub(super) signal: Signal,
+    pub(super) step_length: i64,
+}
+
+/// A rank that is late.
+pub(super) struct LateRank {
+    pub(super) part: usize,
+    /// The steps in which it is.
+    pub(super) slow: Vec<i64>,
+    pub(super) late: i64,
+    /// How sure that is.
+    pub(super) share: f64,
+    /// It is late in many steps, but not nearly all: 0; in some: 1, 2, as of [`LEAST_PARTIAL`].
+    pub(super) partial: Option<usize>,
+    /// Why, where it was found by that alone, and what it has more of it in each of these steps.
+    pub(super) by_cause: Option<(SlowCause, Vec<i64>)>,
+}
+
+impl LateRank {
+    /// By how much it has more of its cause in a step, if that alone made it late.
+    fn excess(&self, number: i64) -> Option<i64> {
+        let (_, excess) = self.by_cause.as_ref()?;
+        excess.get(self.slow.binary_search(&number).ok()?).copied()
+    }
+}
+
+impl<'a> Evidence<'a> {
+    pub(super) fn new(
+        parts: &'a [RankPart],
+        lateness: &'a Lateness,
+        places: &'a RankPlaces,
+        slow_transfers: &'a [i64],
+    ) -> Self {
+        let steps = lateness.shared_steps();
+        let series: Vec<Vec<(i64, i64)>> = (0..parts.len())
+            .map(|part| {
+                let at = |number: &i64| lateness.steps.get(number)?.get(part).filter(|at| at.is_compared);
+                steps.iter().filter_map(|number| Some((*number, at(number)?.late))).collect()
+            })
+            .collect();
+        let signal = Signal::new(series);
+        let mut lengths: Vec<i64> =
+            parts.iter().flat_map(|part| part.steps.iter().map(|step| step.times.span())).collect();
+        let step_length = median(&mut lengths);
+        Self { parts, lateness, places, slow_transfers, steps, signal, step_length }
+    }
+
+    pub(super) fn late(&self, number: i64, part: usize) -> Option<i64> {
+        self.lateness.steps.get(&number)?.get(part).filter(|at| at.is_compared).map(|at| at.late)
+    }
+
+    /// Minimum of a median over this number of steps, in nanoseconds.
+    pub(super) fn least_level(&self, signal: &Signal, steps: usize) -> f64 {
+        let share = if steps < FEW_STEPS { LEAST_SHARE_ONCE } else { LEAST_SHARE };
+        (share * self.step_length as f64).max(LEAST_NOISE * signal.noise / (steps.max(1) as f64).sqrt())
+    }
+}
+
+impl Evidence<'_> {
+    /// Finds what late ranks did while the others waited, and what that cost.
+    pub(super) fn explain(&self, late: Vec<LateRank>) -> Vec<FoundCause> {
+        let lost = self.divide_losses(&late);
+        let mut out = Vec::new();
+        for (late, lost_of_all) in late.into_iter().zip(lost) {
+            let mut shares = self.explain_rank(&late);
+            let explained = sum_times(shares.iter().map(|share| share.excess));
+            let confidence =
+                late.share * (0.5 + 0.5 * (explained as f64 / late.late.max(1) as f64).clamp(0.0, 1.0));
+            if shares.is_empty() {
+                shares.push(CauseShare { cause: SlowCause::Unknown, excess: late.late, ratio: None });
+            }
+            let whole = sum_times(shares.iter().map(|share| share.excess)).max(1);
+            let (own, others) = self.compare(late.part, &late.slow, |_, kernels| kernels as i64);
+            let only_steps = match late.partial {
+                Some(_) => late.slow.iter().copied().take(MOST_STEPS).collect(),
+                None => Vec::new(),
+            };
+            out.extend(shares.into_iter().map(|CauseShare { cause, excess, ratio }| {
+                let of_whole = |time: i64| (time as f64 * (excess as f64 / whole as f64)).round() as i64;
+                FoundCause {
+                    place: SlowPlace::Rank(late.part),
+                    cause,
+                    lost: of_whole(lost_of_all),
+                    late: of_whole(late.late),
+                    lost_of_all,
+                    late_of_all: late.late,
+                    confidence: confidence.clamp(0.0, 0.99),
+                    slow_steps: late.slow.len(),
+                    steps: self.signal.series[late.part].len(),
+                    only_steps: only_steps.clone(),
+                    ratio,
+                    more_kernels: (cause == SlowCause::Compute && others > 0)
+                        .then_some(own * 50 > others * 51),
+                }
+            }));
+        }
+        out
+    }
+
+    /// The causes that explain a good part of how late a rank is, the largest first; none if nothing does.
+    pub(super) fn explain_rank(&self, late: &LateRank) -> Vec<CauseShare> {
+        let of_component = |(cause, time): Component| {
+            let (own, others) = self.compare(late.part, &late.slow, |times, _| time(times));
+            let ratio = (others > 0).then(|| own as f64 / others as f64);
+            CauseShare { cause, excess: own - others, ratio }
+        };
+        let mut shares: Vec<CauseShare> = COMPONENTS.into_iter().map(of_component).collect();
+        if let Some((cause, _)) = &late.by_cause {
+            shares.retain(|share| share.cause == *cause);
+            shares.iter_mut().for_each(|share| share.excess = late.late);
+            return shares;
+        }
+        shares.sort_by_key(|share| std::cmp::Reverse(share.excess));
+        let explains = |excess: i64, least: f64| excess as f64 > late.late as f64 * least;
+        if !shares.first().is_some_and(|first| explains(first.excess, LEAST_EXPLAINED)) {
+            return Vec::new();
+        }
+        shares.retain(|share| explains(share.excess, LEAST_BESIDE));
+        shares
+    }
+
+    /// What the other ranks waited for each of these. Time in which one waits for several is divided among them.
+    fn divide_losses(&self, late: &[LateRank]) -> Vec<i64> {
+        let mut lost = vec![0_i64; late.len()];
+        for (place, &number) in self.steps.iter().enumerate() {
+            let slow: Vec<usize> =
+                (0..late.len()).filter(|i| late[*i].slow.binary_search(&number).is_ok()).collect();
+            let Some(step) = self.lateness.steps.get(&number).filter(|_| !slow.is_empty()) else { continue };
+            let before = place.checked_sub(1).and_then(|i| self.steps.get(i)).copied();
+            let own = self.lateness.own_times(self.places, before, number, self.slow_transfers);
+            let mut of_step = vec![0_i64; late.len()];
+            for (part, at) in step.iter().enumerate() {
+                let waited = at.waited(self.places.is_pipelined);
+                let mut waits: Vec<(i64, usize)> = slow
+                    .iter()
+                    .filter(|i| late[**i].part != part)
+                    .filter_map(|&i| {
+                        let later = self.later_by(late[i].part, part, number, &own)?;
+                        let later = late[i].excess(number).unwrap_or(later);
+                        Some((later.clamp(0, waited), i))
+                    })
+                    .collect();
+                waits.sort_unstable();
+                let mut below = 0;
+                for first in 0..waits.len() {
+                    let share = (waits[first].0 - below) / (waits.len() - first) as i64;
+                    below = waits[first].0;
+                    waits[first..].iter().for_each(|(_, i)| of_step[*i] = of_step[*i].saturating_add(share));
+                }
+            }
+            for &i in &slow {
+                let is_alone = slow.len() == 1 && late[i].by_cause.is_none();
+                let direct = if is_alone { step.get(late[i].part).map_or(0, |at| at.lost) } else { 0 };
+                lost[i] = lost[i].saturating_add(of_step[i].max(direct));
+            }
+        }
+        lost
+    }
+
+    /// By how much one rank was later than another, of those that wait for each other.
+    fn later_by(&self, late: usize, other: usize, number: i64, own: &[Option<OwnTime>]) -> Option<i64> {
+        if self.places.component(late) != self.places.component(other) {
+            return None;
+        }
+        if self.places.class(late) == self.places.class(other) {
+            let (late, other) = ((*own.get(late)?)?, (*own.get(other)?)?);
+            if late.is_whole == other.is_whole {
+                return Some(late.time - other.time);
+            }
+        }
+        // Of one that does other work, by how much it is later than its own equals.
+        Some(self.late(number, late)? - self.late(number, other).unwrap_or(0))
+    }
+
+    /// The mean of something over steps: a rank's own, and the median of those of its equals.
+    fn compare(&self, part: usize, steps: &[i64], of: impl Fn(&StepTimes, u64) -> i64) -> (i64, i64) {
+        /// What is summed up over steps does not overflow.
+        const MOST: i64 = 1_000_000_000_000_000;
+        let (mut own, mut others, mut count) = (0, 0, 0);
+        let class = self.places.class(part);
+        for &number in steps {
+            let Some(step) = self.parts.get(part).and_then(|p| p.step(number)) else { continue };
+            let mut rest: Vec<i64> = self
+                .parts
+                .iter()
+                .enumerate()
+                .filter(|(i, _)| *i != part && self.places.class(*i) == class)
+                .filter_map(|(_, p)| p.step(number))
+                .map(|s| of(&s.times, s.kernels).min(MOST))
+                .collect();
+            if rest.is_empty() {
+                continue;
+            }
+            own = i64::saturating_add(own, of(&step.times, step.kernels).min(MOST));
+            others = i64::saturating_add(others, median(&mut rest));
+            count += 1;
+        }
+        let count = count.max(1);
+        (own / count, others / count)
+    }
+}
