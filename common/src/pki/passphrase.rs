@@ -197,6 +197,10 @@ fn names_a_scheme(der: &[u8]) -> bool {
 fn check_cost(parameters: &Parameters) -> Result<(), KeyError> {
     let good = match &parameters.kdf {
         Kdf::Pbkdf2(p) => p.iteration_count <= MOST_ITERATIONS,
+        // The library takes the logarithm of N without a look at it.
+        Kdf::Scrypt(p) if p.cost_parameter < 2 || !p.cost_parameter.is_power_of_two() => {
+            return Err(KeyError::Malformed("scrypt's N must be a power of two above 1 (RFC 7914)".into()));
+        }
         Kdf::Scrypt(p) => {
             let memory = p.cost_parameter.saturating_mul(128).saturating_mul(p.block_size.into());
             memory <= MOST_MEMORY && u64::from(p.parallelization) <= MOST_SCRYPT
@@ -269,6 +273,10 @@ mod tests {
         };
         assert!(matches!(decrypt_pkcs8(&scrypt(&[0x40, 0, 0, 0]), &pass("x")), Err(KeyError::Malformed(_))));
         assert_eq!(decrypt_pkcs8(&scrypt(&[0x40, 0]), &pass("x")).unwrap_err(), KeyError::WrongPassphrase);
+        for absurd in [&[0][..], &[1], &[3], &[0x40, 1]] {
+            let error = decrypt_pkcs8(&scrypt(absurd), &pass("x")).unwrap_err();
+            assert!(matches!(error, KeyError::Malformed(reason) if reason.contains("power of two")));
+        }
     }
 
     #[test]
