@@ -82,6 +82,7 @@ impl MergeArgs {
             return Ok(Exit::No);
         }
         let events = write_output(&self.output, |to| write_ranks(&mut reader, out, &ranks, to))?;
+        reader.report_lost_members(out);
         self.report(out, format, &ranks, &reader, events)?;
         Ok(Exit::Ok)
     }

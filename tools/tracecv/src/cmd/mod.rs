@@ -43,6 +43,8 @@ pub(crate) struct TraceReader {
     pub(crate) rejection: Option<String>,
     /// The system could not open a trace, or not read on: which says nothing about the trace.
     pub(crate) system_failed: bool,
+    /// Lists of members that no output has, with the first trace that has them, and how many others do.
+    lost_members: BTreeMap<String, (String, u64)>,
 }
 
 impl TraceReader {
@@ -57,6 +59,7 @@ impl TraceReader {
             incomplete: 0,
             rejection: None,
             system_failed: false,
+            lost_members: BTreeMap::new(),
         }
     }
 
@@ -89,11 +92,29 @@ impl TraceReader {
         lost.retain(|name| name != "displayTimeUnit");
         if !lost.is_empty() {
             let list = read::list_members(&lost);
-            out.warn(input.label(), format_args!("members beside the events that are not kept: {list}"));
+            self.lost_members
+                .entry(list)
+                .and_modify(|(_, others)| *others += 1)
+                .or_insert_with(|| (input.label(), 0));
         }
         self.files += 1;
         self.incomplete += u64::from(!outcome.complete);
         Ok(Some(outcome))
+    }
+
+    /// Says which members the outputs do not have: once for all traces that have the same, as those of a job do.
+    pub(crate) fn report_lost_members(&self, out: &Out) {
+        for (list, (label, others)) in &self.lost_members {
+            let as_others = match others {
+                0 => String::new(),
+                1 => " (as in another trace)".to_owned(),
+                _ => format!(" (as in {others} others)"),
+            };
+            out.warn(
+                label,
+                format_args!("members beside the events that are not kept{as_others}: {list}"),
+            );
+        }
     }
 
     /// Reads a trace whose faults have been reported. `None` if it cannot be opened.
@@ -138,7 +159,7 @@ impl std::fmt::Display for NothingRead {
 
 impl std::error::Error for NothingRead {}
 
-/// Writes a record for each output, and the summary, if records are what is written.
+/// Says what the outputs do not have, and writes a record for each of them, and the summary, if records are what is written.
 ///
 /// # Errors
 /// Standard output is the trace itself, or cannot be written.
@@ -149,6 +170,7 @@ pub(crate) fn report_written(
     reader: &TraceReader,
     written: &[record::WrittenTrace],
 ) -> anyhow::Result<()> {
+    reader.report_lost_members(out);
     if format != Format::Json || output.as_os_str() == "-" {
         return Ok(());
     }
