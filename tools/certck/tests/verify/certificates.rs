@@ -3,8 +3,8 @@
 use rcgen::{KeyPair, PublicKeyData};
 
 use crate::forge::{
-    AKI, BC, CLIENT_AUTH, DAY, EKU, KU, Key, NOW, SERVER_AUTH, SKI, Spec, aki, bc, directory, dns, eku, int,
-    key_id, ku, name, oid, seq, ski, tlv,
+    AKI, BC, CLIENT_AUTH, DAY, EKU, KU, Key, NOW, SERVER_AUTH, SKI, Spec, aki, bc, bits, directory, dns, eku,
+    int, key_id, ku, name, oid, seq, ski, tlv,
 };
 use crate::{Chain, Row, critical, hold, lax, unknown};
 
@@ -67,9 +67,19 @@ pub(crate) const CERTIFICATES: &[Row] = &[
     ("two signature algorithms", Err("signature-algorithm"), |c| {
         c.leaf.inner = Some(seq(&[oid("1.2.840.10045.4.3.3")]))
     }),
-    ("SHA-1", Err("no-issuer"), |c| {
+    ("SHA-1", Err("signature-algorithm"), |c| {
         let sha1 = seq(&[oid("1.2.840.10045.4.1")]);
         (c.leaf.inner, c.leaf.outer) = (Some(sha1.clone()), Some(sha1));
+    }),
+    ("SHA-3 at an intermediate", Err("signature-algorithm"), |c| {
+        let sha3 = seq(&[oid("2.16.840.1.101.3.4.3.10")]);
+        c.deepen();
+        (c.ica.inner, c.ica.outer) = (Some(sha3.clone()), Some(sha3));
+    }),
+    ("SHA-1, and another root of the same name", Err("no-issuer"), |c| {
+        let sha1 = seq(&[oid("1.2.840.10045.4.1")]);
+        (c.leaf.inner, c.leaf.outer) = (Some(sha1.clone()), Some(sha1));
+        c.root = Spec::root("root", &c.keys[1]);
     }),
     ("CA as a leaf", Ok(2), |c| {
         c.leaf.set(bc(true, None));
@@ -242,4 +252,30 @@ fn certificates_outside_of_directories_are_checked() {
 #[test]
 fn paths() {
     hold(PATHS);
+}
+
+/// A reason names the algorithm that is not supported, and the CA that demands what is missing.
+#[test]
+fn reasons_name_algorithms_and_who_demands_a_policy() {
+    let reason = |change: fn(&mut Chain)| {
+        let mut chain = Chain::new();
+        change(&mut chain);
+        chain.reason()
+    };
+    let sha3 = reason(|c| {
+        let algorithm = seq(&[oid("2.16.840.1.101.3.4.3.10")]);
+        (c.leaf.inner, c.leaf.outer) = (Some(algorithm.clone()), Some(algorithm));
+    });
+    let expected = "CN=leaf: is signed with ECDSA with SHA3-256, which is not supported";
+    assert_eq!(sha3, format!("{expected} [signature-algorithm]"));
+    let brainpool = reason(|c| {
+        let algorithm = seq(&[oid("1.2.840.10045.2.1"), oid("1.3.36.3.3.2.8.1.1.7")]);
+        c.root.spki = seq(&[algorithm, bits(&[4; 65])]);
+    });
+    let expected = "CN=leaf: is signed with a key of CN=root, EC on brainpoolP256r1, which is not supported";
+    assert_eq!(brainpool, format!("{expected} [signature-algorithm]"));
+    let policy = reason(|c| c.deepen().ica.set(("2.5.29.36", true, seq(&[tlv(0x80, &[0])]))));
+    let expected =
+        "CN=leaf: no valid policy, which policyConstraints of CN=ica require (requireExplicitPolicy)";
+    assert_eq!(policy, format!("{expected} [policy]"));
 }

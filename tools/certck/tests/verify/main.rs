@@ -111,12 +111,30 @@ impl Chain {
         roots: &[Vec<u8>],
         crls: &[Vec<u8>],
     ) -> Result<usize, &'static str> {
-        let cert = |der: &[u8]| Cert::parse(der).map_err(|_| "malformed-certificate");
+        self.validate(leaf, intermediates, roots, crls).map_err(|(code, _)| code)
+    }
+
+    /// The reason why it is rejected, in words.
+    fn reason(&self) -> String {
+        let (leaf, intermediates, roots) = self.ders();
+        self.validate(&leaf, &intermediates, &roots, &self.crls).unwrap_err().1
+    }
+
+    fn validate(
+        &self,
+        leaf: &[u8],
+        intermediates: &[Vec<u8>],
+        roots: &[Vec<u8>],
+        crls: &[Vec<u8>],
+    ) -> Result<usize, (&'static str, String)> {
+        let cert = |der: &[u8]| Cert::parse(der).map_err(|e| ("malformed-certificate", e.to_string()));
         let leaf = cert(leaf)?;
         let intermediates: Vec<Cert> = intermediates.iter().filter_map(|d| cert(d).ok()).collect();
         let roots: Vec<Cert> = roots.iter().filter_map(|d| cert(d).ok()).collect();
-        let crls =
-            crls.iter().map(|d| Crl::parse(d).map_err(|_| "malformed-crl")).collect::<Result<Vec<_>, _>>()?;
+        let crls = crls
+            .iter()
+            .map(|d| Crl::parse(d).map_err(|e| ("malformed-crl", e.to_string())))
+            .collect::<Result<Vec<_>, _>>()?;
         let question = ValidationRequest {
             leaf: &leaf,
             intermediates: &intermediates,
@@ -129,7 +147,7 @@ impl Chain {
             max_depth: self.depth,
             conformance: self.conformance,
         };
-        validate_path(&question).map(|path| path.len()).map_err(|refusal| refusal.code)
+        validate_path(&question).map(|path| path.len()).map_err(|refusal| (refusal.code, refusal.to_string()))
     }
 }
 
