@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// An error together with what the user can do about it; the hint is shown on its own `help:` line.
+/// An error together with what the user can do about it; each line of the hint is shown on its own `help:` line.
 #[derive(Debug)]
 pub struct Hinted {
     error: anyhow::Error,

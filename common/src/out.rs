@@ -319,8 +319,8 @@ impl Diag {
     /// Says what the user can do about the line before.
     pub fn help(&self, hint: impl Display) {
         let hint = hint.to_string();
-        if self.verbosity >= Verbosity::Normal && !hint.is_empty() {
-            self.line(Priority::Notice, &"help", &hint);
+        if self.verbosity >= Verbosity::Normal {
+            hint.lines().for_each(|line| self.line(Priority::Notice, &"help", &line));
         }
     }
 

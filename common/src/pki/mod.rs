@@ -26,6 +26,7 @@ pub mod extension;
 pub mod key;
 pub mod name;
 pub mod oid;
+mod oid_names;
 pub mod passphrase;
 pub mod path;
 pub mod pem;

@@ -69,7 +69,10 @@ impl Name {
             let (oid, value) = (pair.read_oid()?, pair.read_element()?);
             pair.expect_end()?;
             rdn.push(normalize_value(oid, value.tag, value.value));
-            shown.push(Attribute { oid: oid.to_vec(), value: AttributeValue::new(oid, &value) });
+            shown.push(Attribute {
+                oid: oid.to_vec(),
+                value: AttributeValue::new(oid::has_name(oid), &value),
+            });
         }
         if rdn.is_empty() {
             return Err(Malformed::new("an empty part of a name"));
@@ -162,16 +165,17 @@ impl fmt::Display for Attribute {
 }
 
 impl AttributeValue {
-    fn new(oid: &[u8], value: &Tlv<'_>) -> Self {
+    /// Only a type with a name has values that are text.
+    fn new(is_named: bool, value: &Tlv<'_>) -> Self {
         // X.680, table 1: NumericString, TeletexString, IA5String, BMPString.
         const STRINGS: [u8; 5] = [der::UTF8, der::PRINTABLE, 0x12, 0x14, 0x16];
         const BMP: u8 = 0x1e;
         match value.tag {
-            BMP if oid::has_name(oid) => {
+            BMP if is_named => {
                 let units = value.value.chunks_exact(2).map(|c| u16::from_be_bytes([c[0], c[1]]));
                 Self::Text(String::from_utf16_lossy(&units.collect::<Vec<_>>()))
             }
-            _ if !oid::has_name(oid) => Self::Der(value.raw.to_vec()),
+            _ if !is_named => Self::Der(value.raw.to_vec()),
             tag if STRINGS.contains(&tag) => Self::Text(String::from_utf8_lossy(value.value).into_owned()),
             _ => Self::Der(value.raw.to_vec()),
         }
@@ -190,11 +194,16 @@ fn find_separator(text: &str) -> usize {
 }
 
 impl AttributeValue {
-    /// Reads a value as it is written (RFC 4514, section 3). Only a type with a name has values that are text.
-    fn parse(text: &str, may_be_text: bool) -> Option<Self> {
+    /// Reads a value as it is written (RFC 4514, section 3): a string in hexadecimal is the same as its text.
+    fn parse(text: &str, is_named: bool) -> Option<Self> {
         let text = text.trim_start();
         if let Some(digits) = text.strip_prefix('#') {
-            return crate::finding::unhex(digits.trim_end().as_bytes()).map(Self::Der);
+            let der = crate::finding::unhex(digits.trim_end().as_bytes())?;
+            let mut only = Der::new(&der);
+            return Some(match only.read_element() {
+                Ok(value) if only.is_empty() => Self::new(is_named, &value),
+                _ => Self::Der(der),
+            });
         }
         let mut bytes = Vec::with_capacity(text.len());
         // What is left when spaces at the end are taken away that are not escaped.
@@ -215,7 +224,7 @@ impl AttributeValue {
         }
         bytes.truncate(kept);
         let text = String::from_utf8(bytes).ok()?;
-        (may_be_text && !text.is_empty()).then_some(Self::Text(text))
+        (is_named && !text.is_empty()).then_some(Self::Text(text))
     }
 }
 
@@ -415,7 +424,8 @@ mod tests {
             ("2.5.4.3=alice", "CN=alice"),
             ("CN=a\\2c b", "CN=a\\, b"),
             ("CN=\"q\"", "CN=\\\"q\\\""),
-            ("CN=#0C0178", "CN=#0c0178"),
+            ("CN=#0C0178", "CN=x"),
+            ("2.5.4.97=#0c0178", "organizationIdentifier=x"),
         ] {
             assert_eq!(Name::normalize_text(text).as_deref(), Some(shown), "{text}");
         }

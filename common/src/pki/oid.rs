@@ -1,5 +1,7 @@
-//! Object identifiers: the ones that the code reads or writes, and the names of those that are well known.
+//! Object identifiers: the ones that the code reads or writes, their notation, and their names.
 #![allow(missing_docs, reason = "the names of the constants are those of RFC 5280, RFC 6960 and PKCS #9")]
+
+use super::oid_names::NAMES;
 
 /// The bytes of an object identifier under 2.5.29 (id-ce).
 #[must_use]
@@ -88,83 +90,6 @@ pub fn format_dotted(oid: &[u8]) -> String {
     rest.iter().for_each(|p| text.push_str(&format!(".{p}")));
     text
 }
-
-const NAMES: &[(&str, &str)] = &[
-    ("1.2.840.113549.1.1.1", "RSA"),
-    ("1.2.840.113549.1.1.2", "RSA with MD2"),
-    ("1.2.840.113549.1.1.4", "RSA with MD5"),
-    ("1.2.840.113549.1.1.5", "RSA with SHA-1"),
-    ("1.2.840.113549.1.1.10", "RSA-PSS"),
-    ("1.2.840.113549.1.1.11", "RSA with SHA-256"),
-    ("1.2.840.113549.1.1.12", "RSA with SHA-384"),
-    ("1.2.840.113549.1.1.13", "RSA with SHA-512"),
-    ("1.2.840.113549.1.1.14", "RSA with SHA-224"),
-    ("1.2.840.10040.4.1", "DSA"),
-    ("1.2.840.10040.4.3", "DSA with SHA-1"),
-    ("1.2.840.10045.2.1", "EC"),
-    ("1.2.840.10045.3.1.1", "P-192"),
-    ("1.2.840.10045.3.1.7", "P-256"),
-    ("1.3.132.0.10", "secp256k1"),
-    ("1.3.132.0.33", "P-224"),
-    ("1.3.132.0.34", "P-384"),
-    ("1.3.132.0.35", "P-521"),
-    ("1.2.840.10045.4.1", "ECDSA with SHA-1"),
-    ("1.2.840.10045.4.3.1", "ECDSA with SHA-224"),
-    ("1.2.840.10045.4.3.2", "ECDSA with SHA-256"),
-    ("1.2.840.10045.4.3.3", "ECDSA with SHA-384"),
-    ("1.2.840.10045.4.3.4", "ECDSA with SHA-512"),
-    ("1.3.101.112", "Ed25519"),
-    ("1.3.101.113", "Ed448"),
-    ("2.16.840.1.101.3.4.3.17", "ML-DSA-44"),
-    ("2.16.840.1.101.3.4.3.18", "ML-DSA-65"),
-    ("2.16.840.1.101.3.4.3.19", "ML-DSA-87"),
-    ("2.5.4.3", "CN"),
-    ("2.5.4.4", "SN"),
-    ("2.5.4.5", "serialNumber"),
-    ("2.5.4.6", "C"),
-    ("2.5.4.7", "L"),
-    ("2.5.4.8", "ST"),
-    ("2.5.4.9", "STREET"),
-    ("2.5.4.10", "O"),
-    ("2.5.4.11", "OU"),
-    ("2.5.4.12", "title"),
-    ("2.5.4.42", "GN"),
-    ("1.2.840.113549.1.9.1", "emailAddress"),
-    ("0.9.2342.19200300.100.1.25", "DC"),
-    ("0.9.2342.19200300.100.1.1", "UID"),
-    ("2.5.29.9", "subject directory attributes"),
-    ("2.5.29.14", "subject key identifier"),
-    ("2.5.29.15", "key usage"),
-    ("2.5.29.17", "subject alternative name"),
-    ("2.5.29.18", "issuer alternative name"),
-    ("2.5.29.19", "basic constraints"),
-    ("2.5.29.20", "CRL number"),
-    ("2.5.29.21", "reason code"),
-    ("2.5.29.24", "invalidity date"),
-    ("2.5.29.27", "delta CRL indicator"),
-    ("2.5.29.28", "issuing distribution point"),
-    ("2.5.29.29", "certificate issuer"),
-    ("2.5.29.30", "name constraints"),
-    ("2.5.29.31", "CRL distribution points"),
-    ("2.5.29.32", "certificate policies"),
-    ("2.5.29.33", "policy mappings"),
-    ("2.5.29.35", "authority key identifier"),
-    ("2.5.29.36", "policy constraints"),
-    ("2.5.29.37", "extended key usage"),
-    ("2.5.29.37.0", "anyExtendedKeyUsage"),
-    ("2.5.29.46", "freshest CRL"),
-    ("2.5.29.54", "inhibit anyPolicy"),
-    ("1.3.6.1.5.5.7.1.1", "authority information access"),
-    ("1.3.6.1.5.5.7.1.11", "subject information access"),
-    ("1.3.6.1.5.5.7.3.1", "serverAuth"),
-    ("1.3.6.1.5.5.7.3.2", "clientAuth"),
-    ("1.3.6.1.5.5.7.3.3", "codeSigning"),
-    ("1.3.6.1.5.5.7.3.4", "emailProtection"),
-    ("1.3.6.1.5.5.7.3.8", "timeStamping"),
-    ("1.3.6.1.5.5.7.3.9", "OCSPSigning"),
-    ("1.3.6.1.5.5.7.48.1.2", "OCSP nonce"),
-    ("1.3.6.1.5.5.7.48.1.5", "OCSP no check"),
-];
 
 /// The bytes of an extended key usage's name or dotted numbers.
 #[must_use]

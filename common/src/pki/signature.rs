@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use webpki::ALL_VERIFICATION_ALGS;
 
-use super::der::{Der, Result};
+use super::der::{self, Der, Result};
 use super::oid;
 
 /// A kind of public key.
@@ -44,12 +44,24 @@ impl KeyKind {
 }
 
 impl KeyKind {
-    /// Whether it can do nothing but sign: Ed25519 and Ed448 (RFC 8410, section 5), ML-DSA (RFC 9881, section 5).
+    /// Whether signatures of such keys can be verified: RSA of 2048 to 8192 bits, and what is strong (rustls-webpki 0.103,
+    /// `ALL_VERIFICATION_ALGS`).
+    pub(in crate::pki) fn is_verifiable(&self) -> bool {
+        match self {
+            Self::Rsa { bits, exponent } => (2048..=8192).contains(bits) && *exponent,
+            other => other.is_strong(),
+        }
+    }
+
+    /// Whether it can do nothing but sign: Ed25519 and Ed448 (RFC 8410, section 5), ML-DSA (RFC 9881, section 5), SLH-DSA
+    /// (RFC 9909, section 6).
     #[must_use]
     pub fn only_signs(&self) -> bool {
         match self {
             Self::Ed25519 => true,
-            Self::Other(name) => name == "Ed448" || name.starts_with("ML-DSA-"),
+            Self::Other(name) => {
+                name == "Ed448" || ["ML-DSA-", "SLH-DSA-"].iter().any(|kind| name.starts_with(kind))
+            }
             Self::Rsa { .. } | Self::Ec(_) => false,
         }
     }
@@ -117,6 +129,22 @@ fn parse_key_kind(algorithm: &[u8], bits: &[u8]) -> Result<KeyKind> {
         _ if oid == oid::ED25519 => KeyKind::Ed25519,
         other => KeyKind::Other(oid::display_name(other)),
     })
+}
+
+/// Describes RSASSA-PSS-params: the hash function, SHA-1 by default, and the salt, 20 bytes by default (RFC 4055, section
+/// 3.1).
+fn describe_pss(mut algorithm: Der<'_>) -> Result<String> {
+    let mut parameters = algorithm.open_sequence()?;
+    let hash = match parameters.read_optional(der::explicit_tag(0))? {
+        Some(hash) => oid::display_name(Der::new(hash).open_sequence()?.read_oid()?),
+        None => oid::display_name(&oid::SHA1),
+    };
+    parameters.read_optional(der::explicit_tag(1))?;
+    let salt = match parameters.read_optional(der::explicit_tag(2))? {
+        Some(length) => der::parse_u32(Der::new(length).read_integer()?)?,
+        None => 20,
+    };
+    Ok(format!("with {hash} and a salt of {salt} bytes"))
 }
 
 /// A key whose curve is given by numbers.
@@ -227,10 +255,18 @@ impl Signature {
         ALL_VERIFICATION_ALGS.iter().any(|a| a.signature_alg_id().as_ref() == self.algorithm)
     }
 
-    /// The algorithm's name.
+    /// The algorithm's name; of RSA-PSS with its hash function and the bytes of its salt, which decide whether it is
+    /// accepted.
     #[must_use]
     pub fn name(&self) -> String {
-        Der::new(&self.algorithm).read_oid().map_or_else(|_| "unreadable".to_owned(), oid::display_name)
+        let mut algorithm = Der::new(&self.algorithm);
+        match algorithm.read_oid() {
+            Ok(id) if id == oid::RSA_PSS => match describe_pss(algorithm) {
+                Ok(parameters) => format!("RSA-PSS {parameters}"),
+                Err(_) => "RSA-PSS with unreadable parameters".to_owned(),
+            },
+            id => id.map_or_else(|_| "unreadable".to_owned(), oid::display_name),
+        }
     }
 
     /// Verifies it with the signer's key.
@@ -255,6 +291,24 @@ impl Signature {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rsa_pss_is_named_with_its_hash_and_salt() {
+        let name = |parameters: &[u8]| {
+            let algorithm = [&der::encode_element(der::OID, &oid::RSA_PSS), parameters].concat();
+            let message = SharedBytes::default();
+            Signature { algorithm, consistent: true, message, value: Vec::new() }.name()
+        };
+        assert_eq!(name(&[0x30, 0]), "RSA-PSS with SHA-1 and a salt of 20 bytes");
+        let sha256 = [0x30, 11, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1];
+        let hash = der::encode_element(der::explicit_tag(0), &sha256);
+        let salt = der::encode_element(der::explicit_tag(2), &[2, 1, 32]);
+        let both = der::encode_element(der::SEQUENCE, &[hash.clone(), salt].concat());
+        assert_eq!(name(&both), "RSA-PSS with SHA-256 and a salt of 32 bytes");
+        let without_salt = der::encode_element(der::SEQUENCE, &hash);
+        assert_eq!(name(&without_salt), "RSA-PSS with SHA-256 and a salt of 20 bytes");
+        assert_eq!(name(&[]), "RSA-PSS with unreadable parameters");
+    }
 
     #[test]
     fn rsa_is_measured_to_the_bit() {

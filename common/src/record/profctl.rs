@@ -5,7 +5,16 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Record, RecordPath, entry, summary};
+use super::{Entry, Record, entry, summary};
+
+mod daemon;
+mod traces;
+
+pub use daemon::{
+    CertificateInUse, Certificates, CrlInUse, DaemonHealth, Health, HealthProblem, HostSample, MetricTotal,
+    Metrics,
+};
+pub use traces::{StartSkew, SynchronizedStart, TraceFile, TraceMissing};
 
 /// All of them.
 pub const ENTRIES: &[Entry] = &[
@@ -107,50 +116,6 @@ pub struct Status {
     pub health: Option<DaemonHealth>,
 }
 
-/// The health of a daemon.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct DaemonHealth {
-    /// ok, degraded (something is missing) or not_ready (requests are not carried out).
-    pub status: String,
-    /// Whether requests are carried out.
-    pub ready: bool,
-    /// Problems of the daemon.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub problems: Vec<HealthProblem>,
-    /// The version of the daemon.
-    pub version: String,
-    /// Since the daemon started, seconds.
-    pub uptime_s: u64,
-}
-
-/// Something that is not as it should be in a daemon.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct HealthProblem {
-    /// A stable word: stopping, ipc_stalled, audit, ipc_disabled, ipc_socket, certificates or state_dir.
-    pub code: String,
-    /// Its description.
-    pub message: String,
-    /// Whether requests are not carried out because of it.
-    pub blocks: bool,
-}
-
-/// `profctl.health`: the health of one daemon.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Health {
-    /// The daemon, and the outcome.
-    #[serde(flatten)]
-    pub answer: ReplySummary,
-    /// Its health, if it told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub health: Option<DaemonHealth>,
-}
-
-impl Record for Health {
-    const TYPE: &'static str = "profctl.health";
-    const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"profctl.health","v":1,"host":"node1","port":1778,"address":"192.0.2.1:1778","outcome":"done","elapsed_ms":2,"health":{"status":"degraded","ready":true,"problems":[{"code":"ipc_socket","message":"/home/ai/dynolog.sock: permission denied","blocks":false}],"version":"0.1.0","uptime_s":3600}}"#;
-}
-
 /// `profctl.processes`: the registered processes of one daemon.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Processes {
@@ -167,137 +132,6 @@ impl Record for Processes {
     const TYPE: &'static str = "profctl.processes";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"profctl.processes","v":1,"host":"node1","port":1778,"address":"192.0.2.1:1778","outcome":"done","elapsed_ms":3,"total":1,"processes":[{"pid":4242,"uid":1000,"user":"alice","job_id":4711,"device":0,"command":"python3 train.py","rank":5,"local_rank":1,"world_size":8,"slurm_job_id":"4711","slurm_account":"lab","slurm_partition":"gpu","last_seen_ms":850,"last_poll_ms":850,"nputrace":"Idle","current_step":120,"last_request":{"trace_id":"7331","function":"trace","outcome":"finished","since_ms":42000}}]}"#;
-}
-
-/// `profctl.metrics`: what processes have sent to one daemon, and the last samples of its host.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Metrics {
-    /// The daemon, and the outcome.
-    #[serde(flatten)]
-    pub answer: ReplySummary,
-    /// How many totals the daemon has.
-    pub total: u64,
-    /// The totals; none with `--host`.
-    pub series: Vec<MetricTotal>,
-    /// The last samples of the host and of its devices.
-    pub samples: Vec<HostSample>,
-}
-
-/// The metrics that a process has sent of one kind, device and domain since the daemon has known it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct MetricTotal {
-    /// Kernel, API, Marker and others.
-    pub kind: String,
-    /// The device; -1 for the host.
-    pub device_id: i64,
-    /// The sender's pid on the host.
-    pub host_pid: i32,
-    /// The user that it runs as.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uid: Option<u32>,
-    /// The job that it registered under.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub job_id: Option<i64>,
-    /// The marker's domain.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub domain: Option<String>,
-    /// Facts of its environment: rank, local_rank, slurm_job_id, slurm_account, slurm_partition, pod, namespace, and those that a
-    /// mappings file names.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-    /// Sum of the durations, nanoseconds.
-    pub dur_ns: u64,
-    /// Number of metrics.
-    pub reports: u64,
-    /// Milliseconds since the last one.
-    pub last_ms: u64,
-}
-
-/// A sample of a host, or of one of its devices.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct HostSample {
-    /// The device; missing for the host.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub device: Option<String>,
-    /// When it was taken, RFC 3339 in UTC.
-    pub time: String,
-    /// More facts about the device.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-    /// The values by the names of dynolog; see profd.sample.
-    pub values: BTreeMap<String, f64>,
-}
-
-impl Record for Metrics {
-    const TYPE: &'static str = "profctl.metrics";
-    const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"profctl.metrics","v":1,"host":"node1","port":1778,"address":"192.0.2.1:1778","outcome":"done","elapsed_ms":3,"total":1,"series":[{"kind":"Kernel","device_id":0,"host_pid":4242,"uid":1000,"job_id":0,"labels":{"rank":"5","slurm_job_id":"4711"},"dur_ns":81230450,"reports":12,"last_ms":850}],"samples":[{"time":"2026-03-01T12:00:00.25Z","values":{"cpu_util":12.5,"uptime":86400.0}}]}"#;
-}
-
-/// The certificates that a daemon serves with.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Certificates {
-    /// When its directory was last loaded as a whole.
-    pub loaded_at: String,
-    /// The CRLs in use. A newer one is in use as soon as it is there, even if the reload fails.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub crls: Vec<CrlInUse>,
-    /// The certificate that the daemon presents.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub leaf: Option<CertificateInUse>,
-    /// The trust anchors.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub roots: Vec<CertificateInUse>,
-    /// Problems that keep clients out now, or the daemon from noticing changes; a CRL that has expired, for example.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub problems: Vec<String>,
-    /// CRLs of the directory that are not in use, each with the reason; a few of them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub declined_crls: Vec<String>,
-    /// When the last reload was tried, if it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reload_failed_at: Option<String>,
-    /// Why it failed: the directory as it is now is not in use.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reload_error: Option<String>,
-}
-
-/// A certificate that a daemon uses.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct CertificateInUse {
-    /// Its subject.
-    pub subject: String,
-    /// Its serial number, in hex.
-    pub serial: String,
-    /// When it expires.
-    pub not_after: String,
-    /// SHA-256 of it, in hex.
-    pub sha256: String,
-}
-
-/// One CRL that a daemon uses.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct CrlInUse {
-    /// The name of the CA.
-    pub issuer: String,
-    /// The identifier of the key that signed it (authorityKeyIdentifier), in hex: several CAs may have one name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub authority_key_id: Option<String>,
-    /// The CRL's number, in hex.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub number: Option<String>,
-    /// When it was made.
-    pub this_update: String,
-    /// When the next one is due; after that, clients under this CA are rejected.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_update: Option<String>,
-    /// Since its thisUpdate by the daemon's clock, seconds. `certck` sets thisUpdate five minutes back.
-    pub age_s: i64,
-    /// Since this daemon has it in use, seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub in_use_s: Option<u64>,
-    /// Revoked certificates.
-    pub revoked: u64,
 }
 
 impl Record for Status {
@@ -547,109 +381,6 @@ impl Record for ScheduledRun {
     const TYPE: &'static str = "profctl.scheduled_run";
     const V: u32 = 1;
     const SAMPLE: &'static str = r#"{"type":"profctl.scheduled_run","v":1,"run":2,"at":"2026-11-29T10:30:00Z","reason":"step 120 takes 2.4 times the median"}"#;
-}
-
-/// `profctl.synchronized_start`: the moment at which all hosts start, and how far their clocks differ.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct SynchronizedStart {
-    /// The start by the clock of this machine, milliseconds since the Unix epoch.
-    pub start_unix_ms: u64,
-    /// Hosts whose clocks were measured.
-    pub hosts: u64,
-    /// The least of the offsets of their clocks from that of this machine, microseconds.
-    pub least_offset_us: i64,
-    /// The greatest of them.
-    pub greatest_offset_us: i64,
-    /// How far an offset may be from the true one, microseconds.
-    pub uncertainty_us: i64,
-}
-
-impl Record for SynchronizedStart {
-    const TYPE: &'static str = "profctl.synchronized_start";
-    const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"profctl.synchronized_start","v":1,"start_unix_ms":1795000000000,"hosts":2,"least_offset_us":-120,"greatest_offset_us":1830,"uncertainty_us":95}"#;
-}
-
-/// `profctl.start_skew`: how far apart the traces of a synchronized start have begun.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct StartSkew {
-    /// Traces whose begin is known.
-    pub traces: u64,
-    /// From the first begin to the last, with the offsets of the clocks taken out, microseconds.
-    pub skew_us: i64,
-    /// From the planned start to the first begin; negative if that was earlier.
-    pub first_after_us: i64,
-    /// How far the offsets of the clocks may be from the true ones, microseconds.
-    pub uncertainty_us: i64,
-}
-
-impl Record for StartSkew {
-    const TYPE: &'static str = "profctl.start_skew";
-    const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"profctl.start_skew","v":1,"traces":16,"skew_us":1450,"first_after_us":210,"uncertainty_us":95}"#;
-}
-
-/// `profctl.trace_file`: a trace that was waited for, and is complete.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct TraceFile {
-    /// The host whose process wrote it, as it was given.
-    pub host: String,
-    /// The process.
-    pub pid: i64,
-    /// Its rank in the job, if the daemon knows it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rank: Option<i64>,
-    /// The file, or the directory for nputrace.
-    #[serde(flatten)]
-    pub path: RecordPath,
-    /// The id in the file; it is the request's where the daemon sent that one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trace_id: Option<String>,
-    /// Size of the file; missing for a directory.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub size_bytes: Option<u64>,
-    /// SHA-256 of what was copied, in hex: of the file, or of the names and digests of the files of a directory. With
-    /// --collect only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
-    /// Where the process has written it, if it was copied from there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
-    /// Always true; an incomplete trace is a `profctl.trace_missing`.
-    pub complete: bool,
-    /// From the request to the complete trace, milliseconds.
-    pub waited_ms: u64,
-}
-
-impl Record for TraceFile {
-    const TYPE: &'static str = "profctl.trace_file";
-    const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"profctl.trace_file","v":1,"host":"node1","pid":4242,"rank":0,"path":"traces/node1_trace_4242.json","trace_id":"7331","size_bytes":1048576,"sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","source":"/tmp/trace_4242.json","complete":true,"waited_ms":6120}"#;
-}
-
-/// `profctl.trace_missing`: a trace that was waited for in vain.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct TraceMissing {
-    /// The host whose process should have written it, as it was given.
-    pub host: String,
-    /// The process.
-    pub pid: i64,
-    /// Its rank in the job, if the daemon knows it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rank: Option<i64>,
-    /// Where it was expected, or what there is of it.
-    #[serde(flatten)]
-    pub path: RecordPath,
-    /// The state of the trace when the wait ended.
-    pub reason: String,
-    /// From the request to the end of the wait, milliseconds.
-    pub waited_ms: u64,
-}
-
-impl Record for TraceMissing {
-    const TYPE: &'static str = "profctl.trace_missing";
-    const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"profctl.trace_missing","v":1,"host":"node1","pid":4243,"path":"/tmp/trace_4243.json","reason":"no such file","waited_ms":60500}"#;
 }
 
 summary!(AuditSummary, "profctl.audit_summary", r#"{"type":"profctl.audit_summary","v":1,"lines":12,"matched":2,"errors":0}"#, {

@@ -53,10 +53,22 @@ pub(crate) fn describe_certificate(cert: &Cert, path: String, line: u64) -> reco
         permitted_names: constraints.iter().flat_map(|c| &c.permitted).map(format_subtree).collect(),
         excluded_names: constraints.iter().flat_map(|c| &c.excluded).map(format_subtree).collect(),
         policies: e.policies.iter().flat_map(|p| &p.value).map(|oid| oid_name(oid)).collect(),
+        policy_mappings: e
+            .policy_mappings
+            .iter()
+            .flat_map(|m| &m.value)
+            .map(|(issuer, subject)| format!("{} = {}", oid_name(issuer), oid_name(subject)))
+            .collect(),
+        require_explicit_policy: e.policy_constraints.as_ref().and_then(|c| c.value.require_explicit),
+        inhibit_policy_mapping: e.policy_constraints.as_ref().and_then(|c| c.value.inhibit_mapping),
+        inhibit_any_policy: e.inhibit_any_policy.as_ref().map(|n| n.value),
         critical_extensions: critical_extensions(e),
         subject_key_id: e.subject_key_id.as_ref().map(|s| hex(&s.value)),
         authority_key_id: e.authority_key_id.as_ref().and_then(|a| a.value.key_id.as_ref()).map(|k| hex(k)),
-        other_extensions: unknown.chain(e.broken.iter().cloned()).collect(),
+        other_extensions: unknown
+            .chain(e.without_effect.iter().cloned())
+            .chain(e.broken.iter().cloned())
+            .collect(),
         sha256: hex(&sha256(&cert.der)),
         key_sha256: hex(&sha256(&cert.key.spki)),
     }

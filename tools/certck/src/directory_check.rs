@@ -137,9 +137,9 @@ impl DirectoryChecker<'_> {
         let role = self.demands.role.decide_purpose(&dir);
         let inspection = match role {
             DirectoryPurpose::Serving(Role::Server)
-                if self.demands.role == RoleChoice::Auto && is_parent(&dir) =>
+                if self.demands.role == RoleChoice::Auto && holds_no_certificates(&dir) =>
             {
-                inspect_parent(&dir)
+                inspect_other_directory(&dir)
             }
             DirectoryPurpose::Serving(role) => pki::inspect_directory(&dir, role, &options),
             DirectoryPurpose::Authority => pki::inspect_authority(&dir, &options),
@@ -166,21 +166,28 @@ fn minted_dirs_below(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Whether a directory holds certificate directories instead of certificates.
-fn is_parent(dir: &Path) -> bool {
+/// Whether a directory has none of the files of a certificate directory.
+fn holds_no_certificates(dir: &Path) -> bool {
     let layout = Role::Server.layout().file_names().into_iter();
-    layout.chain(["ca.key"]).all(|name| dir.join(name).symlink_metadata().is_err())
-        && !minted_dirs_below(dir).is_empty()
+    let mut names = layout.chain(["ca.key", "tls.crt", "tls.key"]);
+    dir.read_dir().is_ok() && names.all(|name| dir.join(name).symlink_metadata().is_err())
 }
 
-/// The finding for a directory that holds certificate directories, instead of one for each missing file.
-fn inspect_parent(dir: &Path) -> pki::Inspection {
-    let names = minted_dirs_below(dir).join(", ");
-    let finding = rule::MISSING_FILE
-        .at(dir)
-        .found(format!("no certificates, only the directories {names}"))
-        .expected("a certificate directory")
-        .fix("name the directories below it, or use -r");
+/// The finding for a directory that is no certificate directory, in place of those about its mode and each of its files:
+/// it is of another kind, such as /etc/ssl/certs, or holds certificate directories.
+fn inspect_other_directory(dir: &Path) -> pki::Inspection {
+    let below = minted_dirs_below(dir).join(", ");
+    let finding = rule::MISSING_FILE.at(dir).expected("a certificate directory");
+    let finding = if below.is_empty() {
+        let names = Role::Server.layout().file_names().join(", ");
+        finding
+            .found(format!("none of the files of a certificate directory: {names}, or those of a client"))
+            .fix("name the directory that holds them; `certck mint` and `certck mint leaf` make one")
+    } else {
+        finding
+            .found(format!("no certificates, only the directories {below}"))
+            .fix("name the directories below it, or use -r")
+    };
     pki::Inspection { findings: vec![finding], dir: None, expiries: Vec::new() }
 }
 

@@ -151,6 +151,31 @@ fn a_watch_reads_a_pipe_once_and_survives_a_textfile_that_cannot_be_written() {
     assert_eq!(certck(&["watch", "--count", "1", "--at", "2026-11-23", &server]).0, Exit::Failed);
 }
 
+/// Such as /etc/ssl/certs: its mode is right as it is, and its files are none of ours. An empty one is its sibling.
+#[test]
+fn a_directory_of_another_kind_has_one_finding() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, empty) = (dir.path().join("certs"), dir.path().join("empty"));
+    for place in [&store, &empty] {
+        std::fs::create_dir(place).unwrap();
+        std::fs::set_permissions(place, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    (0..30).for_each(|n| drop(put(&store.join(format!("root{n}.pem")), 0o644, "none")));
+    let check = |place: &std::path::Path, more: &[&str]| {
+        let args = [&["check", "--format", "json", place.to_str().unwrap()], more].concat();
+        let (exit, text) = certck(&args);
+        assert_eq!(exit, Exit::No);
+        records(&text, "certck.finding")
+    };
+    for place in [&store, &empty] {
+        let findings = check(place, &[]);
+        assert_eq!((findings.len(), &findings[0]["rule"]), (1, &"missing-file".into()), "{findings:?}");
+        assert!(findings[0]["fix"].as_str().unwrap().starts_with("name the directory"), "{findings:?}");
+    }
+    // Whoever says what it is gets every rule.
+    assert!(check(&store, &["--role", "server"]).len() > 30);
+}
+
 #[test]
 fn a_ca_directory_is_checked_by_the_rules_of_authorities() {
     let dir = tempfile::tempdir().unwrap();

@@ -184,3 +184,32 @@ fn the_crl_of_one_is_no_successor_of_the_others() {
         assert!(older.contains("is older"), "{older}");
     }
 }
+
+/// Two roots of one name are named with their keys, and a leaf of a third one with the key that it is looking for.
+#[test]
+fn keys_of_one_name_are_told_apart_in_words() {
+    let mut pki = Namesakes::new(0);
+    let findings = |pki: &Namesakes| {
+        let dir = pki.write(Role::Server, &[0, 1]);
+        inspect_directory(dir.path(), Role::Server, &LoadOptions::now()).findings
+    };
+    let found = |pki: &Namesakes, rule: &str| {
+        findings(pki).into_iter().find(|f| f.rule == rule).map(|f| f.found).unwrap_or_default()
+    };
+    let several = found(&pki, "several-cas");
+    assert_eq!(several.matches("CN=root (key ").count(), 2, "{several}");
+    assert_eq!(found(&pki, "chain"), "");
+    let third = Rc::new(Key::new());
+    (pki.server, pki.keys[0]) = (leaf(&third, None), third.clone());
+    let chain = found(&pki, "chain");
+    let wanted = common::finding::hex(&forge::key_id(&third));
+    assert!(
+        chain.contains(&format!("another CA of this name: it names the issuer's key {wanted}")),
+        "{chain}"
+    );
+    // Whoever is revoked gets a whole command.
+    let mut pki = Namesakes::new(0);
+    pki.crls[0].revoked.push((pki.server.1.serial.clone(), vec![]));
+    let revoked = findings(&pki).into_iter().find(|f| f.rule == "revoked").unwrap();
+    assert!(revoked.fix.contains("`certck mint renew --revoked CA_DIR /"), "{}", revoked.fix);
+}

@@ -122,6 +122,42 @@ fn json_shows_as_much_as_text() {
     assert_eq!(records(&json, "certck.summary")[0]["checked"], 1);
 }
 
+/// What few certificates have is shown by name, too, and every limit of policies with its number.
+#[test]
+fn rare_algorithms_extensions_and_policies_have_names() {
+    let Some(openssl) = testkit::require("openssl") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let made = std::process::Command::new(openssl)
+        .current_dir(dir.path())
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:brainpoolP256r1"])
+        .args(["-sha3-256", "-nodes", "-keyout", "key", "-out", "crt", "-subj", "/CN=x/2.5.4.97=NTRDE-1"])
+        .args(["-addext", "policyConstraints=critical,requireExplicitPolicy:0,inhibitPolicyMapping:1"])
+        .args(["-addext", "policyMappings=1.2.3.4:1.2.3.5", "-addext", "inhibitAnyPolicy=critical,2"])
+        .args(["-addext", "certificatePolicies=2.5.29.32.0,2.23.140.1.2.1"])
+        .args(["-addext", "tlsfeature=status_request", "-addext", "issuerAltName=DNS:ca.example.org"])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let crt = dir.path().join("crt").display().to_string();
+    let (exit, text) = certck(&["show", &crt]);
+    assert_eq!(exit, Exit::Ok);
+    for row in [
+        "subject          organizationIdentifier=NTRDE-1,CN=x",
+        "key              EC on brainpoolP256r1",
+        "signature        ECDSA with SHA3-256",
+        "policies         anyPolicy, domain validated",
+        "policy mappings  1.2.3.4 = 1.2.3.5",
+        "policy limits    requireExplicitPolicy at once, inhibitPolicyMapping after 1 certificate, inhibitAnyPolicy \
+         after 2 certificates",
+        "other extensions TLS features (OCSP must-staple), issuer alternative name",
+    ] {
+        assert!(text.contains(&format!("\n  {row}\n")), "{row}\n{text}");
+    }
+    let (_, text) = show(&[&crt]);
+    let record = &records(&text, "certck.certificate")[0];
+    assert_eq!((&record["require_explicit_policy"], &record["inhibit_any_policy"]), (&0.into(), &2.into()));
+}
+
 /// A root and a list by it, written below a directory.
 fn issue(dir: &Path, change: impl FnOnce(&mut Spec, &mut CrlSpec)) -> (String, String) {
     let now = time::OffsetDateTime::now_utc().unix_timestamp();

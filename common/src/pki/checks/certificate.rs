@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::advice::{suggest_new_names, suggest_reissue, suggest_renewal};
+use super::revocation::describe_key;
 use super::{DirectoryContent, RuleChecker, format_span};
 use crate::pki::cert::check_serial;
 use crate::pki::extension::KeyUsage;
@@ -44,7 +45,10 @@ impl RuleChecker<'_> {
         let roots: Vec<&Cert> =
             roots.iter().filter(|r| r.is_self_issued() || !is_issued_by_any(r, roots)).collect();
         if roots.len() > 1 {
-            let names: Vec<_> = roots.iter().map(|r| r.subject.to_string()).collect();
+            // Several keys of one name are told apart by their identifiers.
+            let has_namesake = |r: &Cert| roots.iter().filter(|other| other.subject == r.subject).count() > 1;
+            let key = |r: &Cert| if has_namesake(r) { describe_key(r) } else { String::new() };
+            let names: Vec<_> = roots.iter().map(|r| format!("{}{}", r.subject, key(r))).collect();
             self.add_finding(
                 rule::SEVERAL_CAS
                     .at(path)
@@ -112,7 +116,7 @@ impl RuleChecker<'_> {
         }
         if !cert.signature.is_supported() {
             let found = format!("{who}signed by {}", cert.signature.name());
-            self.add_finding(rule::SIGNATURE_ALGORITHM.at(path).found(found).expected("RSA, ECDSA or Ed25519 with SHA-256 or better; for RSA-PSS, a salt as long as the hash").fix(again()));
+            self.add_finding(rule::SIGNATURE_ALGORITHM.at(path).found(found).expected("RSA or ECDSA with SHA-256, SHA-384 or SHA-512, or Ed25519; for RSA-PSS, a salt as long as the hash").fix(again()));
         }
         for unknown in cert.extensions.unknown.iter().filter(|u| u.critical) {
             let found = format!("{who}critical extension {}", unknown.value);

@@ -165,7 +165,15 @@ impl RuleChecker<'_> {
         });
         match (unsigned, chain.first()) {
             (Some(cert), _) => {
-                format!("{}: not signed by the key of {} in ca.crt or the chain", cert.subject, cert.issuer)
+                let names = cert.extensions.authority_key_id.as_ref();
+                let mismatch = named(cert).iter().find_map(|ca| names?.value.explain_mismatch(ca));
+                let other = mismatch.map(|why| format!(", another CA of this name: it {why}"));
+                format!(
+                    "{}: not signed by the key of {} in ca.crt or the chain{}",
+                    cert.subject,
+                    cert.issuer,
+                    other.unwrap_or_default()
+                )
             }
             (None, Some(leaf)) => match self.validate_leaf(case, leaf, Requirements::RFC_5280) {
                 Err(error) => error.to_string(),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::advice::suggest_reissue;
 use super::{AuthorityCrl, DirectoryContent, RuleChecker, format_span};
 use crate::finding::Severity;
 use crate::pki::cert::check_serial;
@@ -72,7 +73,7 @@ impl RuleChecker<'_> {
                 rule::CRL_ALGORITHM
                     .at(path)
                     .found(found)
-                    .expected("RSA, ECDSA or Ed25519 with SHA-256 or better")
+                    .expected("RSA or ECDSA with SHA-256, SHA-384 or SHA-512, or Ed25519")
                     .fix(self.suggest_new_crl(path)),
             );
         }
@@ -281,9 +282,10 @@ impl RuleChecker<'_> {
                         .at(&case.chain.path)
                         .found(found)
                         .expected("a certificate that is not revoked")
-                        .fix(
-                            "`certck mint renew --revoked`, if its holder may have a new key and certificate",
-                        ),
+                        .fix(format!(
+                            "if its holder may have a new key and certificate: {}",
+                            suggest_reissue(cert, &case.chain.path, "--revoked ")
+                        )),
                 );
             }
         }
@@ -291,7 +293,7 @@ impl RuleChecker<'_> {
 }
 
 /// ` (key 0a1b2c3d)`: the beginning of its identifier, or of the hash of its key.
-fn describe_key(ca: &Cert) -> String {
+pub(super) fn describe_key(ca: &Cert) -> String {
     let id = ca.extensions.subject_key_id.as_ref().map(|id| id.value.clone());
     let id = id.unwrap_or_else(|| crate::pki::sha256(&ca.key.spki));
     format!(" (key {})", crate::finding::hex(id.get(..4).unwrap_or(&id)))

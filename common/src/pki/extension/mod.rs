@@ -43,6 +43,8 @@ pub struct Extensions {
     pub authority_info_access: Option<Extension<Vec<String>>>,
     /// Extensions that are not understood, by name, and whether each is critical.
     pub unknown: Vec<Extension<String>>,
+    /// Extensions that are known and change no verdict, by name.
+    pub without_effect: Vec<String>,
     /// Extensions that cannot be read, or occur twice.
     pub broken: Vec<String>,
     /// The number of extensions.
@@ -243,7 +245,9 @@ impl Extensions {
                 to(&mut self.authority_info_access, critical, parse::parse_responders(value)?);
             }
             // The issuer's other names, and where delta CRLs are, change no verdict.
-            _ if id == oid::ISSUER_ALT_NAME || id == oid::FRESHEST_CRL => {}
+            _ if id == oid::ISSUER_ALT_NAME || id == oid::FRESHEST_CRL => {
+                self.without_effect.push(oid::display_name(id));
+            }
             _ => self.unknown.push(Extension { critical, value: oid::display_name(id) }),
         }
         Ok(())

@@ -189,6 +189,8 @@ impl<'a, 'q> PathSearch<'a, 'q> {
                     Err(e) if e.code == EXHAUSTED => return Err(e),
                     Err(e) => *furthest = e,
                 }
+            } else if root.subject == last.issuer {
+                note_unsupported(last, root, furthest);
             }
         }
         if path.len() > self.question.max_depth.max(MAX_DEPTH) {
@@ -216,6 +218,8 @@ impl<'a, 'q> PathSearch<'a, 'q> {
                     return Ok(true);
                 }
                 path.pop();
+            } else {
+                note_unsupported(last, next, furthest);
             }
         }
         Ok(false)
@@ -259,6 +263,23 @@ impl<'a, 'q> PathSearch<'a, 'q> {
         target::check_purposes_of_issuers(self.question, path, root)?;
         revocation::check_revocation(self, path, root)
     }
+}
+
+/// Keeps as the reason that the signature of `cert` cannot be verified with the key of its issuer because an algorithm is
+/// not supported, unless a path came further.
+fn note_unsupported(cert: &Cert, issuer: &Cert, furthest: &mut PathError) {
+    let names_other_key = || {
+        let names = cert.extensions.authority_key_id.as_ref();
+        names.is_some_and(|names| names.value.explain_mismatch(issuer).is_some())
+    };
+    let what = match (cert.signature.is_supported(), issuer.key.kind.is_verifiable()) {
+        (true, true) => return,
+        _ if furthest.code != NO_ISSUER || names_other_key() => return,
+        (false, _) => cert.signature.name(),
+        (true, false) => format!("a key of {}, {}", issuer.subject, issuer.key.kind),
+    };
+    let text = format!("is signed with {what}, which is not supported");
+    *furthest = PathError::about("signature-algorithm", cert, text);
 }
 
 const EXHAUSTED: &str = "too-much-work";

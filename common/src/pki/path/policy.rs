@@ -22,17 +22,20 @@ struct PolicyState<'a> {
     explicit: usize,
     mapping: usize,
     any: usize,
+    /// The CA whose policyConstraints decide from where on a policy is demanded.
+    demanded_by: Option<&'a Cert>,
 }
 
 pub(super) fn check_policies(path: &[&Cert]) -> PathResult {
     let infinite = path.len() + 1;
     let level = Some(PolicyLevel::from([(&ANY_POLICY[..], BTreeSet::from([&ANY_POLICY[..]]))]));
-    let mut state = PolicyState { level, explicit: infinite, mapping: infinite, any: infinite };
+    let mut state =
+        PolicyState { level, explicit: infinite, mapping: infinite, any: infinite, demanded_by: None };
     for (i, cert) in path.iter().enumerate().rev() {
         let last = i == 0;
         state.apply_policies(cert, last);
         if state.explicit == 0 && state.level.is_none() {
-            return Err(PathError::about("policy", cert, "no valid policy, though a CA requires one"));
+            return Err(state.no_policy(cert));
         }
         if state.level.as_ref().is_some_and(|l| l.len() > MOST) {
             return Err(PathError::about("too-much-work", cert, format_args!("more than {MOST} policies")));
@@ -43,9 +46,10 @@ pub(super) fn check_policies(path: &[&Cert]) -> PathResult {
             state.prepare_next(cert);
         }
     }
-    let valid = state.explicit > 0 || state.level.is_some();
-    let refusal = || PathError::new("policy", "no valid policy, though a CA requires one");
-    if valid { Ok(()) } else { Err(refusal()) }
+    match path.first() {
+        Some(leaf) if state.explicit == 0 && state.level.is_none() => Err(state.no_policy(leaf)),
+        _ => Ok(()),
+    }
 }
 
 impl<'a> PolicyState<'a> {
@@ -87,7 +91,7 @@ impl<'a> PolicyState<'a> {
             }
         }
         if let Some(c) = e.policy_constraints.as_ref().map(|c| c.value) {
-            self.explicit = self.explicit.min(c.require_explicit.map_or(usize::MAX, |n| n as usize));
+            self.require_explicit(cert, c.require_explicit);
             self.mapping = self.mapping.min(c.inhibit_mapping.map_or(usize::MAX, |n| n as usize));
         }
         self.any = self.any.min(e.inhibit_any_policy.as_ref().map_or(usize::MAX, |n| n.value as usize));
@@ -110,12 +114,26 @@ impl<'a> PolicyState<'a> {
         }
     }
 
+    fn require_explicit(&mut self, cert: &'a Cert, skipped: Option<u32>) {
+        let skipped = skipped.map_or(usize::MAX, |n| n as usize);
+        if skipped < self.explicit {
+            (self.explicit, self.demanded_by) = (skipped, Some(cert));
+        }
+    }
+
+    fn no_policy(&self, cert: &Cert) -> PathError {
+        let by = self.demanded_by.map_or_else(String::new, |ca| ca.subject.to_string());
+        PathError::about(
+            "policy",
+            cert,
+            format_args!("no valid policy, which policyConstraints of {by} require (requireExplicitPolicy)"),
+        )
+    }
+
     /// Section 6.1.5 (a) and (b).
-    fn wrap_up(&mut self, cert: &Cert) {
+    fn wrap_up(&mut self, cert: &'a Cert) {
         self.explicit = self.explicit.saturating_sub(1);
         let constraints = cert.extensions.policy_constraints.as_ref();
-        if constraints.and_then(|c| c.value.require_explicit) == Some(0) {
-            self.explicit = 0;
-        }
+        self.require_explicit(cert, constraints.and_then(|c| c.value.require_explicit).filter(|n| *n == 0));
     }
 }

@@ -57,6 +57,18 @@ pub struct CertificateRecord {
     /// Policies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<String>,
+    /// Policies of the issuer, and those of the subject that count as them, as `ISSUER = SUBJECT` (policyMappings).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policy_mappings: Vec<String>,
+    /// Certificates below this one until each must have a valid policy (policyConstraints, requireExplicitPolicy).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_explicit_policy: Option<u32>,
+    /// Certificates below this one until policies are not mapped any more (policyConstraints, inhibitPolicyMapping).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inhibit_policy_mapping: Option<u32>,
+    /// Certificates below this one until anyPolicy does not count any more (inhibitAnyPolicy).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inhibit_any_policy: Option<u32>,
     /// The extensions that are critical, by the names of RFC 5280.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub critical_extensions: Vec<String>,

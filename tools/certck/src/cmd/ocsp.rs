@@ -221,7 +221,8 @@ impl OcspReport {
                     .at(file)
                     .found(format!("{} was revoked at {at}{}", cert.subject, revocation_reason(reason)))
                     .expected("a certificate that is not revoked")
-                    .fix("`certck mint renew --revoked`, if its holder may have a new key and certificate"),
+                    .fix("if its holder may have a new key and certificate: `certck mint renew --revoked CA_DIR DIR`; with another CA: \
+                         have it issued again"),
             ),
             OcspStatus::Unknown => self.add_finding(
                 file,

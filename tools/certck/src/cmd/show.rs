@@ -194,6 +194,8 @@ fn write_certificate(c: &record::CertificateRecord, out: &mut Out) -> anyhow::Re
         ("names within", &c.permitted_names),
         ("names not within", &c.excluded_names),
         ("policies", &c.policies),
+        ("policy mappings", &c.policy_mappings),
+        ("policy limits", &policy_limits(c)),
         ("CRL at", &c.crl_urls),
         ("OCSP at", &c.ocsp_urls),
         ("critical", &c.critical_extensions),
@@ -206,6 +208,22 @@ fn write_certificate(c: &record::CertificateRecord, out: &mut Out) -> anyhow::Re
     rows.push(("SHA-256", c.sha256.clone()));
     rows.push(("key SHA-256", c.key_sha256.clone()));
     write_table(&c.path, c.line, kind, &rows, out)
+}
+
+/// The limits of policies by the names of RFC 5280, sections 4.2.1.11 and 4.2.1.14, each with the certificates until it
+/// applies.
+fn policy_limits(c: &record::CertificateRecord) -> Vec<String> {
+    let limits = [
+        ("requireExplicitPolicy", c.require_explicit_policy),
+        ("inhibitPolicyMapping", c.inhibit_policy_mapping),
+        ("inhibitAnyPolicy", c.inhibit_any_policy),
+    ];
+    let describe = |(name, skipped): (&str, Option<u32>)| match skipped? {
+        0 => Some(format!("{name} at once")),
+        1 => Some(format!("{name} after 1 certificate")),
+        n => Some(format!("{name} after {n} certificates")),
+    };
+    limits.into_iter().filter_map(describe).collect()
 }
 
 /// Writes a CRL, its entries one by one.

@@ -12,6 +12,7 @@ use common::policy::{Class, shell_quote};
 use common::report::{End, ReportFormat, nagios_exit_from};
 
 use common::inputs::PathInputs;
+use common::system_paths::is_system_path;
 
 use super::tree::TreeArgs;
 use crate::baseline::Baseline;
@@ -135,7 +136,12 @@ impl AuditArgs {
     fn fix_command(&self) -> FixCommand {
         let paths: Vec<String> = self.inputs.given().iter().map(|path| shell_quote(path)).collect();
         let paths = if self.inputs.given_only() { paths.join(" ") } else { "PATH".to_owned() };
-        FixCommand { options: self.tree.policy_options(), paths, in_image: self.tree.has_image() }
+        // Of a system path it is first to be seen what would be changed.
+        let is_system = |path: &PathBuf| path.canonicalize().is_ok_and(|real| is_system_path(&real));
+        let in_image = self.tree.has_image();
+        let needs_care = !in_image && self.inputs.given().iter().any(is_system);
+        let options = self.tree.policy_options() + if needs_care { " --system --dry-run" } else { "" };
+        FixCommand { options, paths, in_image }
     }
 
     /// Warns of fixed findings that are still in the baseline: it would hide them if they came back.

@@ -1,9 +1,11 @@
 //! `permck fix`: remove permissions that an audit finds.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
+use common::accounts::AccountTable;
 use common::error::HintExt;
 use common::exit::Exit;
 use common::out::{Diag, Format, Out, Verbosity};
@@ -11,11 +13,12 @@ use common::policy::{Mode, shell_quote};
 use common::record::permck::FixSummary;
 
 use common::inputs::PathInputs;
+use common::system_paths::is_system_path;
 use common::walk::WalkOptions;
 
 use super::tree::TreeArgs;
 use crate::fix::journal::{self, Journal};
-use crate::fix::survey::AccessSurvey;
+use crate::fix::survey::{AccessLosses, AccessSurvey};
 use crate::fix::{FixCounts, FixOptions, Fixer};
 use crate::plan::AuditPlan;
 
@@ -44,7 +47,9 @@ Examples:
 /// nevertheless.
 ///
 /// As root, the accounts that processes run as, and those that units of systemd name, are checked first: if one would
-/// lose access to an entry, nothing is changed, and the accounts are named. --lock-out USER allows an account to lose it.
+/// lose access to an entry, nothing is changed, the accounts are named, and the commands to choose from are printed:
+/// --umask 022 removes only write permissions, which locks nobody out of reading; --lock-out USER allows an account to lose
+/// access.
 ///
 /// System paths (/etc, /usr except below /usr/local, /dev and the like, and directories such as /, /opt, /srv and /var/log
 /// themselves) are rejected without --system: the classes are those of an installation of these tools.
@@ -85,7 +90,7 @@ impl FixArgs {
             self.record.clone().unwrap_or_else(|| journal::default_path(time::OffsetDateTime::now_utc()));
         let shown = || path.display().to_string();
         let paths: Vec<_> = self.inputs.paths()?.collect();
-        self.check_services(&mut plan, &paths, options)?;
+        self.check_services(&mut plan, &paths, options, out.diag())?;
         let journal = if self.dry_run { None } else { Some(self.open_journal(&path)?) };
         let (diag, to) = out.parts();
         let fixer = Fixer::new(diag, to, journal, fix_options, plan.context.clone());
@@ -112,12 +117,14 @@ impl FixArgs {
         Ok(if open > 0 { Exit::No } else { Exit::Ok })
     }
 
-    /// Stops before the first change if root would take access away from the account of a service.
+    /// Stops before the first change if root would take access away from the account of a service. A dry run reports it
+    /// and goes on.
     fn check_services(
         &self,
         plan: &mut AuditPlan,
         paths: &[anyhow::Result<PathBuf>],
         options: WalkOptions,
+        diag: &Diag,
     ) -> anyhow::Result<()> {
         let all = self.lock_out.iter().any(|name| name == "all");
         let elsewhere = plan.image.path != std::path::Path::new("/");
@@ -132,13 +139,57 @@ impl FixArgs {
         let survey = AccessSurvey::new(&context, self.system, |uid| allowed.contains(&uid));
         // The run that follows reports what is wrong with the paths.
         let quiet = Diag::new("permck", Verbosity::Quiet);
-        let readable = paths.iter().flatten().filter(|path| path.canonicalize().is_ok());
+        let is_admitted = |real: PathBuf| self.system || !is_system_path(&real);
+        let readable = paths.iter().flatten().filter(|path| path.canonicalize().is_ok_and(is_admitted));
         crate::run::run_audit(plan, readable.cloned().map(Ok), options, &quiet, &survey)?;
-        let Some(losses) = survey.describe_losses() else { return Ok(()) };
-        let stopped = if self.dry_run { "would stop" } else { "stopped" };
-        Err(anyhow::anyhow!("fix: {stopped} before the first change: {losses}")).hint(
-            "chgrp the entries to a group of the account, so that it keeps its access; --lock-out USER takes it away",
-        )
+        let Some(losses) = survey.into_losses() else { return Ok(()) };
+        let args: Vec<OsString> = std::env::args_os().collect();
+        let ways = self.list_ways_forward(&losses, &args, &context.accounts);
+        if self.dry_run {
+            diag.error("fix", format_args!("would stop before the first change: {}", losses.description));
+            diag.help(ways);
+            return Ok(());
+        }
+        Err(anyhow::anyhow!("fix: stopped before the first change: {}", losses.description)).hint(ways)
+    }
+
+    /// The commands that get past accounts that would lose access, a line each: from the one that is always safe to the one
+    /// that needs the most knowledge.
+    fn list_ways_forward(&self, losses: &AccessLosses, args: &[OsString], accounts: &AccountTable) -> String {
+        /// Beyond these, `--lock-out all` is what a person would write.
+        const MAX_NAMED: usize = 4;
+        let names = &losses.accounts;
+        let mut ways = Vec::new();
+        if losses.spared_by_umask_022 && !self.tree.strict && self.umask.is_none() {
+            let command = rerun_command(args, "--umask 022");
+            ways.push(format!("to remove only write permissions, which none of them loses: {command}"));
+        }
+        let paths: Vec<String> = self.inputs.given().iter().map(|path| shell_quote(path)).collect();
+        let paths = if self.inputs.given_only() { paths.join(" ") } else { "PATH".to_owned() };
+        let own_group = |name: &String| {
+            let gid = accounts.group_of(accounts.uid_of(name)?)?;
+            accounts
+                .groups_of(name)
+                .into_iter()
+                .find(|(group, id)| *id == gid && !group.is_empty())
+                .map(|(group, _)| group)
+        };
+        let group = match names.as_slice() {
+            [only] => own_group(only).unwrap_or_else(|| "GROUP".to_owned()),
+            _ => "GROUP".to_owned(),
+        };
+        ways.push(format!(
+            "if the account of a service uses them, give them to its group first, by which it keeps its access: chgrp \
+             -R {group} {paths}"
+        ));
+        let lock_out = match names.len() {
+            1..=MAX_NAMED => {
+                names.iter().map(|name| format!("--lock-out {name}")).collect::<Vec<_>>().join(" ")
+            }
+            _ => "--lock-out all".to_owned(),
+        };
+        ways.push(format!("if none of these accounts uses them: {}", rerun_command(args, &lock_out)));
+        ways.join("\n")
     }
 
     fn open_journal(&self, path: &std::path::Path) -> anyhow::Result<Journal> {
@@ -150,6 +201,22 @@ impl FixArgs {
             opened.hint("--record FILE sets the file that records changes")
         }
     }
+}
+
+/// The command line of this run with another option.
+fn rerun_command(args: &[OsString], option: &str) -> String {
+    let quote = |arg: &OsString| match arg.to_str() {
+        // An option: only a path gets `./` before a dash.
+        Some(text) if text.starts_with('-') => match shell_quote(Path::new(&format!("/{text}"))) {
+            quoted if quoted.starts_with('/') => text.to_owned(),
+            quoted => quoted.replacen('/', "", 1),
+        },
+        _ => shell_quote(Path::new(arg)),
+    };
+    let at = args.iter().position(|arg| arg == "fix").map_or(args.len(), |at| at + 1);
+    let (before, after) = (args.get(1..at).unwrap_or_default(), args.get(at..).unwrap_or_default());
+    let words = before.iter().map(quote).chain([option.to_owned()]).chain(after.iter().map(quote));
+    format!("permck {}", words.collect::<Vec<_>>().join(" "))
 }
 
 fn parse_umask(text: &str) -> Result<Mode, String> {

@@ -50,6 +50,8 @@ impl std::fmt::Display for AccountSource {
 /// The accounts of services, and which of them would lose access to what.
 pub(crate) struct AccessSurvey<'a> {
     context: &'a RuleContext,
+    /// The same for a run that removes write permissions only.
+    write_only: RuleContext,
     system: bool,
     accounts: Vec<ServiceAccount>,
     losses: Mutex<BTreeMap<usize, AccessLoss>>,
@@ -58,6 +60,19 @@ pub(crate) struct AccessSurvey<'a> {
 struct AccessLoss {
     entries: u64,
     first: PathBuf,
+    /// Whether it loses more than the permissions of umask 022: what an ACL grants it.
+    beyond_write: bool,
+}
+
+/// The accounts that would lose access.
+#[derive(Debug)]
+pub(crate) struct AccessLosses {
+    /// Who would lose access to how much.
+    pub(crate) description: String,
+    /// The names of the accounts, or their numbers.
+    pub(crate) accounts: Vec<String>,
+    /// Whether all keep their access if only the permissions of umask 022 are removed.
+    pub(crate) spared_by_umask_022: bool,
 }
 
 impl<'a> AccessSurvey<'a> {
@@ -65,25 +80,37 @@ impl<'a> AccessSurvey<'a> {
     pub(crate) fn new(context: &'a RuleContext, system: bool, may_lose: impl Fn(u32) -> bool) -> Self {
         let mut accounts = find_service_accounts(&context.accounts);
         accounts.retain(|a| a.uid != 0 && !may_lose(a.uid));
-        Self { context, system, accounts, losses: Mutex::default() }
+        let write_only = RuleContext { umask: Mode(0o022), strict: false, ..context.clone() };
+        Self { context, write_only, system, accounts, losses: Mutex::default() }
     }
 
-    /// Describes who would lose access to how much; `None` if nobody.
-    pub(crate) fn describe_losses(self) -> Option<String> {
+    /// The accounts that would lose access; `None` if there is none.
+    pub(crate) fn into_losses(self) -> Option<AccessLosses> {
         let losses = self.losses.into_inner().unwrap_or_else(PoisonError::into_inner);
         let (_, most) = losses.iter().max_by_key(|(_, loss)| loss.entries)?;
+        let user = |account: &ServiceAccount| self.context.accounts.user_name(account.uid).map(str::to_owned);
         let name = |i: &usize| {
             let account = &self.accounts[*i];
-            let user = self.context.accounts.user_name(account.uid).map(str::to_owned);
-            format!("{} ({})", user.unwrap_or_else(|| format!("uid {}", account.uid)), account.known_by)
+            format!(
+                "{} ({})",
+                user(account).unwrap_or_else(|| format!("uid {}", account.uid)),
+                account.known_by
+            )
         };
         let named: Vec<String> = losses.keys().map(name).collect();
+        let argument = |i: &usize| {
+            let account = &self.accounts[*i];
+            user(account).unwrap_or_else(|| account.uid.to_string())
+        };
+        let accounts = losses.keys().map(argument).collect();
+        let spared_by_umask_022 = !losses.values().any(|loss| loss.beyond_write);
         let (n, s) = (most.entries, if most.entries == 1 { "y" } else { "ies" });
-        Some(format!(
+        let description = format!(
             "{} would lose access to {n} entr{s}, such as {}",
             named.join(", "),
             common::text::safe(&most.first.to_string_lossy())
-        ))
+        );
+        Some(AccessLosses { description, accounts, spared_by_umask_022 })
     }
 
     /// Returns whether the account loses permission to read, enter or execute an entry by a change that fixes these rules.
@@ -143,14 +170,19 @@ impl IssueSink for AccessSurvey<'_> {
             return;
         }
         let after = planned_mode(subject, &rules, self.context);
+        let after_022 = planned_mode(subject, &rules, &self.write_only);
         for (i, account) in self.accounts.iter().enumerate() {
             if !self.loses_access(account, subject, &rules, after) {
                 continue;
             }
             let mut losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
-            let loss =
-                losses.entry(i).or_insert_with(|| AccessLoss { entries: 0, first: root.real_path(subject) });
+            let loss = losses.entry(i).or_insert_with(|| AccessLoss {
+                entries: 0,
+                first: root.real_path(subject),
+                beyond_write: false,
+            });
             loss.entries += 1;
+            loss.beyond_write |= self.loses_access(account, subject, &rules, after_022);
         }
     }
 
@@ -218,10 +250,16 @@ mod tests {
             known_by: AccountSource::Process(format!("daemon{uid}")),
         };
         let accounts: Vec<_> = (4101..4109).map(account).collect();
-        let loss = |i| (i, AccessLoss { entries: i as u64 + 1, first: PathBuf::from(format!("/srv/{i}")) });
+        let loss = |i| {
+            let first = PathBuf::from(format!("/srv/{i}"));
+            (i, AccessLoss { entries: i as u64 + 1, first, beyond_write: i == 3 })
+        };
         let losses = Mutex::new((0..accounts.len()).map(loss).collect());
-        let text =
-            AccessSurvey { context: &context, system: false, accounts, losses }.describe_losses().unwrap();
+        let write_only = context.clone();
+        let survey = AccessSurvey { context: &context, write_only, system: false, accounts, losses };
+        let losses = survey.into_losses().unwrap();
+        assert!(!losses.spared_by_umask_022 && losses.accounts.len() == 8);
+        let text = losses.description;
         (4101..4109)
             .for_each(|uid| assert!(text.contains(&format!("uid {uid} (runs daemon{uid})")), "{text}"));
         assert!(text.ends_with("would lose access to 8 entries, such as /srv/7"), "{text}");

@@ -137,7 +137,7 @@ fn root_does_not_cut_off_a_running_service_without_being_told() {
         let args = args.into_iter().chain(more.iter().map(OsStr::new)).chain([dir.path().as_os_str()]);
         let mut out = Out::to(Box::new(std::io::sink()), "permck", false, Verbosity::Quiet);
         let ran = crate::Cli::try_parse_from(args).unwrap().run(&mut out);
-        ran.map_err(|e| format!("{e:#}"))
+        ran.map_err(|e| format!("{e:#}\n{}", common::error::hint_of(&e).unwrap_or_default()))
     };
     // setpriv needs a moment to become the account.
     let status = format!("/proc/{}/status", service.id());
@@ -146,6 +146,8 @@ fn root_does_not_cut_off_a_running_service_without_being_told() {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     let stopped = run(&[]);
+    // The first way forward works, and locks nobody out.
+    let write_only = run(&["--umask", "022"]);
     let before = mode(&page);
     let told = run(&["--lock-out", "all"]);
     service.kill().unwrap();
@@ -157,7 +159,30 @@ fn root_does_not_cut_off_a_running_service_without_being_told() {
             && text.contains(" would lose access to 2 "),
         "{text}"
     );
-    assert_eq!((before, told, mode(&page)), (0o644, Ok(Exit::Ok), 0o640));
+    let ways: Vec<&str> = text.lines().skip(1).collect();
+    assert!(
+        ways.len() == 3
+            && ways[0].contains("write permissions")
+            && ways[0].contains(" --umask 022")
+            && ways[1].contains("chgrp -R ")
+            && ways[1].ends_with(&dir.path().display().to_string())
+            && ways[2].contains(" --lock-out "),
+        "{text}"
+    );
+    assert_eq!((write_only, before, told, mode(&page)), (Ok(Exit::Ok), 0o644, Ok(Exit::Ok), 0o640));
+}
+
+#[test]
+fn the_command_to_run_again_is_the_same_with_one_option_more() {
+    let again = |args: &[&str]| {
+        let args: Vec<_> = args.iter().map(|arg| std::ffi::OsString::from(*arg)).collect();
+        super::rerun_command(&args, "--umask 022")
+    };
+    assert_eq!(
+        again(&["/usr/bin/permck", "--format", "json", "fix", "--exclude", "a b/*", "/srv/x y"]),
+        "permck --format json fix --umask 022 --exclude 'a b/*' '/srv/x y'"
+    );
+    assert_eq!(again(&["permck", "fix", "--owner=a b", "."]), "permck fix --umask 022 '--owner=a b' .");
 }
 
 /// A web server that reads its files because an ACL names it.
