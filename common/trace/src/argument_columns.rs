@@ -40,6 +40,13 @@ pub const ARGUMENT_COLUMNS: [ArgumentColumn; 16] = [
     text("Call stack", "call_stack"),
 ];
 
+/// Arguments that columns of every event hold, in their order: `correlation`, `external_id`, `device`, `stream`.
+pub const NUMBER_KEYS: [&str; 4] = ["correlation", "External id", "device", "stream"];
+
+/// The member of `other` that lists which of [`NUMBER_KEYS`] an event does not have as arguments, though their columns have
+/// a number: it follows from the process or the thread. If there are several such members, it is the last.
+pub const NO_ARGUMENTS: &str = "no_args";
+
 /// Spellings of an argument that one of those columns holds, its own first.
 pub fn spellings_of_number(key: &str) -> &'static [&'static str] {
     match key {

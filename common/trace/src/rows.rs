@@ -41,6 +41,9 @@ impl<'a> RawMembers<'a> {
     /// The members of an event; none where its format is another, or its fields hold them all.
     pub fn of(event: &Event<'a>) -> Self {
         let mut raw = Self::default();
+        if event.text.is_empty() {
+            raw.other = describe_scope(event);
+        }
         if event.plain && !event.repaired {
             return raw;
         }
@@ -49,9 +52,9 @@ impl<'a> RawMembers<'a> {
             b"ts" if event.start.is_some() && is_exact_in_nanos(value) => {}
             b"dur" if event.dur.is_some_and(|d| d > 0) && is_exact_in_nanos(value) => {}
             b"dur" if value == b"0" => {}
-            b"pid" => raw.pid = Some(value),
-            b"tid" => raw.tid = Some(value),
-            b"id" => raw.id = Some(value),
+            b"pid" if is_id(value) => raw.pid = Some(value),
+            b"tid" if is_id(value) => raw.tid = Some(value),
+            b"id" if is_id(value) => raw.id = Some(value),
             _ => {
                 if !raw.other.is_empty() {
                     raw.other.push(b',');
@@ -63,6 +66,26 @@ impl<'a> RawMembers<'a> {
         });
         raw
     }
+}
+
+/// The scope of an id, of an event whose format is not JSON.
+fn describe_scope(event: &Event<'_>) -> Vec<u8> {
+    let mut other = Vec::new();
+    if !event.scope.is_empty() {
+        other.extend_from_slice(b"\"scope\":");
+        write_text(event.scope, &mut other);
+    }
+    if event.local_id && event.id != EventId::None {
+        other.extend_from_slice(if other.is_empty() { b"\"id2\":{" } else { b",\"id2\":{" });
+        write_id(&mut other, "\"local\":", None, event.id, false);
+        other.push(b'}');
+    }
+    other
+}
+
+/// Returns whether a value is a number or a text: others are no ids.
+fn is_id(value: &[u8]) -> bool {
+    matches!(value, [b'"' | b'-' | b'0'..=b'9', ..])
 }
 
 /// Returns whether a time in microseconds has no more digits than nanoseconds hold.

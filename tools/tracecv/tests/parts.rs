@@ -77,6 +77,24 @@ fn steps_and_names_select() {
     assert_eq!(names(&events(&out), "X").len(), 11);
 }
 
+/// An end without a begin would end something else in a part.
+#[test]
+fn ends_without_a_begin_are_left_out_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.json");
+    std::fs::write(&path, trace()).unwrap();
+    let not_held = |more: &[&str]| {
+        let out = dir.path().join(more.join("_"));
+        let args = ["cut", "--format", "json", "-o", out.to_str().unwrap(), path.to_str().unwrap()];
+        let done = run(args.iter().chain(more).copied());
+        assert_eq!((done.exit, &done.fatal), (Exit::Ok, &None), "{more:?}");
+        let written = done.of("tracecv.output").into_iter();
+        written.filter_map(|w| w["not_held"]["ends without a begin"].as_u64()).sum::<u64>()
+    };
+    assert_eq!((not_held(&["--max-size", "2000"]), not_held(&["--from-ns", "0"])), (1, 1));
+    assert_eq!(not_held(&["--name", "open"]), 0);
+}
+
 #[test]
 fn pieces_together_are_the_whole() {
     let (_dir, out) = cut(&["--max-size", "2000"]);

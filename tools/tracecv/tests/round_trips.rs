@@ -228,6 +228,124 @@ fn a_trace_comes_back_from_a_data_set() {
     assert!(std::fs::read_to_string(&to).unwrap().contains(r#""cname":"red""#));
 }
 
+/// The events of a Chrome trace as they stand in it, without their times.
+fn texts(path: &Path) -> Vec<Value> {
+    let text: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let list = if text.is_array() { &text } else { &text["traceEvents"] };
+    let mut events = list.as_array().unwrap().clone();
+    for event in events.iter_mut().filter_map(Value::as_object_mut) {
+        event.retain(|key, _| key != "ts" && key != "dur");
+    }
+    events
+}
+
+/// Arguments and other members that look like what columns say, or that they do not say.
+#[cfg(feature = "parquet")]
+#[test]
+fn odd_arguments_come_back_from_a_data_set() {
+    let dir = tempfile::tempdir().unwrap();
+    let [from, between, to] = ["t.json", "ds", "back.json"].map(|name| dir.path().join(name));
+    let kernel = |rest: &str| {
+        format!(r#"{{"ph":"X","cat":"kernel","name":"k","pid":0,"tid":7,"ts":15,"dur":2{rest}}}"#)
+    };
+    let events: Vec<String> = [
+        "",
+        r#","args":{}"#,
+        r#","args":null"#,
+        r#","args":"text""#,
+        r#","args":[1]"#,
+        r#","args":{"correlation":3}"#,
+        r#","args":{"device":0}"#,
+        r#","args":{"stream":7}"#,
+        r#","args":{"stream_id":7}"#,
+        r#","args":{"stream_id":7,"stream":7,"correlation":3,"correlation_id":3}"#,
+        r#","args":{"device":null,"stream":null}"#,
+        r#","args":{"device":"0","stream":7.0}"#,
+        r#","args":{"args":{"device":0}}"#,
+        r#","args":{"args":[1,2],"External id":0}"#,
+        r#","no_args":["device"]"#,
+        r#","no_args":[],"args":{"device":0,"stream":7}"#,
+        r#","args":{"Process Group Ranks":"[0, 1]","Input Dims":[[1],[]],"dtype":"[x"}"#,
+        r#","args":{"Process Group Ranks":[0,1],"Input Dims":"[[1],[]]","Call stack":"a\nb"}"#,
+        r#","args":{"bytes":"5","Seq":1.0,"Group size":[2]}"#,
+        r#","x":[1,{"y":null}],"cname":null"#,
+    ]
+    .map(kernel)
+    .to_vec();
+    let others =
+        r#"{"ph":"i","name":"m","pid":[1],"tid":true,"ts":3},{"ph":"i","name":5,"pid":null,"ts":4,"id":{}}"#;
+    std::fs::write(&from, format!("[{},{others}]", events.join(","))).unwrap();
+    convert("parquet", &from, &between);
+    convert("chrome", &between, &to);
+    for (i, (before, after)) in texts(&from).iter().zip(texts(&to)).enumerate() {
+        // Objects without members are left out.
+        let mut before = before.clone();
+        if before["args"] == json!({}) {
+            before.as_object_mut().unwrap().remove("args");
+        }
+        assert_eq!(before, after, "{i}");
+    }
+}
+
+/// Values inside each other deeper than messages of protobuf may be, and numbers larger than any float.
+#[test]
+fn deep_and_large_arguments_come_back_from_perfetto() {
+    let dir = tempfile::tempdir().unwrap();
+    let [from, between, to] = ["t.json", "t.pftrace", "back.json"].map(|name| dir.path().join(name));
+    let deep = |depth: usize| format!("{}7{}", r#"[{"a":"#.repeat(depth / 2), "}]".repeat(depth / 2));
+    let args = format!(r#"{{"a":{},"b":{},"c":{},"d":"1e999"}}"#, deep(20), deep(26), deep(120));
+    let text = format!(r#"[{{"ph":"X","name":"e","pid":1,"tid":2,"ts":1,"dur":2,"args":{args}}}]"#);
+    std::fs::write(&from, text.replace("\"1e999\"", "1e999")).unwrap();
+    convert("perfetto", &from, &between);
+    convert("chrome", &between, &to);
+    let after = texts(&to).into_iter().find(|event| event["name"] == "e").unwrap();
+    assert_eq!(after["args"], serde_json::from_str::<Value>(&args).unwrap());
+}
+
+/// What Perfetto does not have of events that are not what they should be is counted.
+#[test]
+fn odd_pairs_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("t.json"), dir.path().join("t.pftrace"));
+    let not_held = |events: &[&str]| {
+        let events: Vec<String> =
+            events.iter().map(|event| format!(r#"{{"pid":1,"tid":2,{event}}}"#)).collect();
+        std::fs::write(&from, format!("[{}]", events.join(","))).unwrap();
+        let args = ["convert", "--format", "json", "--to", "perfetto", "-o"];
+        let done = run(args.iter().copied().chain([to.to_str().unwrap(), from.to_str().unwrap()]));
+        done.of("tracecv.output")[0].get("not_held").cloned().unwrap_or(json!({}))
+    };
+    let (a, b) = (r#""ph":"B","name":"a","ts":1"#, r#""ph":"B","name":"b","ts":2"#);
+    let (end_a, end_b) = (r#""ph":"E","name":"a","ts":3"#, r#""ph":"E","name":"b","ts":4"#);
+    assert_eq!(not_held(&[a, b, end_a, end_b]), json!({}));
+    assert_eq!(not_held(&[a, r#""ph":"E","ts":3"#]), json!({}));
+    assert_eq!(not_held(&[end_a, a, end_a]), json!({"ends without a begin": 1}));
+    assert_eq!(not_held(&[a, end_b]), json!({"names of ends that are not those of their begins": 1}));
+    let open = "ends of slices that are open (they end with their track)";
+    assert_eq!(not_held(&[a, b, end_b]), json!({open: 1}));
+    let complete = [r#""ph":"X","name":"a","ts":1"#, r#""ph":"X","name":"a","ts":1,"dur":0"#];
+    assert_eq!(not_held(&complete), json!({"durations that events lack (they take no time)": 1}));
+}
+
+/// Texts that are not quite JSON are read, counted, and written as JSON, also beside the events.
+#[test]
+fn raw_control_characters_are_repaired() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("t.json"), dir.path().join("out.json"));
+    let text = "{\"x\":[\"a\tb\", 1],\"y\":\"\\ud800\",\"z\":\"C:\\dir\",\"traceEvents\":[{\"ph\":\"i\",\"name\":\"e\n\",\"ts\":1}]}";
+    std::fs::write(&from, text).unwrap();
+    convert("chrome", &from, &to);
+    assert_eq!(texts(&to)[0]["name"], "e\n");
+    let members = root_members(&to);
+    assert_eq!(
+        (&members["x"], &members["y"], &members["z"]),
+        (&json!(["a\tb", 1]), &json!("\u{fffd}"), &json!("C:\\dir"))
+    );
+    let strict =
+        ["convert", "--strict", "--to", "chrome", "-o", to.to_str().unwrap(), from.to_str().unwrap()];
+    assert_ne!(run(strict).errors, 0);
+}
+
 #[cfg(feature = "parquet")]
 #[test]
 fn a_part_with_several_traces_is_refused() {

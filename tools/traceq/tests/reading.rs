@@ -266,7 +266,7 @@ fn quirks_are_repaired_and_counted() {
     assert_eq!(run.exit, Exit::Ok, "{:?}", run.records());
     let total = run.of("traceq.total").remove(0);
     let expected = json!({"negative_dur": 1, "missing_comma": 1, "bad_dur": 1, "no_ts": 1,
-        "longer_than_7_days": 1, "not_an_event": 1, "no_phase": 1, "trailing_comma": 1});
+        "longer_than_7_days": 1, "not_an_event": 1, "no_phase": 1, "trailing_comma": 1, "missing_number": 2});
     assert_eq!(total["repairs"], expected);
     assert_eq!(total["events_read"], 5);
 }

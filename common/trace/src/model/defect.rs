@@ -55,6 +55,8 @@ defects! {
     NoDuration "no_dur" Allowed "complete event without a duration",
     /// An event does not give its time.
     NoTime "no_ts" Allowed "event without a time",
+    /// A word that writers put where a number is missing or too large, such as `NaN` and `inf`.
+    MissingNumber "missing_number" Allowed "event with a word in the place of a number, taken as null",
     /// An object among the events has no `ph`.
     NoPhase "no_phase" Repaired "object without a phase among the events, skipped",
     /// A value in the list of events is not an object.
@@ -99,6 +101,10 @@ defects! {
     InvalidEscape "invalid_escape" Repaired "text with a raw backslash, kept as it stands",
     /// A quotation mark inside a text.
     RawQuote "raw_quote" Repaired "text with a raw quotation mark, kept as it stands",
+    /// A control character inside a text, where JSON wants an escape: a tab, a line end.
+    RawControl "raw_control" Repaired "event with a raw control character in a text, kept as it stands",
+    /// The escape of half a character, such as `\ud800`, which is shown as U+FFFD.
+    LoneSurrogate "lone_surrogate" Repaired "event with half a character in a text, shown as U+FFFD",
     /// An invalid value, such as `1.#INF`.
     BadValue "bad_value" Repaired "unreadable value, left out",
     /// Bytes of zero between values.

@@ -298,9 +298,12 @@ impl BlockDecoder<'_> {
         if not_utf8 {
             self.count(Defect::InvalidUtf8, start);
         }
+        for defect in fields.faults.defects() {
+            self.count(defect, start);
+        }
         let mut remarks = Remarks { signs: &mut self.batch.signs, defects: &mut self.faults };
         let mut row = fields.decode(self.text, phase, TextSpan::new(start, end, false), &mut remarks);
-        row.repaired = repaired || not_utf8;
+        row.repaired = repaired || not_utf8 || fields.faults.control;
         self.batch.rows.push(row);
         while let Some(defect) = self.faults.pop() {
             self.count(defect, start);

@@ -12,9 +12,11 @@ use super::error::{InputPosition, ReadError, ReadFault};
 use super::event::EventFields;
 use super::pipeline::{self, ListEnd, ListTools};
 use super::repair::{LenientScanner, QuoteGuess};
-use super::scan::{JsonScan, ScanFault, StrictScanner};
+use super::scan::{JsonScan, ScanFault, StrictScanner, StringFaults};
 use super::skip::ValueSkipper;
+use super::transcribe::write_compact;
 use super::window::{BLOCK, InputWindow, TEXT_LIMIT};
+use super::words::has_control;
 use super::{ReadOptions, ReadOutcome, ReadStop, kineto, value};
 use crate::model::{Defect, Dialect, EventSink, RootMember};
 
@@ -245,19 +247,25 @@ impl ChromeReader<'_> {
         self.skip_value()
     }
 
-    /// Keeps the value that is next, which stays where it is, unless it is too long, or no JSON.
+    /// Keeps the value that is next, which stays where it is, unless it is too long, or no JSON that can be repaired.
     fn keep_value(&mut self, key: &str) {
         /// All of them, in bytes.
         const MOST_BYTES: usize = 4 * TEXT_LIMIT;
         const MOST: usize = 256;
         let mut size = BLOCK;
-        let length = loop {
+        let (length, repaired) = loop {
             self.window.fill_to(size);
             let mut scan = StrictScanner::new(self.window.rest(), 0);
             match scan.scan_value() {
-                Ok(_) => break scan.pos(),
+                Ok(_) => break (scan.pos(), false),
                 Err(ScanFault::End) if !self.window.is_done() && size < TEXT_LIMIT => size *= 2,
-                Err(_) => return,
+                Err(_) => {
+                    let mut scan = self.lenient_scanner();
+                    match scan.scan_value() {
+                        Ok(_) => break (scan.pos(), true),
+                        Err(_) => return,
+                    }
+                }
             }
         };
         let value = &self.window.rest()[..length];
@@ -266,8 +274,28 @@ impl ChromeReader<'_> {
         let known = || members.iter().any(|known| known.name == key);
         if is_text && self.kept_bytes + length <= MOST_BYTES && members.len() < MOST && !known() {
             self.kept_bytes += length + key.len();
-            members.push(RootMember { name: key.to_owned(), value: value.to_vec() });
+            let mut json = Vec::new();
+            if repaired {
+                write_compact(value, true, &mut json);
+            } else {
+                json.extend_from_slice(value);
+            }
+            members.push(RootMember { name: key.to_owned(), value: json });
         }
+    }
+
+    /// The scanner that repairs, for the value that is next.
+    fn lenient_scanner(&self) -> LenientScanner<'_> {
+        LenientScanner::new(self.window.rest(), 0, QuoteGuess::MayEnd, self.window.is_done())
+    }
+
+    /// Counts what is wrong with the value that is next, which the strict scanner has read.
+    fn count_faults(&mut self, length: usize, faults: StringFaults) -> Result<()> {
+        let zeros = !faults.control && has_control(&self.window.rest()[..length]);
+        for defect in faults.defects().chain(zeros.then_some(Defect::NulBytes)) {
+            self.count_here(defect)?;
+        }
+        Ok(())
     }
 
     /// Reads a key and its colon.
@@ -280,7 +308,10 @@ impl ChromeReader<'_> {
             Err(ScanFault::End) if self.window.is_done() => return Err(self.truncated("an object")),
             Err(_) => return Ok(None),
         };
-        let length = scan.pos();
+        let (length, faults) = (scan.pos(), scan.string_faults());
+        for defect in faults.defects() {
+            self.count_here(defect)?;
+        }
         self.window.consume(length);
         Ok(Some(key))
     }
@@ -313,7 +344,8 @@ impl ChromeReader<'_> {
             let mut scan = StrictScanner::new(rest, 0);
             match value::read_value(&mut scan) {
                 Ok(value) => {
-                    let length = scan.pos();
+                    let (length, faults) = (scan.pos(), scan.string_faults());
+                    self.count_faults(length, faults)?;
                     self.told_by_metadata |= kineto::read_metadata(&mut self.delivery.out.meta, key, &value);
                     self.window.consume(length);
                     return Ok(true);
@@ -330,7 +362,7 @@ impl ChromeReader<'_> {
     }
 
     fn repair_metadata(&mut self, key: &str) -> Result<bool> {
-        let mut scan = LenientScanner::new(self.window.rest(), 0, QuoteGuess::MayEnd, self.window.is_done());
+        let mut scan = self.lenient_scanner();
         let Ok(value) = value::read_value(&mut scan) else { return Ok(false) };
         let (length, defects) = (scan.pos(), std::mem::take(&mut scan.defects));
         for defect in defects {
@@ -347,16 +379,24 @@ impl ChromeReader<'_> {
         let rest = self.window.rest();
         let mut scan = StrictScanner::new(rest, 0);
         let length = match scan.scan_value() {
-            Ok(_) => scan.pos(),
+            Ok(_) => {
+                let (length, faults) = (scan.pos(), scan.string_faults());
+                self.count_faults(length, faults)?;
+                length
+            }
             Err(ScanFault::End) if self.window.is_done() => return Err(self.truncated("a value")),
             // It is long, or nested deeply: nothing but its brackets is looked at.
             Err(ScanFault::End | ScanFault::TooDeep) => return self.skip_long_value(),
             Err(_) => {
-                let mut scan = LenientScanner::new(rest, 0, QuoteGuess::MayEnd, self.window.is_done());
-                match scan.scan_value() {
-                    Ok(_) => scan.pos(),
-                    Err(_) => return Ok(false),
+                let mut scan = self.lenient_scanner();
+                if scan.scan_value().is_err() {
+                    return Ok(false);
                 }
+                let (length, defects) = (scan.pos(), std::mem::take(&mut scan.defects));
+                for defect in defects {
+                    self.count_here(defect)?;
+                }
+                length
             }
         };
         self.window.consume(length);

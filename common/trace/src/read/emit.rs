@@ -13,30 +13,39 @@ pub(super) fn plain(text: &[u8]) -> RawText<'_> {
 
 /// The arguments of an event, put together as an object of JSON.
 #[derive(Debug, Default)]
-pub(super) struct Arguments(Vec<u8>);
+pub(super) struct Arguments {
+    json: Vec<u8>,
+    /// A text of them is not UTF-8.
+    not_utf8: bool,
+}
 
 impl Arguments {
     fn key(&mut self, key: &[u8]) {
-        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
-        write_text(plain(key), &mut self.0);
-        self.0.push(b':');
+        self.json.push(if self.json.is_empty() { b'{' } else { b',' });
+        self.write_text(key);
+        self.json.push(b':');
+    }
+
+    fn write_text(&mut self, text: &[u8]) {
+        self.not_utf8 |= !is_utf8(text);
+        write_text(plain(text), &mut self.json);
     }
 
     /// How long they are, in bytes.
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.json.len()
     }
 
     /// The object by itself.
     pub(super) fn into_json(mut self) -> String {
-        self.0.extend_from_slice(if self.0.is_empty() { b"{}" } else { b"}" });
-        String::from_utf8_lossy(&self.0).into_owned()
+        self.json.extend_from_slice(if self.json.is_empty() { b"{}" } else { b"}" });
+        String::from_utf8_lossy(&self.json).into_owned()
     }
 
     /// Adds a value that is JSON already.
     pub(super) fn json(&mut self, key: &[u8], value: &str) -> &mut Self {
         self.key(key);
-        self.0.extend_from_slice(value.as_bytes());
+        self.json.extend_from_slice(value.as_bytes());
         self
     }
 
@@ -53,7 +62,7 @@ impl Arguments {
     /// Adds a text.
     pub(super) fn text(&mut self, key: &[u8], value: &[u8]) -> &mut Self {
         self.key(key);
-        write_text(plain(value), &mut self.0);
+        self.write_text(value);
         self
     }
 
@@ -69,6 +78,10 @@ impl Arguments {
             None => self,
         }
     }
+}
+
+fn is_utf8(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok()
 }
 
 /// When a row of a database was.
@@ -109,10 +122,14 @@ impl<'s> Emitter<'s> {
     /// Delivers an event with the arguments that were put together for it. Its category is determined as that of an event
     /// in JSON, unless it is known.
     pub(super) fn send(&mut self, event: Event<'_>) -> Result<(), ReadStop> {
+        if self.args.not_utf8 || !is_utf8(event.name.raw) || !is_utf8(event.cat.raw) {
+            self.args.not_utf8 = false;
+            self.count(Defect::InvalidUtf8, 0)?;
+        }
         let mut event = event;
-        if !self.args.0.is_empty() {
-            self.args.0.push(b'}');
-            event.args = &self.args.0;
+        if !self.args.json.is_empty() {
+            self.args.json.push(b'}');
+            event.args = &self.args.json;
         }
         event.index = self.out.events;
         event.plain = true;
@@ -121,7 +138,7 @@ impl<'s> Emitter<'s> {
         }
         self.out.events += 1;
         let result = self.sink.event(&event);
-        self.args.0.clear();
+        self.args.json.clear();
         result.map_err(ReadStop::Sink)
     }
 

@@ -23,8 +23,8 @@ use parquet::schema::types::SchemaDescriptor;
 use super::emit::{columns_hold_numbers, plain, rejected};
 use super::error::{ReadFault, ReadStop};
 use super::window::InputWindow;
-use super::{ReadOptions, ReadOutcome, chrome, find_argument, write_text};
-use crate::argument_columns::{ARGUMENT_COLUMNS, spellings_of_number};
+use super::{RawValue, ReadOptions, ReadOutcome, chrome, find_argument, is_json, write_text};
+use crate::argument_columns::{ARGUMENT_COLUMNS, NO_ARGUMENTS, NUMBER_KEYS, spellings_of_number};
 use crate::model::{Event, EventSink, EventWorker, PreparedEvents};
 
 /// The first bytes of every Parquet file (apache/parquet-format `README.md`).
@@ -385,13 +385,22 @@ impl EventColumns {
                 members.json(key, format!("{sign}{}.{:03}", n / 1000, n % 1000).as_bytes());
             }
         }
-        self.write_arguments(row, &mut members);
+        self.write_arguments(row, other, &mut members);
         // A time that is finer than nanoseconds stands there once more, on another clock.
-        members.copy(other, |key| !matches!(key, b"ts" | b"dur"));
+        let mut marks = 0;
+        super::for_each_member(&Event { text: other, ..Event::default() }, |key, _| {
+            marks += u32::from(key.raw == NO_ARGUMENTS.as_bytes());
+        });
+        members.copy(other, |key| {
+            // Any but the last is a member of the event.
+            let is_mark = key == NO_ARGUMENTS.as_bytes();
+            marks -= u32::from(is_mark);
+            !matches!(key, b"ts" | b"dur") && !(is_mark && marks == 0)
+        });
         members.to.push(b'}');
     }
 
-    fn write_arguments(&self, row: usize, members: &mut Members<'_>) {
+    fn write_arguments(&self, row: usize, other: &[u8], members: &mut Members<'_>) {
         let rest = self.rest[0].text(row).unwrap_or_default();
         // An argument of this name stands with all the others.
         if memchr::memmem::find(rest, b"\"args\"").is_some() && is_json(rest) {
@@ -403,6 +412,8 @@ impl EventColumns {
         for (argument, column) in ARGUMENT_COLUMNS.iter().zip(&self.arguments) {
             match (column.int(row), column.text(row)) {
                 (Some(n), _) => members.json(argument.key, n.to_string().as_bytes()),
+                // The text of a list is among the others.
+                (_, Some(list)) if list.starts_with(b"[") && find_argument(rest, argument.key).is_some() => {}
                 (_, Some(list)) if list.starts_with(b"[") && is_json(list) => {
                     members.json(argument.key, list)
                 }
@@ -412,9 +423,13 @@ impl EventColumns {
         }
         let text = |i: usize| self.texts[i].text(row).unwrap_or_default();
         let held = columns_hold_numbers(text(0).first().copied().unwrap_or(0), text(1), text(2));
-        for (key, column) in ["correlation", "External id", "device", "stream"].iter().zip(&self.numbers) {
+        let absent = match find_argument(other, NO_ARGUMENTS) {
+            Some(RawValue::Nested(list)) => serde_json::from_slice(list).unwrap_or_default(),
+            _ => Vec::<String>::new(),
+        };
+        for (key, column) in NUMBER_KEYS.iter().zip(&self.numbers) {
             let told = || spellings_of_number(key).iter().any(|key| find_argument(rest, key).is_some());
-            if let Some(n) = column.int(row).filter(|_| held && !told()) {
+            if let Some(n) = column.int(row).filter(|_| held && !absent.iter().any(|a| a == key) && !told()) {
                 members.json(key, n.to_string().as_bytes());
             }
         }
@@ -431,10 +446,6 @@ impl EventColumns {
 fn is_whole_number(text: &[u8]) -> bool {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     matches!(digits, [b'1'..=b'9', ..] | b"0") && digits.len() < 19 && digits.iter().all(u8::is_ascii_digit)
-}
-
-fn is_json(text: &[u8]) -> bool {
-    serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 /// Writes the members of an object.
@@ -473,7 +484,7 @@ impl Members<'_> {
     }
 
     /// Copies the members of another object that are wanted. Anything but an object is left out.
-    fn copy(&mut self, object: &[u8], wanted: impl Fn(&[u8]) -> bool) {
+    fn copy(&mut self, object: &[u8], mut wanted: impl FnMut(&[u8]) -> bool) {
         if object.is_empty() || !is_json(object) {
             return;
         }

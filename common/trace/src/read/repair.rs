@@ -7,7 +7,7 @@
 
 use memchr::memchr;
 
-use super::scan::{JsonScan, ScanFault, escape_length, number_length};
+use super::scan::{JsonScan, ScanFault, StringFaults, escape_length, has_lone_surrogate, number_length};
 use super::slots::Member;
 use super::span::{JsonValue, TextSpan};
 use super::words::{find_quote, has_control};
@@ -55,6 +55,13 @@ impl<'a> LenientScanner<'a> {
 
     fn note_repair(&mut self, defect: Defect) {
         self.defects.push(defect);
+    }
+
+    /// Notes what is counted once for each event.
+    fn note_once(&mut self, defect: Defect) {
+        if !self.defects.contains(&defect) {
+            self.note_repair(defect);
+        }
     }
 
     /// The first byte from a place on that is neither white space nor a control character.
@@ -120,9 +127,14 @@ impl<'a> LenientScanner<'a> {
         if raw_quote {
             self.note_repair(Defect::RawQuote);
         }
-        self.pos = end + 1;
         // Where one backslash begins no escape, none of the text does.
-        Ok(TextSpan::new(start, end, escaped && !raw_backslash))
+        let escaped = escaped && !raw_backslash;
+        let text = &self.text[start..end];
+        let control = text.iter().any(|b| *b < b' ');
+        let faults = StringFaults { control, surrogate: escaped && has_lone_surrogate(text) };
+        faults.defects().for_each(|defect| self.note_once(defect));
+        self.pos = end + 1;
+        Ok(TextSpan::new(start, end, escaped))
     }
 
     /// Rejects text that may have been two strings.
@@ -195,7 +207,10 @@ impl<'a> LenientScanner<'a> {
             b"true" => JsonValue::TRUE,
             b"false" => JsonValue::FALSE,
             b"null" => JsonValue::NULL,
-            _ if is_missing_number(word) => JsonValue::NOT_A_NUMBER,
+            _ if is_missing_number(word) => {
+                self.note_once(Defect::MissingNumber);
+                JsonValue::NOT_A_NUMBER
+            }
             _ => {
                 self.note_repair(Defect::BadValue);
                 JsonValue::NOT_A_NUMBER
@@ -320,6 +335,10 @@ impl JsonScan for LenientScanner<'_> {
             b':' => Err(ScanFault::WantValue),
             _ => self.scan_word(),
         }
+    }
+
+    fn string_faults(&self) -> StringFaults {
+        StringFaults::default()
     }
 }
 

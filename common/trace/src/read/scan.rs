@@ -1,12 +1,16 @@
 //! JSON as it should be, scanned over a slice: the fast path.
 //!
 //! The questions to a scanner are the trait [`JsonScan`]: the next key, value or bracket. [`StrictScanner`] takes only
-//! what RFC 8259 has (and raw control characters inside strings), looks at eight bytes at a time ([`super::words`]),
-//! and stops at everything else without a reason: [`super::repair`] then reads the same text again, repairs what it can,
-//! and says what was wrong. Whole values are skipped, not built. What the values mean is left to [`super::event`].
+//! what RFC 8259 has (and strings with [`StringFaults`], which it notes), looks at eight bytes at a time
+//! ([`super::words`]), and stops at everything else without a reason: [`super::repair`] then reads the same text again,
+//! repairs what it can, and says what was wrong. Whole values are skipped, not built. What the values mean is left to
+//! [`super::event`].
 
 use super::span::{JsonValue, TextSpan};
-use super::words::{find_quote, first_other_than_digit, skip_digits, skip_white_space, word_at};
+use super::words::{
+    find_quote, find_quote_or_control, first_other_than_digit, skip_digits, skip_white_space, word_at,
+};
+use crate::model::Defect;
 
 /// How deep brackets may nest.
 pub(super) const DEPTH_LIMIT: u32 = 128;
@@ -31,6 +35,23 @@ pub(super) enum ScanFault {
     TwoInOne,
 }
 
+/// What is wrong with strings whose end is clear all the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct StringFaults {
+    /// A control character stands in one as it is (RFC 8259, section 7).
+    pub(super) control: bool,
+    /// The escape of half a character (RFC 8259, section 8.2).
+    pub(super) surrogate: bool,
+}
+
+impl StringFaults {
+    /// The defects that they are.
+    pub(super) fn defects(self) -> impl Iterator<Item = Defect> {
+        let control = self.control.then_some(Defect::RawControl);
+        control.into_iter().chain(self.surrogate.then_some(Defect::LoneSurrogate))
+    }
+}
+
 /// The scanner that events and metadata are read from.
 pub(super) trait JsonScan {
     /// The whole slice, which spans are offsets into.
@@ -49,6 +70,8 @@ pub(super) trait JsonScan {
     fn next_element(&mut self, close: u8) -> Result<bool, ScanFault>;
     /// A value without structure, which is next.
     fn scan_flat(&mut self, first: u8) -> Result<JsonValue, ScanFault>;
+    /// What was wrong with the strings so far, if this scanner does not list defects itself.
+    fn string_faults(&self) -> StringFaults;
 
     /// Any value. Objects and arrays are skipped.
     #[inline(always)]
@@ -129,11 +152,12 @@ impl BracketStack {
 pub(super) struct StrictScanner<'a> {
     text: &'a [u8],
     pos: usize,
+    faults: StringFaults,
 }
 
 impl<'a> StrictScanner<'a> {
     pub(super) fn new(text: &'a [u8], pos: usize) -> Self {
-        Self { text, pos }
+        Self { text, pos, faults: StringFaults::default() }
     }
 
     #[inline(always)]
@@ -151,27 +175,39 @@ impl<'a> StrictScanner<'a> {
     #[inline(always)]
     fn scan_string(&mut self) -> Result<TextSpan, ScanFault> {
         let start = self.pos + 1;
-        match find_quote(self.text, start) {
+        match find_quote_or_control(self.text, start) {
             Some(end) if self.text[end] == b'"' => {
                 self.pos = end + 1;
                 Ok(TextSpan::new(start, end, false))
             }
-            Some(backslash) => self.scan_escaped(start, backslash),
+            Some(at) => self.scan_other_string(start, at),
             None => Err(ScanFault::End),
         }
     }
 
-    fn scan_escaped(&mut self, start: usize, mut backslash: usize) -> Result<TextSpan, ScanFault> {
+    /// A string with a backslash or a control character at `at`.
+    fn scan_other_string(&mut self, start: usize, mut at: usize) -> Result<TextSpan, ScanFault> {
+        let mut escaped = false;
         loop {
-            let after = backslash + escape_length(&self.text[backslash..])?;
-            match find_quote(self.text, after) {
-                Some(end) if self.text[end] == b'"' => {
-                    self.pos = end + 1;
-                    return Ok(TextSpan::new(start, end, true));
+            let length = match self.text[at] {
+                b'"' => {
+                    self.pos = at + 1;
+                    return Ok(TextSpan::new(start, at, escaped));
                 }
-                Some(next) => backslash = next,
-                None => return Err(ScanFault::End),
-            }
+                b'\\' => {
+                    escaped = true;
+                    let (length, whole) = character_length(&self.text[at..])?;
+                    self.faults.surrogate |= !whole;
+                    length
+                }
+                _ => {
+                    self.faults.control = true;
+                    1
+                }
+            };
+            // Once is enough, also of a text of many lines.
+            let find = if self.faults.control { find_quote } else { find_quote_or_control };
+            at = find(self.text, at + length).ok_or(ScanFault::End)?;
         }
     }
 }
@@ -239,6 +275,11 @@ impl JsonScan for StrictScanner<'_> {
             _ => self.scan_word(),
         }
     }
+
+    #[inline(always)]
+    fn string_faults(&self) -> StringFaults {
+        self.faults
+    }
 }
 
 impl StrictScanner<'_> {
@@ -274,6 +315,33 @@ pub(super) fn escape_length(text: &[u8]) -> Result<usize, ScanFault> {
         Some(_) => Err(ScanFault::BadEscape),
         None => Err(ScanFault::End),
     }
+}
+
+/// The length of the escape that a text begins with, or of the two that make one character, and whether it is more than
+/// half of one.
+fn character_length(text: &[u8]) -> Result<(usize, bool), ScanFault> {
+    let length = escape_length(text)?;
+    if length < 6 || !matches!(text[2..4], [b'd' | b'D', b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F']) {
+        return Ok((length, true));
+    }
+    let is_first = matches!(text[3], b'8' | b'9' | b'a' | b'b' | b'A' | b'B');
+    let rest = &text[length..];
+    let has_second = matches!(rest, [b'\\', b'u', b'd' | b'D', b'c'..=b'f' | b'C'..=b'F', ..])
+        && escape_length(rest).is_ok();
+    Ok(if is_first && has_second { (2 * length, true) } else { (length, false) })
+}
+
+/// Returns whether a text, all of whose backslashes begin escapes, has the escape of half a character.
+pub(super) fn has_lone_surrogate(text: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some(found) = memchr::memchr(b'\\', &text[at..]) {
+        match character_length(&text[at + found..]) {
+            Ok((length, true)) => at += found + length,
+            Ok((_, false)) => return true,
+            Err(_) => return false,
+        }
+    }
+    false
 }
 
 /// The length of the number that a text begins with. What follows must end it: a digit more might yet come.

@@ -9,7 +9,7 @@
 
 use super::event::EventFields;
 use super::habits::{Habit, Habits, PlacedValue};
-use super::scan::{JsonScan, ScanFault, StrictScanner};
+use super::scan::{JsonScan, ScanFault, StrictScanner, StringFaults};
 use super::slots::{Argument, Member, Slot};
 use super::span::{JsonValue, TextSpan};
 use super::words::word_at;
@@ -82,7 +82,8 @@ impl EventShapes {
         let mut scan = StrictScanner::new(text, start);
         let fields = EventFields::read(&mut scan, false)?;
         // What is odd is read anew each time, so that it is counted.
-        if useful && !fields.repeated && self.failures < MOST_FAILURES && self.nodes.len() < MOST_NODES {
+        let odd = fields.repeated || fields.faults != StringFaults::default();
+        if useful && !odd && self.failures < MOST_FAILURES && self.nodes.len() < MOST_NODES {
             self.failures += u64::from(!self.learn(text, start));
         }
         Ok((fields, scan.pos()))
@@ -108,6 +109,7 @@ impl EventShapes {
             let Some(slot) = passed.slot else {
                 fields.set(Slot::NONE, JsonValue::MISSING);
                 fields.empty = scan.pos() == start && !passed.text.contains(&b'"');
+                fields.faults = scan.string_faults();
                 return Some((fields, at));
             };
             scan.go_to(at);
@@ -245,7 +247,8 @@ impl NestedMemory {
             }
         }
         let value = scan.scan_nested()?;
-        if let Some(place) = place.filter(|_| scan.pos() - start <= Self::LONGEST) {
+        let is_kept = scan.pos() - start <= Self::LONGEST && scan.string_faults() == StringFaults::default();
+        if let Some(place) = place.filter(|_| is_kept) {
             self.texts.resize(Self::PLACES, Vec::new());
             let known = &mut self.texts[place];
             known.clear();
@@ -437,6 +440,9 @@ mod tests {
             r#""na\u006de": "n""#,
             r#""name": "a}",{""#,
             r#""name": "a\\""#,
+            "\"name\": \"a\tb\"",
+            r#""name": "\ud83d\ude00""#,
+            r#""x": ["\ud83d", "abcdefghijklmnopqrstuvwxyz"]"#,
             r#""dur""#,
         ]);
         let comma = prop::sample::select(vec![",", ", ", ",\n  "]);

@@ -48,6 +48,8 @@ struct Frame {
     file: Option<String>,
     #[serde(default)]
     line: Option<i64>,
+    #[serde(default)]
+    col: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -133,6 +135,9 @@ fn read_profile(
     let mut at = profile.start;
     let mut open: Vec<usize> = Vec::new();
     for (i, sample) in profile.samples.iter().enumerate() {
+        if sample.len() > DEEPEST {
+            emit.count(Defect::TooDeep, 0)?;
+        }
         let sample = &sample[..sample.len().min(DEEPEST)];
         let shared = open.iter().zip(sample).take_while(|(a, b)| a == b).count();
         for frame in open.drain(shared..).rev().filter_map(|f| frames.get(f)) {
@@ -156,7 +161,7 @@ fn read_profile(
 fn send_frame(frame: &Frame, opens: bool, tid: i64, at: i64, emit: &mut Emitter<'_>) -> Result<(), ReadStop> {
     if opens {
         emit.args.some_text("file", frame.file.as_deref().unwrap_or_default().as_bytes());
-        emit.args.some_integer("line", frame.line);
+        emit.args.some_integer("line", frame.line).some_integer("col", frame.col);
     }
     send_edge(frame.name.as_bytes(), opens, tid, at, emit)
 }
@@ -249,7 +254,11 @@ fn read_stacks(window: &mut InputWindow, emit: &mut Emitter<'_>) -> Result<(), R
         match split_stack(line) {
             _ if is_comment(line) => {}
             Some((frames, count)) => {
-                let frames: Vec<&[u8]> = frames.split(|b| *b == b';').take(DEEPEST).collect();
+                let mut rest = frames.split(|b| *b == b';');
+                let frames: Vec<&[u8]> = rest.by_ref().take(DEEPEST).collect();
+                if rest.next().is_some() {
+                    emit.count_line(Defect::TooDeep, window.passed().lines + 1, window.passed().bytes)?;
+                }
                 let shared = open.iter().zip(&frames).take_while(|(a, b)| a.as_slice() == **b).count();
                 for frame in open.drain(shared..).rev() {
                     send_edge(&frame, false, 0, at, emit)?;
@@ -323,5 +332,8 @@ mod tests {
         ];
         assert_eq!(lines, expected);
         assert!(read("2026-01-01 started 5\n2026-01-01 ended 6\n").1.error.is_some());
+        let deep = format!("a;b 1\n{} 2\n", ["f"; 5000].join(";"));
+        let (lines, outcome) = read(&deep);
+        assert_eq!((lines.len(), outcome.defects.losses()["nested_too_deeply"]), (4 + 2 * 4096, 1));
     }
 }

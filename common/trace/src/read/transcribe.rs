@@ -188,7 +188,7 @@ fn write_scalar<S: JsonScan>(scan: &mut S, first: u8, out: &mut Vec<u8>) -> Resu
 }
 
 /// Calls `each` with the key and value of every member of an event, as they stand in the file; the arguments are
-/// left out. Does nothing for events of formats that are not JSON.
+/// left out, if they are an object. Does nothing for events of formats that are not JSON.
 pub fn for_each_member<'a>(event: &Event<'a>, mut each: impl FnMut(RawText<'a>, &'a [u8])) {
     if event.text.is_empty() {
         return;
@@ -226,7 +226,7 @@ fn scan_members<'a, S: JsonScan>(
             Some((from, to)) if from == start => scan.go_to(to),
             _ => _ = scan.scan_value()?,
         }
-        if &*key.unescape() != b"args" {
+        if text[start] != b'{' || &*key.unescape() != b"args" {
             each(key, &text[start..scan.pos()]);
         }
         more = scan.next_element(b'}')?;

@@ -9,12 +9,13 @@ use crate::model::RawText;
 
 /// The value that is next. Missing numbers (`NaN`, `inf`) become null.
 pub(super) fn read_value<S: JsonScan>(scan: &mut S) -> Result<Value, ScanFault> {
-    read_nested(scan, 0)
+    read_nested(scan, DEPTH_LIMIT)
 }
 
+/// The value that is next, with at most so many brackets inside each other.
 fn read_nested<S: JsonScan>(scan: &mut S, depth: u32) -> Result<Value, ScanFault> {
     let first = scan.peek_byte()?;
-    if depth == DEPTH_LIMIT && matches!(first, b'{' | b'[') {
+    if depth == 0 && matches!(first, b'{' | b'[') {
         return Err(ScanFault::TooDeep);
     }
     match first {
@@ -23,7 +24,7 @@ fn read_nested<S: JsonScan>(scan: &mut S, depth: u32) -> Result<Value, ScanFault
             let mut more = scan.open_bracket(b'}')?;
             while more {
                 let key = scan.scan_key()?.text_in(scan.text()).decode().into_owned();
-                map.insert(key, read_nested(scan, depth + 1)?);
+                map.insert(key, read_nested(scan, depth - 1)?);
                 more = scan.next_element(b'}')?;
             }
             Ok(Value::Object(map))
@@ -32,7 +33,7 @@ fn read_nested<S: JsonScan>(scan: &mut S, depth: u32) -> Result<Value, ScanFault
             let mut items = Vec::new();
             let mut more = scan.open_bracket(b']')?;
             while more {
-                items.push(read_nested(scan, depth + 1)?);
+                items.push(read_nested(scan, depth - 1)?);
                 more = scan.next_element(b']')?;
             }
             Ok(Value::Array(items))
@@ -47,7 +48,7 @@ fn read_nested<S: JsonScan>(scan: &mut S, depth: u32) -> Result<Value, ScanFault
     }
 }
 
-/// A number as exactly as JSON values hold it: integers of 64 bits, else a float, else null.
+/// A number as exactly as JSON values hold it: integers of 64 bits, else a float, else its text, as of `1e999`.
 fn parse_json_number(text: &[u8]) -> Value {
     let text = std::str::from_utf8(text).unwrap_or("");
     if let Ok(n) = text.parse::<i64>() {
@@ -56,7 +57,7 @@ fn parse_json_number(text: &[u8]) -> Value {
     if let Ok(n) = text.parse::<u64>() {
         return n.into();
     }
-    text.parse().ok().and_then(Number::from_f64).map_or(Value::Null, Value::Number)
+    text.parse().ok().and_then(Number::from_f64).map_or_else(|| text.into(), Value::Number)
 }
 
 /// An event's arguments as a value; `None` if there are none.
@@ -65,9 +66,17 @@ pub fn parse_arguments(text: &[u8]) -> Option<Value> {
         return None;
     }
     // A reader has seen this text; what it let through and serde_json does not take, it reads itself.
-    serde_json::from_slice(text)
-        .ok()
-        .or_else(|| read_value(&mut LenientScanner::new(text, 0, QuoteGuess::MayEnd, true)).ok())
+    let repaired = || {
+        let mut scan = LenientScanner::new(text, 0, QuoteGuess::MayEnd, true);
+        // Each argument may be as deep as any value.
+        read_nested(&mut scan, DEPTH_LIMIT + 1)
+    };
+    serde_json::from_slice(text).ok().or_else(|| repaired().ok())
+}
+
+/// Returns whether a text has the grammar of RFC 8259, whatever its depth and the size of its numbers.
+pub fn is_json(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok() && serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 /// One argument of an event, as it stands in the file.
@@ -130,6 +139,12 @@ mod tests {
             serde_json::json!({"bw": null, "n": 18446744073709551615u64, "x": null, "s": "é", "a": [1.5, -2]})
         );
         assert_eq!(parse_arguments(b""), None);
+        assert_eq!(
+            parse_arguments(br#"{"x":1e999,"y":-1E+400,"z":1e30}"#).unwrap(),
+            serde_json::json!({"x":"1e999","y":"-1E+400","z":1e30})
+        );
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(128), "]".repeat(128));
+        assert!(parse_arguments(deep.as_bytes()).is_some());
     }
 
     #[test]

@@ -106,6 +106,14 @@ fn mark_byte(word: u64, byte: u8) -> u64 {
     other.wrapping_sub(ONES) & !other & (ONES << 7)
 }
 
+/// Marks the bytes of a word that are a quote or a control character, as [`mark_byte`] does: with one bit turned, these are
+/// all below 0x21, and no others are. So it takes no longer than to look for the quote.
+#[inline(always)]
+fn mark_quote_or_control(word: u64) -> u64 {
+    let turned = word ^ (ONES * 0x02);
+    turned.wrapping_sub(ONES * 0x21) & !turned & (ONES << 7)
+}
+
 /// The first quote or backslash. Most strings in traces are short: the vector search is called for what is not.
 #[inline(always)]
 pub(super) fn find_quote(text: &[u8], mut at: usize) -> Option<usize> {
@@ -118,6 +126,25 @@ pub(super) fn find_quote(text: &[u8], mut at: usize) -> Option<usize> {
         at += 8;
     }
     memchr2(b'"', b'\\', text.get(at..)?).map(|i| i + at)
+}
+
+/// The first quote, backslash or control character; as [`find_quote`], with a search that also stops there.
+#[inline(always)]
+pub(super) fn find_quote_or_control(text: &[u8], mut at: usize) -> Option<usize> {
+    for _ in 0..4 {
+        let Some(word) = word_at(text, at) else { break };
+        let found = mark_quote_or_control(word) | mark_byte(word, b'\\');
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    let rest = text.get(at..)?;
+    let end = memchr2(b'"', b'\\', rest)?;
+    // Without a way out, so that it is done for many bytes at a time.
+    let has_control = rest[..end].iter().fold(false, |found, b| found | (*b < b' '));
+    let control = if has_control { rest.iter().position(|b| *b < b' ') } else { None };
+    Some(at + control.unwrap_or(end))
 }
 
 /// Marks the bytes of a word that are control characters, as [`mark_byte`] does.
@@ -163,6 +190,22 @@ pub(super) fn is_plain(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_of_quotes_and_control_characters_is_found() {
+        for length in 0..80 {
+            for odd in 0..=length {
+                for byte in [b'\0', b'\t', 0x1f, b'\\', b'"', b' ', b'!', b'#', 0x7f, 0x80, 0xff] {
+                    let mut text = vec![b'a'; length + 2];
+                    (text[odd], text[length + 1]) = (byte, b'"');
+                    let is_odd = byte < b' ' || matches!(byte, b'"' | b'\\');
+                    let found = if is_odd { odd } else { length + 1 };
+                    assert_eq!(find_quote_or_control(&text, 0), Some(found), "{byte} at {odd} of {length}");
+                }
+            }
+        }
+        assert_eq!(find_quote_or_control(&[b'a'; 60], 0), None);
+    }
 
     #[test]
     fn words_of_eight_bytes_find_what_bytes_find() {

@@ -3,7 +3,6 @@
 mod pieces;
 mod selection;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -20,6 +19,7 @@ use trace::steps::parse_steps;
 
 use super::{TraceReader, report_written, survey_trace, write_output};
 use crate::links::{EventLinks, LinkSink};
+use crate::losses::Losses;
 use crate::survey::SurveySink;
 use crate::write::TraceWriter;
 use crate::write::chrome::ChromeWriter;
@@ -65,6 +65,9 @@ pub(crate) struct SelectionArgs {
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
 }
+
+/// The name of these in what is left out.
+const STRAY_ENDS: &str = "ends without a begin";
 
 impl CutArgs {
     /// Cuts one trace.
@@ -113,21 +116,30 @@ impl CutArgs {
         input: &TraceInput,
         selection: &Selection<'_>,
     ) -> anyhow::Result<Option<record::WrittenTrace>> {
-        let events = write_output(&self.output, |to| {
+        let (events, losses) = write_output(&self.output, |to| {
             let mut writer = ChromeWriter::new(to);
             writer.begin_trace(&input.label())?;
-            let mut part = Part { selection, writer };
+            let mut part = Part { selection, writer, losses: Losses::default() };
             let lookup = MeaningLookup::new(input, selection.survey.classes.clone());
             let outcome = reader.read_again(out, input, &mut ResolvedSink { lookup, sink: &mut part })?;
-            let Part { mut writer, .. } = part;
+            let Part { mut writer, losses, .. } = part;
             writer.end_trace(&outcome.unwrap_or_default().meta)?;
             let events = writer.count_events();
             Box::new(writer).finish()?;
-            Ok(events)
+            Ok((events, losses))
         })?;
         let path = self.output.to_string_lossy().into_owned();
-        let not_held = BTreeMap::new();
+        report_losses(out, &path, &losses);
+        let not_held = losses.counts();
         Ok(Some(record::WrittenTrace { path, format: "chrome".to_owned(), traces: 1, events, not_held }))
+    }
+}
+
+/// Reports what a part, or pieces, do not have, though it meets the conditions.
+fn report_losses(out: &Out, path: &str, losses: &Losses) {
+    if let Some(losses) = losses.describe() {
+        let place = if path == "-" { "standard output" } else { path };
+        out.warn(place, format_args!("left out: {losses}"));
     }
 }
 
@@ -135,11 +147,13 @@ impl CutArgs {
 struct Part<'a, 'w> {
     selection: &'a Selection<'a>,
     writer: ChromeWriter<'w>,
+    losses: Losses,
 }
 
 impl EventSink for Part<'_, '_> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
         if !self.selection.has_event(event) {
+            self.losses.add(STRAY_ENDS, u64::from(self.selection.leaves_out(event)));
             return Ok(());
         }
         write_closed(&mut self.writer, event, self.selection.links)

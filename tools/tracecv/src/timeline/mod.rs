@@ -13,7 +13,7 @@ use trace::spool::{MemoryLimit, Spool, SpoolRecord};
 
 use crate::losses::Losses;
 pub(crate) use payload::PayloadSpan;
-use payload::PayloadStore;
+use payload::{LONGEST, PayloadStore};
 pub(crate) use tracks::{OwnedId, TrackKind, TrackProcess, TrackTable};
 
 /// The record that is kept of an event.
@@ -167,7 +167,13 @@ impl Timeline {
         start: i64,
         payload: &[u8],
     ) -> anyhow::Result<()> {
-        let dur = if kind == TimedKind::Slice { event.dur.unwrap_or(0).max(0) } else { 0 };
+        let is_slice = kind == TimedKind::Slice;
+        self.losses.add(
+            "durations that events lack (they take no time)",
+            u64::from(is_slice && event.dur.is_none()),
+        );
+        self.losses.add("arguments of an event of more than 4 MiB", u64::from(payload.len() > LONGEST));
+        let dur = if is_slice { event.dur.unwrap_or(0).max(0) } else { 0 };
         let end = start.saturating_add(dur);
         self.begin = Some(self.begin.map_or(start, |begin| begin.min(start)));
         self.tracks.note_moment(track, end);

@@ -24,6 +24,8 @@ impl Timeline {
             match named.or_else(|| open.len().checked_sub(1)) {
                 Some(at) => {
                     let begin = open.remove(at);
+                    let renamed = !nameless && begin.name != edge.name;
+                    self.losses.add("names of ends that are not those of their begins", u64::from(renamed));
                     let closed = TimedEvent { end: edge.start, end_payload: edge.payload, ..begin };
                     self.events.push(TimedEvent { kind: TimedKind::Slice, ..closed })?;
                 }

@@ -14,7 +14,7 @@ pub(crate) struct PayloadSpan {
 }
 
 /// The longest that is kept, by the bits of a word that hold lengths: longer arguments of an event are left out.
-const LONGEST: usize = (1 << 22) - 1;
+pub(super) const LONGEST: usize = (1 << 22) - 1;
 
 impl PayloadSpan {
     /// As one word, for storage.

@@ -8,6 +8,7 @@ use std::io::Write;
 
 use serde_json::{Map, Value, json};
 use trace::model::{Event, EventSink, RootMember, TraceMeta, is_epoch_time};
+use trace::read::write_compact;
 
 use super::event_text::{write_changed_event, write_event, write_exact_event, write_fields};
 use super::{Buffered, TraceWriter};
@@ -108,7 +109,8 @@ impl<'w> ChromeWriter<'w> {
         let kept = || kept.iter().filter(|member| base.is_none() || !is_base(&member.name));
         for RootMember { name, value } in kept() {
             self.write_key(name)?;
-            self.out.bytes.extend_from_slice(value);
+            // It is JSON, but for what a text of it may have raw.
+            write_compact(value, false, &mut self.out.bytes);
         }
         let is_kept = |key: &str| kept().any(|kept| kept.name == key || Some(key) == renamed(&kept.name));
         let own_base = |key: &str| base.is_some() && key == BASE_KEY;

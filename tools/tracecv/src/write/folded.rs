@@ -9,7 +9,7 @@ use trace::model::{Event, EventSink, TraceMeta};
 use trace::spool::MemoryLimit;
 use trace::stack_tree::StackTree;
 
-use super::{Buffered, TraceWriter};
+use super::{Buffered, TraceWriter, count_details};
 use crate::losses::Losses;
 use crate::timeline::Timeline;
 use crate::timeline::sweep::SweepStep;
@@ -41,6 +41,7 @@ impl<'w> FoldedWriter<'w> {
 
 impl EventSink for FoldedWriter<'_> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        count_details(event, &mut self.losses);
         self.timeline.take_event(event, b"")
     }
 }

@@ -24,7 +24,8 @@ use std::path::Path;
 
 use anyhow::Context;
 use clap::ValueEnum;
-use trace::model::{EventSink, TraceMeta};
+use trace::model::{Event, EventSink, TraceMeta};
+use trace::rows::RawMembers;
 use trace::spool::MemoryLimit;
 
 use crate::losses::Losses;
@@ -186,6 +187,14 @@ pub(crate) trait TraceWriter: EventSink {
     fn finish(self: Box<Self>) -> anyhow::Result<Losses>;
 }
 
+/// Counts what an event has besides name, time and place, for formats of stacks.
+pub(crate) fn count_details(event: &Event<'_>, losses: &mut Losses) {
+    if event.phase != b'M' {
+        losses.add("arguments of events", u64::from(!event.args.is_empty()));
+        losses.add("other members of events", u64::from(!RawMembers::of(event).other.is_empty()));
+    }
+}
+
 /// The names of the devices of a trace by number, as an object of JSON; `None` if it lists none.
 pub(crate) fn describe_devices(meta: &TraceMeta) -> Option<String> {
     (!meta.devices.is_empty()).then(|| serde_json::json!(meta.devices).to_string())
@@ -244,7 +253,7 @@ pub(crate) fn fuzz_writers(bytes: &[u8], tables: bool) {
     use trace::classifier::ClassRules;
     use trace::inputs::TraceInput;
     use trace::meaning::{MeaningLookup, ResolvedSink};
-    use trace::read::{ReadOptions, read_trace};
+    use trace::read::{ReadOptions, is_json, read_trace};
     for format in TargetFormat::value_variants().iter().filter(|format| format.has_tables() == tables) {
         let mut to = Vec::new();
         let Ok(Some(mut writer)) = format.writer(&mut to, false, MemoryLimit { bytes: 1 << 20 }) else {
@@ -256,12 +265,53 @@ pub(crate) fn fuzz_writers(bytes: &[u8], tables: bool) {
         let lookup = MeaningLookup::new(&TraceInput::Stdin, ClassRules::default());
         let mut sink = ResolvedSink { lookup, sink: &mut *writer };
         let source = Box::new(io::Cursor::new(bytes.to_vec()));
-        let Ok(outcome) = read_trace(source, &ReadOptions::default(), &mut sink) else { continue };
+        let options = ReadOptions { keep_members: true, ..ReadOptions::default() };
+        let Ok(outcome) = read_trace(source, &options, &mut sink) else { continue };
         let ended = writer.end_trace(&outcome.meta).and_then(|()| writer.finish());
-        if ended.is_ok()
-            && matches!(format, TargetFormat::Chrome | TargetFormat::Otlp | TargetFormat::Speedscope)
-        {
-            assert!(serde_json::from_slice::<serde_json::Value>(&to).is_ok(), "{format:?} writes JSON");
+        if ended.is_err() {
+            continue;
+        }
+        match format {
+            TargetFormat::Chrome | TargetFormat::Otlp | TargetFormat::Speedscope => {
+                assert!(is_json(&to), "{format:?} writes JSON");
+            }
+            TargetFormat::Jsonl => {
+                let lines = to.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+                lines.for_each(|line| assert!(is_json(line), "{format:?} writes JSON"));
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// What is read, in spite of what is wrong with it, is written as JSON.
+    #[test]
+    fn damaged_texts_are_written_as_json() {
+        let deep = "[".repeat(128) + &"]".repeat(128);
+        for value in [
+            "\"a\tb\nc\u{1}\"",
+            "1e999",
+            "-1E+99999",
+            "123456789012345678901234567890.5e-400",
+            r#""\ud800""#,
+            r#""\udc00\ud800 \u0000""#,
+            r#""C:\dir""#,
+            "\"say \"hi\"\"",
+            "inf",
+            "1.#INF",
+            "{\"x\":1,\"x\":[2,],\"\t\":{}}",
+            &deep,
+        ] {
+            let event = format!(
+                "{{\"ph\":\"X\",\"name\":{value},\"cat\":{value},\"pid\":{value},\"tid\":1,\"ts\":1,\"dur\":2,\"x\":{value},\"args\":{{\"a\":{value}}}}}"
+            );
+            let text = format!("{{\"traceEvents\":[{event},{event}],\"traceName\":{value},\"x\":{value}}}");
+            super::fuzz_writers(text.as_bytes(), false);
+            super::fuzz_writers(text.replace("\"ts\":1", "\"ts\":1700000000000000").as_bytes(), false);
+            let invalid = [text.as_bytes(), b"\n{\"ph\":\"B\",\"name\":\"\xff\",\"ts\":1}"].concat();
+            super::fuzz_writers(&invalid, false);
         }
     }
 }

@@ -9,6 +9,7 @@ use std::io::Write;
 use serde_json::{Map, Value, json};
 use trace::model::{Event, EventSink, TraceMeta};
 use trace::read::parse_arguments;
+use trace::rows::RawMembers;
 use trace::spool::MemoryLimit;
 
 use super::{Buffered, TraceWriter};
@@ -35,9 +36,18 @@ impl EventSink for OtlpWriter<'_> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
         let mut attributes = Vec::new();
         if event.phase != b'M' && event.phase != b'C' {
-            attributes.push(attribute("category", event.category.name().into()));
+            // That of a slice in two halves is the first's.
+            if !matches!(event.phase, b'E' | b'e' | b'F') {
+                attributes.push(attribute("category", event.category.name().into()));
+            }
             if let Some(Value::Object(members)) = parse_arguments(event.args) {
                 attributes.extend(members.into_iter().map(|(key, value)| attribute(&key, value)));
+            }
+            let other = RawMembers::of(event).other;
+            if let Some(members) =
+                parse_arguments(&[b"{", &other[..], b"}"].concat()).filter(|_| !other.is_empty())
+            {
+                attributes.push(attribute("other", members));
             }
         }
         let payload = if attributes.is_empty() { Vec::new() } else { serde_json::to_vec(&attributes)? };
@@ -59,6 +69,8 @@ impl TraceWriter for OtlpWriter<'_> {
             "wall-clock time (the trace does not say it)",
             u64::from(meta.epoch_offset(begin).is_none()),
         );
+        let is_before = self.timeline.begin.is_some() && begin.saturating_add(base) < 0;
+        self.losses.add("times before the Unix epoch (they count as 0)", u64::from(is_before));
         let resource = json!({ "attributes": describe_resource(meta, &self.label) });
         self.out.bytes.extend_from_slice(b"{\"resourceSpans\":[{\"resource\":");
         serde_json::to_writer(&mut self.out.bytes, &resource)?;
@@ -193,12 +205,21 @@ impl Spans<'_, '_> {
         self.written += 1;
         self.out.bytes.push(b'\n');
         serde_json::to_writer(&mut self.out.bytes, &span)?;
-        let attributes = self.timeline.payloads.get(event.payload)?;
+        let mut attributes = self.timeline.payloads.get(event.payload)?.to_vec();
+        let of_end = self.timeline.payloads.get(event.end_payload)?;
+        if attributes.is_empty() {
+            attributes.extend_from_slice(of_end);
+        } else if let [b'[', rest @ ..] = of_end {
+            // One list of both.
+            attributes.pop();
+            attributes.push(b',');
+            attributes.extend_from_slice(rest);
+        }
         if !attributes.is_empty() {
             // Into the object that has just been closed.
             self.out.bytes.pop();
             self.out.bytes.extend_from_slice(b",\"attributes\":");
-            self.out.bytes.extend_from_slice(attributes);
+            self.out.bytes.extend_from_slice(&attributes);
             self.out.bytes.push(b'}');
         }
         Ok(self.out.pass_enough()?)

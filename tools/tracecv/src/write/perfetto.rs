@@ -115,6 +115,7 @@ impl<'w> PerfettoWriter<'w> {
             self.losses.add("counters without values", 1);
             return Ok(());
         };
+        self.losses.add("categories of counters", u64::from(!event.cat.is_empty()));
         for (name, value) in series {
             let mut message = Message::default();
             match (value.as_i64(), value.as_f64()) {
@@ -259,6 +260,7 @@ impl TraceWriter for PerfettoWriter<'_> {
             let track = tracks.describe(&timeline.tracks, event.track, lane, |p| append_packet(out, p))?;
             append_packet(out, &event_packet(timeline, step, &event, track, origin)?)
         })?;
+        tracks.describe_others(&timeline.tracks, |p| append_packet(out, p))?;
         self.losses.merge(&self.timeline.losses);
         Ok(())
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 use trace::model::{Event, EventSink, TraceMeta};
 use trace::spool::MemoryLimit;
 
-use super::{Buffered, TraceWriter};
+use super::{Buffered, TraceWriter, count_details};
 use crate::losses::Losses;
 use crate::timeline::sweep::SweepStep;
 use crate::timeline::{TimedEvent, TimedKind, Timeline};
@@ -33,7 +33,7 @@ impl<'w> SpeedscopeWriter<'w> {
 
 impl EventSink for SpeedscopeWriter<'_> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
-        self.losses.add("arguments of events", u64::from(!event.args.is_empty() && event.phase != b'M'));
+        count_details(event, &mut self.losses);
         self.timeline.take_event(event, b"")
     }
 }

@@ -107,7 +107,7 @@ fn add_numbers(event: &Event<'_>, missing: &[(&[&str], Added)]) -> Vec<u8> {
         }
     });
     // Looking at the members of an object leaves this one out.
-    if let Some(RawValue::Nested(value)) = find_argument(event.args, "args") {
+    if let Some(RawValue::Nested(value @ [b'{', ..])) = find_argument(event.args, "args") {
         key(&mut to, "args".into());
         write_compact(value, event.repaired, &mut to);
     }

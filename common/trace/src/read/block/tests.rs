@@ -22,7 +22,7 @@ fn read(text: &str) -> (Vec<String>, Vec<(&'static str, u64)>, BlockEnd) {
 #[test]
 fn damage_costs_what_it_touches() {
     type Case<'a> = (String, &'a str, &'a [(&'a str, u64)]);
-    let cases: [Case<'_>; 24] = [
+    let cases: [Case<'_>; 28] = [
         (format!("{A},{B}]"), "a b", &[]),
         (format!("{A},{B},]"), "a b", &[("trailing_comma", 1)]),
         (format!("{A},,{B}]"), "a b", &[("extra_comma", 1)]),
@@ -43,6 +43,14 @@ fn damage_costs_what_it_touches() {
             &[("invalid_escape", 1)],
         ),
         (format!("{A},{}", B.replace("\"b\"", "\"b \"c\" d\"") + "]"), "a b \"c\" d", &[("raw_quote", 1)]),
+        (format!("{A},{}", B.replace("\"b\"", "\"b\tc\nd\"") + "]"), "a b\tc\nd", &[("raw_control", 1)]),
+        (format!("{A},{}", B.replace("\"b\"", "\"b\u{1f}\"") + "]"), "a b\u{1f}", &[("raw_control", 1)]),
+        (format!("{},{B}]", A.replace("\"i\"", "\"\r\"")), "a b", &[("raw_control", 1)]),
+        (
+            format!("{A},{}", B.replace("\"b\"", r#""b\udc00","x":"\ud800""#) + "]"),
+            "a b\u{fffd}",
+            &[("lone_surrogate", 1)],
+        ),
         // Lost: a missing colon, a brace too many, a key without its quote, a line cut and written over.
         (format!("{},{B}]", A.replacen(':', " ", 1)), "b", &[("unreadable_event", 1)]),
         (format!("{{{A},{B}]"), "a b", &[("unreadable_event", 1)]),

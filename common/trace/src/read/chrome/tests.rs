@@ -80,7 +80,7 @@ fn a_text_has_many_spellings() {
 #[test]
 fn documents_come_in_many_forms() {
     let (a, b) = (r#"{"ph":"i","name":"a","ts":1}"#, r#"{"ph":"i","name":"b","ts":2}"#);
-    let cases: [(String, &[&str]); 21] = [
+    let cases: [(String, &[&str]); 27] = [
         (format!("[{a},{b}]"), &[]),
         (format!("[{a}][{b}]"), &["second_document"]),
         (format!("[[{a},{b}]]"), &["nested_list"]),
@@ -101,6 +101,15 @@ fn documents_come_in_many_forms() {
         (format!("x\"displayTimeUnit\":\"ms\",\"traceEvents\":[{a},{b}]}}"), &["text_between_events"]),
         (format!("{{\"deviceProperties\":[{{]}},\"traceEvents\":[{a},{b}]}}"), &["unreadable_metadata"]),
         (format!("{{\"traceName\":\"C:\\dir\\x\",\"traceEvents\":[{a},{b}]}}"), &["invalid_escape"]),
+        (format!("{{\"traceName\":\"a\tb\",\"traceEvents\":[{a},{b}]}}"), &["raw_control"]),
+        (format!("{{\"traceEvents\":[{a},{b}],\"x\":[\"\n\\ud800\"]}}"), &["raw_control", "lone_surrogate"]),
+        (format!("{{\"traceEvents\":[{a},{b}],\"x\":[1,\u{1}2]}}"), &["nul_bytes"]),
+        (format!("{{\"traceEvents\":[{a},{b}],\"x\n\":1}}"), &["raw_control"]),
+        (format!("{{\"traceEvents\":[{a},{b}],\"x\":\"C:\\dir\"}}"), &["invalid_escape"]),
+        (
+            format!("{}\n{b}\n", a.replace("\"ph\"", "\"x\":\"\t\",\"ph\"")),
+            &["event_per_line", "raw_control"],
+        ),
         (format!("\u{feff}[{a},{b}]"), &[]),
     ];
     for (text, defects) in cases {

@@ -265,7 +265,8 @@ fn write_annotation(args: &mut Arguments, key: &[u8], a: &Annotation, sequence: 
 
 /// A value that is no text, as JSON.
 fn annotation_json(a: &Annotation, sequence: &Sequence, depth: u32) -> Option<String> {
-    const DEEPEST: u32 = 32;
+    // Deeper messages are not decoded (prost's limit).
+    const DEEPEST: u32 = 100;
     if text_in(a, sequence).is_some() {
         return None;
     }

@@ -31,6 +31,14 @@ fn lenient(text: &[u8]) -> Result<(Value, bool), ScanFault> {
     read(QuoteGuess::OfText).or_else(|_| read(QuoteGuess::MayEnd))
 }
 
+/// What the strict scanner notes about strings.
+fn faults(text: &[u8]) -> StringFaults {
+    let text = listed(text);
+    let mut scan = StrictScanner::new(&text, 0);
+    let _ = scan.scan_value();
+    scan.string_faults()
+}
+
 fn skips(text: &[u8]) -> bool {
     let text = listed(text);
     let mut scan = StrictScanner::new(&text, 0);
@@ -94,7 +102,8 @@ proptest! {
         prop_assert_eq!(ours.is_ok(), skips(&text));
         if let Ok(ours) = ours {
             let (repaired, intact) = lenient(&text).unwrap();
-            prop_assert!(same(&ours, &repaired) && intact, "{:?}: {ours} {repaired}", String::from_utf8_lossy(&text));
+            let odd = faults(&text) != StringFaults::default();
+            prop_assert!(same(&ours, &repaired) && intact != odd, "{:?}: {ours} {repaired}", String::from_utf8_lossy(&text));
         }
         if serde_json::from_slice::<serde::de::IgnoredAny>(&text).is_ok() {
             prop_assert!(skips(&text));
@@ -148,10 +157,36 @@ fn invalid_json_is_rejected_or_repaired() {
 }
 
 #[test]
-fn words_for_missing_numbers_are_null_and_no_repair() {
+fn words_for_missing_numbers_are_null() {
     for text in ["NaN", "nan", "Infinity", "-Infinity", "inf", "-inf", "N/A", "None"] {
         let list = format!("[{text}]");
-        assert_eq!(lenient(list.as_bytes()), Ok((serde_json::json!([null]), true)), "{text}");
+        assert_eq!(lenient(list.as_bytes()), Ok((serde_json::json!([null]), false)), "{text}");
+    }
+}
+
+#[test]
+fn strings_with_faults_are_read_and_told() {
+    let of = |control, surrogate| StringFaults { control, surrogate };
+    let long = format!("\"{}\n{}\"", "a".repeat(70), "b".repeat(70));
+    for (text, found) in [
+        ("\"\u{7f}\u{e9}\"", of(false, false)),
+        ("\"a\tb\"", of(true, false)),
+        ("\"\n\"", of(true, false)),
+        ("{\"\u{1f}\": 1}", of(true, false)),
+        (&long, of(true, false)),
+        ("{ \"a\":\t1,\r\n\"b\": [] }", of(false, false)),
+        (r#""\ud83d\ude00""#, of(false, false)),
+        (r#""\\ud800""#, of(false, false)),
+        (r#""\ud800""#, of(false, true)),
+        (r#""\uDFFF\ud800""#, of(false, true)),
+        (r#""\ud83dx""#, of(false, true)),
+        (r#""\ud83d\u0041""#, of(false, true)),
+        ("\"\\udabc \t\"", of(true, true)),
+    ] {
+        assert_eq!((skips(text.as_bytes()), faults(text.as_bytes())), (true, found), "{text:?}");
+        let (_, intact) = lenient(text.as_bytes()).unwrap();
+        assert_eq!(intact, found == StringFaults::default(), "{text:?}");
+        assert_eq!(serde_json::from_str::<Value>(text).is_ok(), intact, "{text:?}");
     }
 }
 

@@ -1,6 +1,5 @@
 //! A trace divided by time into pieces of about one size.
 
-use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -17,7 +16,8 @@ use trace::model::{Event, EventSink};
 use trace::spool::{MemoryLimit, Spool, SpoolRecord};
 
 use super::selection::Selection;
-use super::{TraceReader, piece_path, write_closed};
+use super::{STRAY_ENDS, TraceReader, piece_path, report_losses, write_closed};
+use crate::losses::Losses;
 use crate::write::chrome::ChromeWriter;
 use crate::write::{TraceWriter, create_directories};
 
@@ -129,6 +129,7 @@ struct Pieces<'a, 'w> {
     selection: &'a Selection<'a>,
     bounds: &'a [i64],
     writers: Vec<ChromeWriter<'w>>,
+    losses: Vec<Losses>,
 }
 
 impl EventSink for Pieces<'_, '_> {
@@ -136,12 +137,13 @@ impl EventSink for Pieces<'_, '_> {
         if event.phase == b'M' {
             return self.writers.iter_mut().try_for_each(|writer| writer.event(event));
         }
-        if !self.selection.has_event(event) {
-            return Ok(());
-        }
         // What has no time is in the first piece.
         let start = self.selection.links.span_of(event).map_or(i64::MIN, |(start, _)| start);
         let piece = self.bounds.partition_point(|bound| *bound <= start);
+        if !self.selection.has_event(event) {
+            self.losses[piece].add(STRAY_ENDS, u64::from(self.selection.leaves_out(event)));
+            return Ok(());
+        }
         write_closed(&mut self.writers[piece], event, self.selection.links)
     }
 }
@@ -165,21 +167,24 @@ pub(super) fn write(
     let mut files = paths.iter().map(create).collect::<anyhow::Result<Vec<_>>>()?;
     let mut writers: Vec<ChromeWriter<'_>> = files.iter_mut().map(|file| ChromeWriter::new(file)).collect();
     writers.iter_mut().try_for_each(|writer| writer.begin_trace(""))?;
-    let mut pieces = Pieces { selection, bounds: &bounds, writers };
+    let losses = vec![Losses::default(); paths.len()];
+    let mut pieces = Pieces { selection, bounds: &bounds, writers, losses };
     let lookup = MeaningLookup::new(input, selection.survey.classes.clone());
     let outcome = reader.read_again(out, input, &mut ResolvedSink { lookup, sink: &mut pieces })?;
     let meta = outcome.unwrap_or_default().meta;
     let mut counts = Vec::new();
-    for mut writer in pieces.writers {
+    let Pieces { writers, losses, .. } = pieces;
+    for mut writer in writers {
         writer.end_trace(&meta)?;
         counts.push(writer.count_events());
         Box::new(writer).finish()?;
     }
     let mut written = Vec::new();
-    for ((file, path), events) in files.into_iter().zip(&paths).zip(counts) {
+    for (((file, path), events), losses) in files.into_iter().zip(&paths).zip(counts).zip(&losses) {
         file.commit().with_context(|| path.display().to_string())?;
         let path = path.to_string_lossy().into_owned();
-        let not_held = BTreeMap::new();
+        report_losses(out, &path, losses);
+        let not_held = losses.counts();
         written.push(WrittenTrace { path, format: "chrome".to_owned(), traces: 1, events, not_held });
     }
     Ok(written)

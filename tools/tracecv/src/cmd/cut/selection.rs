@@ -21,12 +21,15 @@ impl<'a> Selection<'a> {
     /// Whether an event belongs to the part. Metadata belongs to each; an end without a begin to none; of a pair or a
     /// flow, all events or none.
     pub(super) fn has_event(&self, event: &Event<'_>) -> bool {
-        if event.phase == b'M' {
-            return true;
-        }
-        if self.links.is_stray_end(event) {
-            return false;
-        }
+        event.phase == b'M' || !self.links.is_stray_end(event) && self.meets_conditions(event)
+    }
+
+    /// Whether an event that meets the conditions is left out: an end without a begin would end something else.
+    pub(super) fn leaves_out(&self, event: &Event<'_>) -> bool {
+        event.phase != b'M' && self.links.is_stray_end(event) && self.meets_conditions(event)
+    }
+
+    fn meets_conditions(&self, event: &Event<'_>) -> bool {
         let Some((start, end)) = self.links.span_of(event) else { return self.has_no_condition() };
         self.args.from_ns.is_none_or(|from| end.max(start.saturating_add(1)) > from)
             && self.args.to_ns.is_none_or(|to| start < to)

@@ -1,9 +1,8 @@
 //! Common arguments of events as columns, and the others as JSON.
 
-use trace::argument_columns::ARGUMENT_COLUMNS;
-use trace::model::Event;
-use trace::read::columns_hold_numbers;
-use trace::read::{for_each_member, write_compact, write_text};
+use trace::argument_columns::{ARGUMENT_COLUMNS, NO_ARGUMENTS, NUMBER_KEYS, spellings_of_number};
+use trace::model::{Event, RawText};
+use trace::read::{columns_hold_numbers, find_argument, for_each_member, write_compact, write_text};
 use trace::rows::RawMembers;
 
 use crate::write::spelling::{complete_numbers, spell_cat};
@@ -41,6 +40,16 @@ pub(super) struct EventArguments {
     texts: Vec<u8>,
     rest: Vec<u8>,
     other: Vec<u8>,
+    numbers: [NumberSpellings; NUMBER_KEYS.len()],
+}
+
+/// The spellings of a number with a column that the arguments of an event have.
+#[derive(Clone, Copy, Default)]
+struct NumberSpellings {
+    /// It is only in its column.
+    in_column: bool,
+    /// It is among the other arguments, by a name that one may have for it.
+    in_rest: bool,
 }
 
 impl EventArguments {
@@ -62,9 +71,7 @@ impl EventArguments {
             self.other.insert(0, b'{');
             self.other.push(b'}');
         }
-        if event.args.is_empty() {
-            return;
-        }
+        self.numbers = Default::default();
         // An argument `args` is one that looking at the members of an object would leave out.
         if memchr::memmem::find(event.args, b"\"args\"").is_some() {
             return write_compact(event.args, event.repaired, &mut self.rest);
@@ -74,17 +81,57 @@ impl EventArguments {
         for_each_member(&arguments, |key, value| {
             let name = key.unescape();
             let known = ARGUMENT_COLUMNS.iter().position(|argument| argument.key.as_bytes() == &*name);
-            let number = held && is_in_columns(&name, value, event);
-            if known.is_some_and(|i| self.take(i, value, event.repaired)) || number {
+            let number = held && self.take_number(&name, value, event);
+            if number || known.is_some_and(|i| self.take(i, value, event.repaired)) {
                 return;
             }
-            self.rest.push(if self.rest.is_empty() { b'{' } else { b',' });
-            write_text(key, &mut self.rest);
-            self.rest.push(b':');
-            write_compact(value, event.repaired, &mut self.rest);
+            self.push_rest(key, value, event.repaired);
         });
+        if held {
+            self.settle_numbers(event);
+        }
         if !self.rest.is_empty() {
             self.rest.push(b'}');
+        }
+    }
+
+    fn push_rest(&mut self, key: RawText<'_>, value: &[u8], repaired: bool) {
+        self.rest.push(if self.rest.is_empty() { b'{' } else { b',' });
+        write_text(key, &mut self.rest);
+        self.rest.push(b':');
+        write_compact(value, repaired, &mut self.rest);
+    }
+
+    /// Takes an argument whose column holds it as it stands there. Notes all spellings of numbers with a column.
+    fn take_number(&mut self, name: &[u8], value: &[u8], event: &Event<'_>) -> bool {
+        let is_spelling = |key: &&str| spellings_of_number(key).iter().any(|other| other.as_bytes() == name);
+        let Some(i) = NUMBER_KEYS.iter().position(is_spelling) else { return false };
+        let same = NUMBER_KEYS[i].as_bytes() == name
+            && numbers_of(event)[i].is_some_and(|number| number.to_string().as_bytes() == value);
+        let spellings = &mut self.numbers[i];
+        spellings.in_column |= same;
+        spellings.in_rest |= !same;
+        same
+    }
+
+    /// Says what the columns of numbers do not: that an argument has two spellings, or none.
+    fn settle_numbers(&mut self, event: &Event<'_>) {
+        let mut absent = Vec::new();
+        for ((key, number), spellings) in NUMBER_KEYS.iter().zip(numbers_of(event)).zip(self.numbers) {
+            match (number, spellings) {
+                (Some(number), NumberSpellings { in_column: true, in_rest: true }) => {
+                    self.push_rest((*key).into(), number.to_string().as_bytes(), false);
+                }
+                (Some(_), NumberSpellings { in_column: false, in_rest: false }) => absent.push(*key),
+                _ => {}
+            }
+        }
+        let is_there = find_argument(&self.other, NO_ARGUMENTS).is_some();
+        if !absent.is_empty() || is_there {
+            self.other.pop();
+            self.other.push(if self.other.is_empty() { b'{' } else { b',' });
+            write_text(NO_ARGUMENTS.into(), &mut self.other);
+            self.other.extend_from_slice(format!(":{}}}", serde_json::json!(absent)).as_bytes());
         }
     }
 
@@ -100,8 +147,13 @@ impl EventArguments {
         let start = self.texts.len();
         match value {
             [b'"', inner @ .., b'"'] if !repaired => {
-                let text = trace::model::RawText { raw: inner, escaped: inner.contains(&b'\\') };
+                let text = RawText { raw: inner, escaped: inner.contains(&b'\\') };
                 self.texts.extend_from_slice(&text.unescape());
+                // What is read from the column would be a list.
+                if self.texts[start..].starts_with(b"[") {
+                    self.values[i] = ArgumentValue::Text(start, self.texts.len());
+                    return false;
+                }
             }
             // Shapes and types are lists: as JSON.
             [b'[', ..] => write_compact(value, repaired, &mut self.texts),
@@ -134,14 +186,7 @@ impl EventArguments {
     }
 }
 
-/// Returns whether the column of an argument holds it as it stands there.
-fn is_in_columns(name: &[u8], value: &[u8], event: &Event<'_>) -> bool {
-    let column = match name {
-        b"correlation" => event.correlation,
-        b"External id" => event.external,
-        b"device" => event.device,
-        b"stream" => event.stream,
-        _ => None,
-    };
-    column.is_some_and(|number| number.to_string().as_bytes() == value)
+/// The numbers of an event in the columns of [`NUMBER_KEYS`].
+fn numbers_of(event: &Event<'_>) -> [Option<i64>; NUMBER_KEYS.len()] {
+    [event.correlation, event.external, event.device, event.stream]
 }

@@ -25,7 +25,7 @@ pub(super) fn add_arguments(to: &mut Message, args: &[u8], names: &mut NameTable
     for (name, value) in &members {
         let mut annotation = Message::default();
         annotation.number(NAME_IID, u64::from(names.intern(name.as_str().into())) + 1);
-        add_value(&mut annotation, value);
+        add_value(&mut annotation, value, 0);
         to.message(track_event::DEBUG_ANNOTATIONS, &annotation);
     }
 }
@@ -36,12 +36,18 @@ pub(super) fn add_other(to: &mut Message, members: &[u8], names: &mut NameTable)
     let Some(value) = parse_arguments(&text) else { return };
     let mut annotation = Message::default();
     annotation.number(NAME_IID, u64::from(names.intern("other".into())) + 1);
-    add_value(&mut annotation, &value);
+    add_value(&mut annotation, &value, 0);
     to.message(track_event::DEBUG_ANNOTATIONS, &annotation);
 }
 
-fn add_value(to: &mut Message, value: &Value) {
+/// Messages inside each other: libraries take no more than 100 (protobuf.dev, "Limits").
+const DEEPEST: u32 = 24;
+
+fn add_value(to: &mut Message, value: &Value, depth: u32) {
     match value {
+        Value::Array(_) | Value::Object(_) if depth == DEEPEST => {
+            _ = to.text(LEGACY_JSON, &value.to_string())
+        }
         Value::Bool(b) => _ = to.number(BOOL, u64::from(*b)),
         Value::String(text) => _ = to.text(STRING, text),
         Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
@@ -55,7 +61,7 @@ fn add_value(to: &mut Message, value: &Value) {
         Value::Array(items) => {
             for item in items {
                 let mut entry = Message::default();
-                add_value(&mut entry, item);
+                add_value(&mut entry, item, depth + 1);
                 to.message(ARRAY_VALUES, &entry);
             }
         }
@@ -63,7 +69,7 @@ fn add_value(to: &mut Message, value: &Value) {
             for (name, value) in members {
                 let mut entry = Message::default();
                 entry.text(NAME, name);
-                add_value(&mut entry, value);
+                add_value(&mut entry, value, depth + 1);
                 to.message(DICT_ENTRIES, &entry);
             }
         }

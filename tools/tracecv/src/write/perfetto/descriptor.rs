@@ -65,6 +65,23 @@ impl Tracks {
         write(&in_packet(&describe_track(table, track, lane)))?;
         Ok(uuid)
     }
+
+    /// Writes the descriptors of processes and threads on which nothing happens: they have names.
+    pub(super) fn describe_others(
+        &mut self,
+        table: &TrackTable,
+        mut write: impl FnMut(&Message) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        for track in 0..table.tracks.len() as u32 {
+            self.describe(table, track, 0, &mut write)?;
+        }
+        for process in 0..table.processes.len() as u32 {
+            if self.processes.insert(process) {
+                write(&in_packet(&describe_process(table, process)))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn in_packet(descriptor: &Message) -> Message {

@@ -9,6 +9,7 @@ use std::io::Write;
 use rusqlite::params;
 use trace::model::{Category, Event, EventId, EventSink, NameTable, TraceMeta};
 use trace::read::{RawValue, find_argument, for_each_member, kineto};
+use trace::rows::RawMembers;
 
 use super::Database;
 use crate::arguments::integer_argument;
@@ -273,6 +274,7 @@ impl EventSink for AscendWriter<'_> {
             self.losses.add("names and order of processes and threads", 1);
             return Ok(());
         }
+        self.losses.add("other members of events", u64::from(!RawMembers::of(event).other.is_empty()));
         let span = match (event.phase, event.start, event.span()) {
             (b'X', _, Some(span)) => span,
             (b'i' | b'I', Some(at), _) => (at, at),
