@@ -395,7 +395,7 @@ impl EventColumns {
             // Any but the last is a member of the event.
             let is_mark = key == NO_ARGUMENTS.as_bytes();
             marks -= u32::from(is_mark);
-            !matches!(key, b"ts" | b"dur") && !(is_mark && marks == 0)
+            !(matches!(key, b"ts" | b"dur") || is_mark && marks == 0)
         });
         members.to.push(b'}');
     }
