@@ -13,36 +13,48 @@ pub(super) fn plain(text: &[u8]) -> RawText<'_> {
 
 /// The arguments of an event, put together as an object of JSON.
 #[derive(Debug, Default)]
-pub(super) struct Arguments(Vec<u8>);
+pub(super) struct Arguments {
+    text: Vec<u8>,
+    /// Nobody looks at them: they stay empty.
+    unwanted: bool,
+}
 
 impl Arguments {
     fn key(&mut self, key: &[u8]) {
-        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
-        write_text(plain(key), &mut self.0);
-        self.0.push(b':');
+        self.text.push(if self.text.is_empty() { b'{' } else { b',' });
+        write_text(plain(key), &mut self.text);
+        self.text.push(b':');
+    }
+
+    /// Returns whether anybody looks at them.
+    pub(super) fn are_wanted(&self) -> bool {
+        !self.unwanted
     }
 
     /// How long they are, in bytes.
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.text.len()
     }
 
     /// The object by itself.
     pub(super) fn into_json(mut self) -> String {
-        self.0.extend_from_slice(if self.0.is_empty() { b"{}" } else { b"}" });
-        String::from_utf8_lossy(&self.0).into_owned()
+        self.text.extend_from_slice(if self.text.is_empty() { b"{}" } else { b"}" });
+        String::from_utf8_lossy(&self.text).into_owned()
     }
 
     /// Adds a value that is JSON already.
     pub(super) fn json(&mut self, key: &[u8], value: &str) -> &mut Self {
+        if self.unwanted {
+            return self;
+        }
         self.key(key);
-        self.0.extend_from_slice(value.as_bytes());
+        self.text.extend_from_slice(value.as_bytes());
         self
     }
 
     /// Adds a whole number.
     pub(super) fn integer(&mut self, key: &str, value: impl Into<i128>) -> &mut Self {
-        self.json(key.as_bytes(), &value.into().to_string())
+        if self.unwanted { self } else { self.json(key.as_bytes(), &value.into().to_string()) }
     }
 
     /// Adds a number; NaN and infinities become null.
@@ -52,8 +64,11 @@ impl Arguments {
 
     /// Adds a text.
     pub(super) fn text(&mut self, key: &[u8], value: &[u8]) -> &mut Self {
+        if self.unwanted {
+            return self;
+        }
         self.key(key);
-        write_text(plain(value), &mut self.0);
+        write_text(plain(value), &mut self.text);
         self
     }
 
@@ -96,23 +111,26 @@ impl<'s> Emitter<'s> {
         Self { sink, out, strict: options.strict, args: Arguments::default() }
     }
 
+    /// Leaves out arguments if the sink looks at none: of formats whose events do not depend on how many there are.
+    #[must_use]
+    pub(super) fn with_wanted_arguments(mut self) -> Self {
+        self.args.unwanted = !self.sink.wants_arguments();
+        self
+    }
+
     /// Another one for the same sink and outcome.
     pub(super) fn again(&mut self) -> Emitter<'_> {
-        Emitter {
-            sink: &mut *self.sink,
-            out: &mut *self.out,
-            strict: self.strict,
-            args: Arguments::default(),
-        }
+        let args = Arguments { text: Vec::new(), unwanted: self.args.unwanted };
+        Emitter { sink: &mut *self.sink, out: &mut *self.out, strict: self.strict, args }
     }
 
     /// Delivers an event with the arguments that were put together for it. Its category is determined as that of an event
     /// in JSON, unless it is known.
     pub(super) fn send(&mut self, event: Event<'_>) -> Result<(), ReadStop> {
         let mut event = event;
-        if !self.args.0.is_empty() {
-            self.args.0.push(b'}');
-            event.args = &self.args.0;
+        if !self.args.text.is_empty() {
+            self.args.text.push(b'}');
+            event.args = &self.args.text;
         }
         event.index = self.out.events;
         event.plain = true;
@@ -121,7 +139,7 @@ impl<'s> Emitter<'s> {
         }
         self.out.events += 1;
         let result = self.sink.event(&event);
-        self.args.0.clear();
+        self.args.text.clear();
         result.map_err(ReadStop::Sink)
     }
 
