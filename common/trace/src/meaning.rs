@@ -74,4 +74,8 @@ impl EventSink for ProcessNames<'_> {
         }
         Ok(())
     }
+
+    fn wants_arguments(&self) -> bool {
+        false
+    }
 }

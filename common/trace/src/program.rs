@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use crate::model::{Category, Event, FastMap, NameTable};
-use crate::read::{RawValue, find_argument};
+use crate::read::{RawValue, find_arguments};
 use crate::spool::{MemoryLimit, Spool, SpoolRecord};
 
 pub use paths::PathTime;
@@ -450,12 +450,15 @@ pub struct ProgramSpools {
     work: Spool<LaunchedWork, 3>,
     /// Time and number of pieces of work without a launch, by step.
     unlaunched: BTreeMap<u32, (i64, u64)>,
+    /// Some range is a module.
+    has_modules: bool,
 }
 
 impl ProgramSpools {
     /// Without any yet.
     pub fn new(memory: MemoryLimit) -> Self {
-        Self { memory, ranges: Spool::new(memory), work: Spool::new(memory), unlaunched: BTreeMap::new() }
+        let (ranges, work) = (Spool::new(memory), Spool::new(memory));
+        Self { memory, ranges, work, unlaunched: BTreeMap::new(), has_modules: false }
     }
 
     /// Keeps an event of the host, if it is a range that may enclose launches. `thread` and `name` are numbers of the
@@ -470,7 +473,7 @@ impl ProgramSpools {
         text: &str,
         (start, end): (i64, i64),
     ) -> io::Result<()> {
-        let number = |argument| match find_argument(event.args, argument) {
+        let number = |value| match value {
             Some(RawValue::Number(digits)) => std::str::from_utf8(digits).ok()?.parse::<i64>().ok(),
             _ => None,
         };
@@ -480,9 +483,11 @@ impl ProgramSpools {
             // The Ascend profiler writes the annotations of PyTorch among its operators.
             Category::CpuOp if is_annotation_of_profiler(text) => (RangeKind::Annotation, NO_SEQUENCE),
             Category::CpuOp => {
-                let sequence = number("Sequence number").unwrap_or(NO_SEQUENCE);
+                let found = find_arguments(event.args, ["Sequence number", "Fwd thread id"]);
+                let [sequence, forward_thread] = found.map(number);
+                let sequence = sequence.unwrap_or(NO_SEQUENCE);
                 let is_backward = text.starts_with("autograd::engine::evaluate_function")
-                    || number("Fwd thread id").is_some_and(|id| id > 0);
+                    || forward_thread.is_some_and(|id| id > 0);
                 match is_backward {
                     true => (RangeKind::Backward, sequence),
                     false if sequence > 0 => (RangeKind::Forward, sequence),
@@ -491,6 +496,7 @@ impl ProgramSpools {
             }
             _ => return Ok(()),
         };
+        self.has_modules |= kind == RangeKind::Module;
         self.ranges.push(ProgramRange { thread, start, end, kind, name, sequence, path: OUTSIDE })
     }
 
@@ -531,7 +537,10 @@ impl ProgramSpools {
     /// # Errors
     /// A temporary file cannot be used.
     pub fn find_modules(&mut self) -> io::Result<FastMap<i64, u32>> {
-        let Self { ranges, work, .. } = std::mem::replace(self, Self::new(self.memory));
+        let Self { ranges, work, has_modules, .. } = std::mem::replace(self, Self::new(self.memory));
+        if !has_modules {
+            return Ok(FastMap::default());
+        }
         let no_names = |_: u32| String::new();
         let mut ignore = |_: StepWork| ();
         let mut attribution = Attribution::new(&no_names, &mut ignore);

@@ -159,7 +159,8 @@ fn write_id(to: &mut Vec<u8>, key: &str, raw: Option<&[u8]>, id: EventId<'_>, re
     }
 }
 
-fn write_number(to: &mut Vec<u8>, number: i64) {
+/// Appends a number.
+pub fn write_number(to: &mut Vec<u8>, number: i64) {
     let mut digits = [0; 20];
     let mut at = digits.len();
     let mut rest = number.unsigned_abs();

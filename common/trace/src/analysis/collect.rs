@@ -278,6 +278,11 @@ impl EventSink for Collected {
         self.note_time(event);
         self.take_event(event)
     }
+
+    /// Its readers find in the fields of an event what the sums need.
+    fn wants_arguments(&self) -> bool {
+        false
+    }
 }
 
 impl Collected {

@@ -150,6 +150,12 @@ pub trait EventSink {
     /// The sink cannot go on (a closed pipe); reading stops and the error is passed through.
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()>;
 
+    /// Returns whether this looks at the arguments of events. Readers that have to put them together leave them out where
+    /// nobody does.
+    fn wants_arguments(&self) -> bool {
+        true
+    }
+
     /// A worker that does part of this sink's work on another thread, if there is such a part. What it prepared comes in the
     /// file's order, in the place of its events.
     fn make_worker(&self) -> Option<Box<dyn EventWorker>> {

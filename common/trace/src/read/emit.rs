@@ -17,6 +17,8 @@ pub(super) struct Arguments {
     json: Vec<u8>,
     /// A text of them is not UTF-8.
     not_utf8: bool,
+    /// Nobody looks at them: they stay empty.
+    unwanted: bool,
 }
 
 impl Arguments {
@@ -29,6 +31,11 @@ impl Arguments {
     fn write_text(&mut self, text: &[u8]) {
         self.not_utf8 |= !is_utf8(text);
         write_text(plain(text), &mut self.json);
+    }
+
+    /// Returns whether anybody looks at them.
+    pub(super) fn are_wanted(&self) -> bool {
+        !self.unwanted
     }
 
     /// How long they are, in bytes.
@@ -44,6 +51,9 @@ impl Arguments {
 
     /// Adds a value that is JSON already.
     pub(super) fn json(&mut self, key: &[u8], value: &str) -> &mut Self {
+        if self.unwanted {
+            return self;
+        }
         self.key(key);
         self.json.extend_from_slice(value.as_bytes());
         self
@@ -51,7 +61,7 @@ impl Arguments {
 
     /// Adds a whole number.
     pub(super) fn integer(&mut self, key: &str, value: impl Into<i128>) -> &mut Self {
-        self.json(key.as_bytes(), &value.into().to_string())
+        if self.unwanted { self } else { self.json(key.as_bytes(), &value.into().to_string()) }
     }
 
     /// Adds a number; NaN and infinities become null.
@@ -61,6 +71,9 @@ impl Arguments {
 
     /// Adds a text.
     pub(super) fn text(&mut self, key: &[u8], value: &[u8]) -> &mut Self {
+        if self.unwanted {
+            return self;
+        }
         self.key(key);
         self.write_text(value);
         self
@@ -109,14 +122,17 @@ impl<'s> Emitter<'s> {
         Self { sink, out, strict: options.strict, args: Arguments::default() }
     }
 
+    /// Leaves out arguments if the sink looks at none: of formats whose events do not depend on how many there are.
+    #[must_use]
+    pub(super) fn with_wanted_arguments(mut self) -> Self {
+        self.args.unwanted = !self.sink.wants_arguments();
+        self
+    }
+
     /// Another one for the same sink and outcome.
     pub(super) fn again(&mut self) -> Emitter<'_> {
-        Emitter {
-            sink: &mut *self.sink,
-            out: &mut *self.out,
-            strict: self.strict,
-            args: Arguments::default(),
-        }
+        let args = Arguments { text: Vec::new(), unwanted: self.args.unwanted };
+        Emitter { sink: &mut *self.sink, out: &mut *self.out, strict: self.strict, args }
     }
 
     /// Delivers an event with the arguments that were put together for it. Its category is determined as that of an event

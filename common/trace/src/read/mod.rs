@@ -97,7 +97,7 @@ pub use slices::open_slices;
 pub use source::open_trace_file;
 pub use transcribe::{for_each_member, write_compact, write_text};
 pub use tree::{count_other_json, expand_pattern, find_traces};
-pub use value::{RawValue, find_argument, is_json, parse_arguments};
+pub use value::{RawValue, find_argument, find_arguments, is_json, parse_arguments};
 
 /// A format that can be read, or that is known by name.
 pub struct TraceFormat {

@@ -13,6 +13,10 @@ use crate::model::{Event, RawText};
 /// event says that it belongs to.
 pub fn write_compact(value: &[u8], repaired: bool, out: &mut Vec<u8>) {
     let before = out.len();
+    // A number that has been found in its event.
+    if let ([b'0'..=b'9' | b'-', .., b'0'..=b'9'] | [b'0'..=b'9'], false) = (value, repaired) {
+        return out.extend_from_slice(value);
+    }
     if !repaired && copy_compact(value, out).is_some() {
         return;
     }

@@ -94,30 +94,42 @@ pub enum RawValue<'a> {
 
 /// Finds one of an event's arguments without building the others. The last of equal names counts.
 pub fn find_argument<'a>(args: &'a [u8], name: &str) -> Option<RawValue<'a>> {
-    let strict = find_member(&mut StrictScanner::new(args, 0), name);
-    let value = strict
-        .or_else(|_| find_member(&mut LenientScanner::new(args, 0, QuoteGuess::MayEnd, true), name))
-        .ok()??;
-    Some(match value.get() {
-        JsonScalar::String(span) => RawValue::Text(span.text_in(args)),
-        JsonScalar::Number(span) => RawValue::Number(span.text_in(args).raw),
-        JsonScalar::Nested(span) => RawValue::Nested(span.text_in(args).raw),
-        _ => RawValue::Other,
+    let [value] = find_arguments(args, [name]);
+    value
+}
+
+/// Finds some of an event's arguments, all in one go.
+pub fn find_arguments<'a, const N: usize>(args: &'a [u8], names: [&str; N]) -> [Option<RawValue<'a>>; N] {
+    let strict = find_members(&mut StrictScanner::new(args, 0), names);
+    let lenient = || {
+        find_members(&mut LenientScanner::new(args, 0, QuoteGuess::MayEnd, true), names).unwrap_or([None; N])
+    };
+    strict.unwrap_or_else(|_| lenient()).map(|value| {
+        Some(match value?.get() {
+            JsonScalar::String(span) => RawValue::Text(span.text_in(args)),
+            JsonScalar::Number(span) => RawValue::Number(span.text_in(args).raw),
+            JsonScalar::Nested(span) => RawValue::Nested(span.text_in(args).raw),
+            _ => RawValue::Other,
+        })
     })
 }
 
-fn find_member<S: JsonScan>(scan: &mut S, name: &str) -> Result<Option<JsonValue>, ScanFault> {
-    let mut found = None;
+fn find_members<S: JsonScan, const N: usize>(
+    scan: &mut S,
+    names: [&str; N],
+) -> Result<[Option<JsonValue>; N], ScanFault> {
+    let mut found = [None; N];
     if scan.peek_byte()? != b'{' {
-        return Ok(None);
+        return Ok(found);
     }
     let mut more = scan.open_bracket(b'}')?;
     while more {
         let key = scan.scan_key()?.text_in(scan.text());
-        let wanted = if key.escaped { key.decode() == name } else { key.raw == name.as_bytes() };
+        let wanted =
+            names.iter().position(|n| if key.escaped { key.decode() == *n } else { key.raw == n.as_bytes() });
         let value = scan.scan_value()?;
-        if wanted {
-            found = Some(value);
+        if let Some(i) = wanted {
+            found[i] = Some(value);
         }
         more = scan.next_element(b'}')?;
     }
@@ -154,6 +166,8 @@ mod tests {
         assert_eq!(find_argument(args, "b"), Some(RawValue::Nested(br#"{"a": 2}"#)));
         let text = RawText { raw: br"x\u0041", escaped: true };
         assert_eq!(find_argument(args, "c"), Some(RawValue::Text(text)));
+        let several = find_arguments(args, ["d", "e", "a"]);
+        assert_eq!(several, [Some(RawValue::Other), None, Some(RawValue::Number(b"1.50"))]);
         assert_eq!((find_argument(args, "d"), find_argument(args, "e")), (Some(RawValue::Other), None));
         assert_eq!(
             (find_argument(b"", "a"), find_argument(br#"{"a": inf}"#, "a")),

@@ -1,8 +1,9 @@
 //! Rows of the devices: tasks, and collective operations with their parts.
 
-use super::super::emit::plain;
+use super::super::database::Cells;
+use super::super::emit::{Arguments, plain};
 use super::super::error::ReadStop;
-use super::{AscendReader, Layer, NO_NUMBER, split_tid};
+use super::{AscendReader, Layer, NO_NUMBER, StringTable, split_tid};
 use crate::model::{Category, Event, EventId};
 
 /// Threads of the communication process: groups first, then the planes that their parts run on.
@@ -17,45 +18,43 @@ impl AscendReader<'_> {
         }
         // Of a profile without details, only the kind of a task is known.
         let known = database.has_column("COMPUTE_TASK_INFO", "globalTaskId");
+        let mut task =
+            ["startNs", "endNs", "deviceId", "connectionId", "taskType", "streamId", "taskId", "modelId"];
+        let mut compute = [
+            "globalTaskId",
+            "name",
+            "opType",
+            "blockNum|blockDim|block_dim",
+            "inputShapes",
+            "inputDataTypes",
+            "outputShapes",
+            "outputDataTypes",
+        ];
+        let mut copies = database.join("MEMCPY_INFO", "m", "globalTaskId", "t.globalTaskId");
+        let with_arguments = self.emit.args.are_wanted();
+        if !with_arguments {
+            task[6..].fill("");
+            compute[2..].fill("");
+            copies.clear();
+        }
         let columns = [
-            database.columns(
-                "TASK",
-                "t",
-                &[
-                    "startNs",
-                    "endNs",
-                    "deviceId",
-                    "connectionId",
-                    "taskType",
-                    "streamId",
-                    "taskId",
-                    "modelId",
-                ],
-            ),
-            database.columns(
-                "COMPUTE_TASK_INFO",
-                "c",
-                &[
-                    "globalTaskId",
-                    "name",
-                    "opType",
-                    "blockNum|blockDim|block_dim",
-                    "inputShapes",
-                    "inputDataTypes",
-                    "outputShapes",
-                    "outputDataTypes",
-                ],
-            ),
-            database.columns("MEMCPY_INFO", "m", &["size"]),
+            database.columns("TASK", "t", &task),
+            database.columns("COMPUTE_TASK_INFO", "c", &compute),
+            if copies.is_empty() {
+                "NULL".to_owned()
+            } else {
+                database.columns("MEMCPY_INFO", "m", &["size"])
+            },
             database.columns("COMMUNICATION_TASK_INFO", "h", &["globalTaskId"]),
         ];
         let joins = [
             database.join("COMPUTE_TASK_INFO", "c", "globalTaskId", "t.globalTaskId"),
-            database.join("MEMCPY_INFO", "m", "globalTaskId", "t.globalTaskId"),
+            copies,
             database.join("COMMUNICATION_TASK_INFO", "h", "globalTaskId", "t.globalTaskId"),
         ];
+        let (linked, joined) = (self.has_connections(), !self.connections.has_operators());
         let (mut arrow, mut arrow_joins) = ("NULL, NULL", String::new());
-        if self.has_connections() {
+        if linked && joined {
             arrow = "p.startNs, p.globalTid";
             arrow_joins.push_str(
                 " LEFT JOIN CONNECTION_IDS i ON i.connectionId = t.connectionId \
@@ -68,6 +67,7 @@ impl AscendReader<'_> {
             joins.concat()
         );
         let mut last = None;
+        let derives_lanes = self.derives_lanes();
         database.each_row(&query, |row| {
             // Several details or operators of one task make several rows.
             if row.integer(20) == last {
@@ -82,21 +82,11 @@ impl AscendReader<'_> {
             let (computes, is_part) = (row.integer(8).is_some(), row.integer(17).is_some());
             let name = if computes { self.strings.get(row.integer(9).unwrap_or(-1)) } else { kind };
             let counts = computes || !known || !is_computation(kind);
-            let args = &mut self.emit.args;
-            // What the exporter does not count as computation must not look like it.
-            args.some_text(if counts { "Task Type" } else { "Physical Task Type" }, kind);
-            for (key, column) in [("Task Id", 6), ("Model Id", 7), ("connection_id", 3), ("Block Num", 11)] {
-                args.some_integer(key, row.integer(column).filter(|n| *n != NO_NUMBER));
+            if with_arguments {
+                write_task_arguments(&mut self.emit.args, row, &self.strings, (kind, counts));
             }
-            args.some_integer("size(B)", row.integer(16));
-            for (key, column) in [
-                ("Op Type", 10),
-                ("Input Shapes", 12),
-                ("Input Data Types", 13),
-                ("Output Shapes", 14),
-                ("Output Data Types", 15),
-            ] {
-                args.some_text(key, self.strings.some(row.integer(column)));
+            if derives_lanes && (computes || !known && is_computation(kind)) {
+                self.pieces.add_computation(row.integer(2), row.integer(0), row.integer(1))?;
             }
             let marker = kind == b"MsTx";
             // Where the kind does not decide, the details do.
@@ -117,8 +107,12 @@ impl AscendReader<'_> {
                 ..Event::default()
             };
             self.emit.send(event)?;
-            match (row.integer(18), row.integer(19), times.start) {
-                (Some(at), Some(thread), Some(start)) if connection.is_some() && counts && !is_part => {
+            let operator = match joined {
+                true => row.integer(18).zip(row.integer(19)),
+                false => connection.filter(|_| linked).and_then(|id| self.connections.operator_of(id)),
+            };
+            match (operator, times.start) {
+                (Some((at, thread)), Some(start)) if connection.is_some() && counts && !is_part => {
                     self.send_arrow(at, thread, pid, stream, start)
                 }
                 _ => Ok(()),
@@ -176,8 +170,9 @@ impl AscendReader<'_> {
         );
         // Older files do not say on which device: its tasks do.
         let device = self.device_of_collective().unwrap_or("NULL");
+        let (linked, joined) = (self.has_connections(), !self.connections.has_operators());
         let (mut arrow, mut joins) = ("NULL, NULL", String::new());
-        if self.has_connections() && database.has_column("COMMUNICATION_OP", "connectionId") {
+        if linked && joined && database.has_column("COMMUNICATION_OP", "connectionId") {
             arrow = "p.startNs, p.globalTid";
             joins.push_str(
                 " LEFT JOIN CONNECTION_IDS i ON i.connectionId = o.connectionId \
@@ -227,8 +222,12 @@ impl AscendReader<'_> {
                 untimed: times.untimed,
                 ..Event::default()
             })?;
-            match (row.integer(13), row.integer(14), times.start) {
-                (Some(at), Some(thread), Some(start)) => self.send_arrow(at, thread, pid, tid, start),
+            let operator = match joined {
+                true => row.integer(13).zip(row.integer(14)),
+                false => row.integer(3).filter(|_| linked).and_then(|id| self.connections.operator_of(id)),
+            };
+            match (operator, times.start) {
+                (Some((at, thread)), Some(start)) => self.send_arrow(at, thread, pid, tid, start),
                 _ => Ok(()),
             }
         })?;
@@ -299,6 +298,30 @@ impl AscendReader<'_> {
                 ..Event::default()
             })
         })
+    }
+}
+
+/// Writes the arguments of a task of this kind, which counts as computation or not.
+fn write_task_arguments(
+    args: &mut Arguments,
+    row: Cells<'_>,
+    strings: &StringTable,
+    (kind, counts): (&[u8], bool),
+) {
+    // What the exporter does not count as computation must not look like it.
+    args.some_text(if counts { "Task Type" } else { "Physical Task Type" }, kind);
+    for (key, column) in [("Task Id", 6), ("Model Id", 7), ("connection_id", 3), ("Block Num", 11)] {
+        args.some_integer(key, row.integer(column).filter(|n| *n != NO_NUMBER));
+    }
+    args.some_integer("size(B)", row.integer(16));
+    for (key, column) in [
+        ("Op Type", 10),
+        ("Input Shapes", 12),
+        ("Input Data Types", 13),
+        ("Output Shapes", 14),
+        ("Output Data Types", 15),
+    ] {
+        args.some_text(key, strings.some(row.integer(column)));
     }
 }
 

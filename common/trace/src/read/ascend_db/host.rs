@@ -2,6 +2,7 @@
 
 use super::super::emit::{RowTimes, plain};
 use super::super::error::ReadStop;
+use super::connections::FIRST_AUTOGRAD_CONNECTION;
 use super::{AscendReader, Layer, NO_NUMBER, split_tid};
 use crate::model::{Category, Event, EventId};
 
@@ -9,9 +10,6 @@ use crate::model::{Category, Event, EventId};
 const OPERATOR: i64 = 50001;
 const QUEUE: i64 = 50002;
 const PYTHON: i64 = 50003;
-
-/// Connections from here on tie a forward operator to its backward one.
-const FIRST_AUTOGRAD_CONNECTION: i64 = 5 << 28;
 
 /// One row of `PYTORCH_API`, before its call stack is known.
 #[derive(Default)]
@@ -40,23 +38,26 @@ impl AscendReader<'_> {
             self.emit.name_process(host, b"Python")?;
             self.emit.label_process(host, b"CPU")?;
         }
-        let columns = database.columns(
-            "PYTORCH_API",
-            "p",
-            &[
-                "startNs",
-                "endNs",
-                "globalTid",
-                "type",
-                "name",
-                "sequenceNumber",
-                "fwdThreadId",
-                "inputDtypes",
-                "inputShapes",
-            ],
-        );
+        let mut wanted = [
+            "startNs",
+            "endNs",
+            "globalTid",
+            "type",
+            "name",
+            "connectionId",
+            "sequenceNumber",
+            "fwdThreadId",
+            "inputDtypes",
+            "inputShapes",
+        ];
+        let with_arguments = self.emit.args.are_wanted();
+        if !with_arguments {
+            wanted[6..].fill("");
+        }
+        let columns = database.columns("PYTORCH_API", "p", &wanted);
         let mut connection = ("NULL", String::new());
-        if database.has_column("PYTORCH_API", "connectionId") {
+        let joined = !self.connections.has_ids();
+        if joined && database.has_column("PYTORCH_API", "connectionId") {
             connection = ("q.connectionId", database.join("CONNECTION_IDS", "q", "id", "p.connectionId"));
             if connection.1.is_empty() {
                 connection.0 = "NULL";
@@ -65,7 +66,7 @@ impl AscendReader<'_> {
                 connection.1.push_str(&format!(" AND p.type = {QUEUE}"));
             }
         }
-        let stacks = if database.has_column("PYTORCH_API", "callchainId") {
+        let stacks = if with_arguments && database.has_column("PYTORCH_API", "callchainId") {
             database.join("PYTORCH_CALLCHAINS", "c", "id", "p.callchainId")
         } else {
             String::new()
@@ -84,21 +85,30 @@ impl AscendReader<'_> {
                     self.send_operator(&op)?;
                 }
                 let times = self.emit.read_span(row, 1, 2)?;
+                let (kind, connection) = (row.integer(4).unwrap_or(0), row.integer(6));
+                if let (OPERATOR, Some(id)) = (kind, connection) {
+                    self.connections.add_operator(id, row.integer(1), row.integer(3));
+                }
+                let queue_number = match (joined, kind) {
+                    (true, _) => row.integer(11),
+                    (false, QUEUE) => connection.and_then(|id| self.connections.connection_of(id)),
+                    (false, _) => None,
+                };
                 current = Some(Operator {
                     row: id,
                     times,
                     thread: row.integer(3).unwrap_or(0),
-                    kind: row.integer(4).unwrap_or(0),
+                    kind,
                     name: row.integer(5),
-                    sequence: row.integer(6),
-                    forward_thread: row.integer(7),
-                    types: row.integer(8),
-                    shapes: row.integer(9),
-                    queue_number: row.integer(10),
+                    sequence: row.integer(7),
+                    forward_thread: row.integer(8),
+                    types: row.integer(9),
+                    shapes: row.integer(10),
+                    queue_number,
                     stack: Vec::new(),
                 });
             }
-            if let (Some(op), Some(frame)) = (&mut current, row.integer(11)) {
+            if let (Some(op), Some(frame)) = (&mut current, row.integer(12)) {
                 op.add_frame(self.strings.get(frame));
             }
             Ok(())
@@ -119,7 +129,7 @@ impl AscendReader<'_> {
             QUEUE => ("enqueue", Category::Other),
             _ => ("mstx", Category::Marker),
         };
-        if op.kind == OPERATOR {
+        if op.kind == OPERATOR && self.emit.args.are_wanted() {
             let args = &mut self.emit.args;
             args.some_integer("Sequence number", op.sequence)
                 .some_integer("Fwd thread id", op.forward_thread);
@@ -165,7 +175,8 @@ impl AscendReader<'_> {
     fn send_autograd_arrows(&mut self) -> Result<(), ReadStop> {
         let database = self.database;
         let has = |table, columns: &[&str]| columns.iter().all(|c| database.has_column(table, c));
-        if !(has("CONNECTION_IDS", &["id", "connectionId"])
+        if !(self.connections.has_autograd
+            && has("CONNECTION_IDS", &["id", "connectionId"])
             && has("PYTORCH_API", &["connectionId", "globalTid", "fwdThreadId"]))
         {
             return Ok(());

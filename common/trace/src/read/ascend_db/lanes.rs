@@ -2,10 +2,12 @@
 //! communicated, when that was not hidden, and when neither ran. By the rule of the exporter for its own
 //! `StepTraceTime`: computation is what has a row in `COMPUTE_TASK_INFO`, communication is `COMMUNICATION_OP`.
 
+use std::io;
+
 use super::super::error::ReadStop;
-use super::device::is_computation;
-use super::{AscendReader, Layer};
+use super::{AscendReader, Layer, MOST_DEVICES};
 use crate::model::{Event, EventId};
+use crate::spool::{MemoryLimit, Spool, SpoolRecord};
 
 const LANES: [&str; 4] = ["Computing", "Communication", "Communication(Not Overlapped)", "Free"];
 
@@ -66,65 +68,114 @@ impl LaneSweep {
     }
 }
 
+/// A computation or a collective of a device.
+#[derive(Clone, Copy, Debug)]
+struct LanePiece {
+    device: i64,
+    start: i64,
+    end: i64,
+    communicates: bool,
+}
+
+impl SpoolRecord<3> for LanePiece {
+    fn to_words(self) -> [i64; 3] {
+        [self.device << 1 | i64::from(self.communicates), self.start, self.end]
+    }
+
+    fn from_words([device, start, end]: [i64; 3]) -> Self {
+        Self { device: device >> 1, start, end, communicates: device & 1 != 0 }
+    }
+}
+
+/// What the lanes of all devices are derived from.
+pub(super) struct LanePieces(Spool<LanePiece, 3>);
+
+impl Default for LanePieces {
+    fn default() -> Self {
+        Self(Spool::new(MemoryLimit::default()))
+    }
+}
+
+impl LanePieces {
+    /// Adds a task that computes.
+    pub(super) fn add_computation(
+        &mut self,
+        device: Option<i64>,
+        start: Option<i64>,
+        end: Option<i64>,
+    ) -> Result<(), ReadStop> {
+        match device {
+            Some(device) if (0..MOST_DEVICES).contains(&device) => self.add(device, start.zip(end), false),
+            _ => Ok(()),
+        }
+    }
+
+    fn add(&mut self, device: i64, span: Option<(i64, i64)>, communicates: bool) -> Result<(), ReadStop> {
+        match span.filter(|(start, end)| end > start) {
+            Some((start, end)) => self.0.push(LanePiece { device, start, end, communicates }).map_err(stop),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Ends reading since a temporary file cannot be used, which says nothing about the trace.
+fn stop(error: io::Error) -> ReadStop {
+    ReadStop::Sink(error.into())
+}
+
 impl AscendReader<'_> {
+    /// Returns whether the file says enough to derive the lanes of its devices.
+    pub(super) fn derives_lanes(&self) -> bool {
+        ["startNs", "endNs", "deviceId", "globalTaskId", "taskType"]
+            .iter()
+            .all(|column| self.database.has_column("TASK", column))
+    }
+
     /// The lanes of every device.
     pub(super) fn derive_lanes(&mut self) -> Result<(), ReadStop> {
-        let has = |table, columns: &[&str]| columns.iter().all(|c| self.database.has_column(table, c));
-        if !has("TASK", &["startNs", "endNs", "deviceId", "globalTaskId", "taskType"]) {
+        if !self.derives_lanes() {
             return Ok(());
         }
         for device in self.devices.clone() {
-            self.derive_lanes_of(device)?;
+            self.add_collectives(device)?;
+        }
+        let pieces = std::mem::take(&mut self.pieces);
+        let mut pieces = pieces.0.into_sorted(|piece| (piece.device, piece.start)).map_err(stop)?;
+        let mut next = pieces.next_record().map_err(stop)?;
+        for device in self.devices.clone() {
+            let pid = self.layer_pid(Layer::Overlap, device);
+            self.emit.name_process(pid, b"Overlap Analysis")?;
+            self.emit.label_process(pid, format!("NPU {device}").as_bytes())?;
+            for (tid, name) in LANES.iter().enumerate() {
+                self.emit.name_thread(pid, tid as i64, name.as_bytes())?;
+            }
+            let mut sweep = LaneSweep::default();
+            while let Some(piece) = next.filter(|piece| piece.device <= device) {
+                if piece.device == device {
+                    sweep.add(piece.start, piece.end, usize::from(piece.communicates));
+                    self.send_stretches(pid, &mut sweep)?;
+                }
+                next = pieces.next_record().map_err(stop)?;
+            }
+            sweep.finish();
+            self.send_stretches(pid, &mut sweep)?;
         }
         Ok(())
     }
 
-    fn derive_lanes_of(&mut self, device: i64) -> Result<(), ReadStop> {
-        let database = self.database;
-        let pid = self.layer_pid(Layer::Overlap, device);
-        self.emit.name_process(pid, b"Overlap Analysis")?;
-        self.emit.label_process(pid, format!("NPU {device}").as_bytes())?;
-        for (tid, name) in LANES.iter().enumerate() {
-            self.emit.name_thread(pid, tid as i64, name.as_bytes())?;
+    /// Adds the collectives of a device to what its lanes are derived from.
+    fn add_collectives(&mut self, device: i64) -> Result<(), ReadStop> {
+        let has = |column| self.database.has_column("COMMUNICATION_OP", column);
+        if !(has("startNs") && has("endNs")) {
+            return Ok(());
         }
-        let known = database.has_column("COMPUTE_TASK_INFO", "globalTaskId");
-        let (told, join) = if known {
-            ("c.globalTaskId", database.join("COMPUTE_TASK_INFO", "c", "globalTaskId", "t.globalTaskId"))
-        } else {
-            ("NULL", String::new())
+        let here = match self.device_of_collective() {
+            Some(expression) => format!("{expression} = {device}"),
+            None => "1".to_owned(),
         };
-        let mut query = format!(
-            "SELECT t.startNs, t.endNs, 0, {told}, t.taskType FROM TASK t{join} \
-             WHERE t.deviceId = {device} AND t.endNs > t.startNs"
-        );
-        if database.has_column("COMMUNICATION_OP", "startNs")
-            && database.has_column("COMMUNICATION_OP", "endNs")
-        {
-            let here = match self.device_of_collective() {
-                Some(expression) => format!("{expression} = {device}"),
-                None => "1".to_owned(),
-            };
-            query.push_str(&format!(
-                " UNION ALL SELECT o.startNs, o.endNs, 1, NULL, NULL FROM COMMUNICATION_OP o \
-                 WHERE {here} AND o.endNs > o.startNs"
-            ));
-        }
-        query.push_str(" ORDER BY 1");
-        let mut sweep = LaneSweep::default();
-        database.each_row(&query, |row| {
-            let (Some(start), Some(end)) = (row.integer(0), row.integer(1)) else { return Ok(()) };
-            let kind = usize::from(row.integer(2) == Some(1));
-            let computes = row.integer(3).is_some()
-                || !known && is_computation(self.strings.get(row.integer(4).unwrap_or(-1)));
-            // Text sorts behind numbers: what is no number has no place in this order.
-            if (kind == 1 || computes) && sweep.now.is_none_or(|now| start >= now) {
-                sweep.add(start, end, kind);
-                self.send_stretches(pid, &mut sweep)?;
-            }
-            Ok(())
-        })?;
-        sweep.finish();
-        self.send_stretches(pid, &mut sweep)
+        let query = format!("SELECT o.startNs, o.endNs FROM COMMUNICATION_OP o WHERE {here}");
+        self.database
+            .each_row(&query, |row| self.pieces.add(device, row.integer(0).zip(row.integer(1)), true))
     }
 
     fn send_stretches(&mut self, pid: i64, sweep: &mut LaneSweep) -> Result<(), ReadStop> {

@@ -5,12 +5,16 @@
 //! A recording gives the same events as its `trace_view.json`: the same processes by name, the same categories and names.
 //! The rule for computation follows the exporter's own sums: a task with a row in `COMPUTE_TASK_INFO`.
 
+mod connections;
 mod counters;
 mod device;
 mod host;
 mod lanes;
 #[cfg(test)]
 mod tests;
+
+use connections::Connections;
+use lanes::LanePieces;
 
 use super::ascend::{AscendLayer as Layer, layer_process};
 use super::database::Database;
@@ -26,6 +30,9 @@ const EVENT_TABLES: [&str; 5] = ["TASK", "COMMUNICATION_OP", "CANN_API", "PYTORC
 /// Tables that say more about events.
 const OTHER_TABLES: [&str; 5] =
     ["COMPUTE_TASK_INFO", "MEMCPY_INFO", "CONNECTION_IDS", "STEP_TIME", "COMMUNICATION_TASK_INFO"];
+
+/// The most devices of a file: a machine has 16.
+const MOST_DEVICES: i64 = 4096;
 
 /// Recognizes a database of Ascend by its tables.
 pub(super) fn recognize(database: &Database) -> bool {
@@ -62,12 +69,21 @@ pub(super) fn read(
     out.meta.dialect = Dialect::Ascend;
     read_metadata(database, &mut out.meta)?;
     let strings = StringTable::load(database, "STRING_IDS", "value")?;
-    let mut emit = Emitter::new(sink, options, out);
+    let mut emit = Emitter::new(sink, options, out).with_wanted_arguments();
     emit.count_unused_tables(database.count_unused(&EVENT_TABLES) + database.count_unused(&OTHER_TABLES))?;
-    let mut reader = AscendReader { database, strings, emit, host: None, devices: Vec::new() };
+    let mut reader = AscendReader {
+        database,
+        strings,
+        emit,
+        host: None,
+        devices: Vec::new(),
+        connections: Connections::default(),
+        pieces: LanePieces::default(),
+    };
     reader.host = reader.find_host()?;
     reader.devices = reader.list_devices()?;
     reader.name_devices()?;
+    reader.load_connections()?;
     reader.read_calls()?;
     reader.read_operators()?;
     reader.read_marks()?;
@@ -92,6 +108,9 @@ struct AscendReader<'a> {
     /// The process that was profiled, if the file says.
     host: Option<i64>,
     devices: Vec<i64>,
+    connections: Connections,
+    /// What the lanes of devices are derived from.
+    pieces: LanePieces,
 }
 
 impl AscendReader<'_> {
@@ -124,14 +143,12 @@ impl AscendReader<'_> {
     }
 
     fn list_devices(&self) -> Result<Vec<i64>, ReadStop> {
-        /// A machine has 16; nothing holds more in one file.
-        const MOST: i64 = 4096;
         let mut devices = Vec::new();
         for table in ["TASK", "COMMUNICATION_OP"] {
             if self.database.has_column(table, "deviceId") {
-                let query = format!("SELECT DISTINCT deviceId FROM \"{table}\" LIMIT {MOST}");
+                let query = format!("SELECT DISTINCT deviceId FROM \"{table}\" LIMIT {MOST_DEVICES}");
                 self.database.each_row(&query, |row| {
-                    devices.extend(row.integer(0).filter(|d| (0..MOST).contains(d)));
+                    devices.extend(row.integer(0).filter(|d| (0..MOST_DEVICES).contains(d)));
                     Ok(())
                 })?;
             }

@@ -2,7 +2,8 @@
 //! exporter summed up.
 
 use super::super::testing::{Lines, database, read_file as read};
-use super::super::{ReadOptions, read_trace};
+use super::super::{ReadOptions, TraceSource, read_trace};
+use crate::model::{Event, EventSink};
 
 /// One process, one operator that launches one kernel, a wait that is none, and a collective with one part.
 const SMALL: &str = "
@@ -120,21 +121,73 @@ fn hostile_schemas_are_not_run() {
 /// Rows that each join with all others: the work is bounded by the size of the file.
 #[test]
 fn rows_that_join_with_all_others_end_the_reading() {
-    let joined = "CREATE TABLE STRING_IDS (id INTEGER PRIMARY KEY, value TEXT);
+    let tables = "CREATE TABLE STRING_IDS (id INTEGER PRIMARY KEY, value TEXT);
         CREATE TABLE TASK (startNs INTEGER, endNs INTEGER, deviceId INTEGER, connectionId INTEGER, globalTaskId INTEGER,
             taskType INTEGER, streamId INTEGER);
+        CREATE TABLE COMPUTE_TASK_INFO (globalTaskId INTEGER, name INTEGER);
+        CREATE TABLE COMMUNICATION_TASK_INFO (globalTaskId INTEGER, planeId INTEGER);
         CREATE TABLE CONNECTION_IDS (id INTEGER, connectionId INTEGER);
         CREATE TABLE PYTORCH_API (startNs INTEGER, endNs INTEGER, globalTid INTEGER, connectionId INTEGER, type INTEGER);
         CREATE TABLE numbers (n INTEGER);
         WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 4000) INSERT INTO numbers SELECT n FROM r;
-        INSERT INTO TASK SELECT n, n + 1, 0, 7, n, 1, 1 FROM numbers;
-        INSERT INTO CONNECTION_IDS SELECT 5, 7 FROM numbers;
-        INSERT INTO PYTORCH_API SELECT n, n + 1, 1, 5, 50001 FROM numbers;";
+        INSERT INTO TASK SELECT n, n + 1, 0, 7, 9, 1, 1 FROM numbers;";
+    let details = "INSERT INTO COMPUTE_TASK_INFO SELECT 9, 1 FROM numbers;
+        INSERT INTO COMMUNICATION_TASK_INFO SELECT 9, 1 FROM numbers;";
     let started = std::time::Instant::now();
-    let (_, outcome) = read(database(joined).path(), &ReadOptions::default());
+    let (_, outcome) = read(database(&format!("{tables}{details}")).path(), &ReadOptions::default());
     assert!(outcome.error.unwrap().to_string().contains("join with too many others"));
+    // The operators of a connection are not joined.
+    let operators = "INSERT INTO CONNECTION_IDS SELECT 5, 7 FROM numbers;
+        INSERT INTO PYTORCH_API SELECT n, n + 1, 1, 5, 50001 FROM numbers;";
+    let (lines, outcome) = read(database(&format!("{tables}{operators}")).path(), &ReadOptions::default());
+    assert!(outcome.complete);
+    assert_eq!(lines.iter().filter(|line| line.contains("torch_to_npu 1+-")).count(), 4001);
     // Without a bound, this takes an hour.
     assert!(started.elapsed().as_secs() < 60);
+}
+
+/// The lanes of a device are derived from its own tasks, in whatever order they stand.
+#[test]
+fn devices_have_lanes_of_their_own() {
+    let sql = format!(
+        "{SMALL} INSERT INTO TASK VALUES (1300,1350,0,0,10,3,2),(900,1000,0,0,11,3,2),(1,2,NULL,0,12,3,2);
+        INSERT INTO COMPUTE_TASK_INFO VALUES (10,2,15),(11,2,15),(12,2,15);"
+    );
+    let (lines, _) = read(database(&sql).path(), &ReadOptions::default());
+    let lanes = |device: i64| {
+        let pid = format!(" {}/", (77 << 10) + (31 << 5) + device);
+        let of_device = lines.iter().filter(move |line| line.starts_with('X') && line.contains(&pid));
+        of_device.map(|line| line.rsplit('/').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(lanes(0), ["0 Computing 900+100 null", "0 Computing 1300+50 null", "3 Free 1000+300 null"]);
+    assert!(lanes(1).contains(&"0 Computing 1000+400 null".to_owned()), "{:?}", lanes(1));
+}
+
+/// A sink that looks at no arguments gets the same events without them.
+#[test]
+fn arguments_that_nobody_wants_are_left_out() {
+    #[derive(Default)]
+    struct WithoutArguments(Lines);
+    impl EventSink for WithoutArguments {
+        fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+            assert!(event.args.is_empty());
+            self.0.event(event)
+        }
+
+        fn wants_arguments(&self) -> bool {
+            false
+        }
+    }
+    let file = database(SMALL);
+    let (lines, outcome) = read(file.path(), &ReadOptions::default());
+    let mut bare = WithoutArguments::default();
+    let source = Box::new(std::fs::File::open(file.path()).unwrap());
+    let source = TraceSource::of_file(source, file.path().to_owned());
+    let without = read_trace(source, &ReadOptions::default(), &mut bare).unwrap();
+    let cut =
+        |line: &String| line.rsplit_once(" {").map_or(line.clone(), |(start, _)| format!("{start} null"));
+    assert_eq!(bare.0.0, lines.iter().map(cut).collect::<Vec<_>>());
+    assert_eq!((without.events, without.complete), (outcome.events, true));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Common arguments of events as columns, and the others as JSON.
 
+use memchr::memmem;
 use trace::argument_columns::{ARGUMENT_COLUMNS, NO_ARGUMENTS, NUMBER_KEYS, spellings_of_number};
 use trace::model::{Event, RawText};
 use trace::read::{columns_hold_numbers, find_argument, for_each_member, write_compact, write_text};
@@ -34,8 +35,9 @@ enum ArgumentValue {
 }
 
 /// The arguments of one event.
-#[derive(Default)]
 pub(super) struct EventArguments {
+    /// An argument `args` is one that looking at the members of an object would leave out.
+    nested: memmem::Finder<'static>,
     values: [ArgumentValue; COUNT],
     texts: Vec<u8>,
     rest: Vec<u8>,
@@ -50,6 +52,19 @@ struct NumberSpellings {
     in_column: bool,
     /// It is among the other arguments, by a name that one may have for it.
     in_rest: bool,
+}
+
+impl Default for EventArguments {
+    fn default() -> Self {
+        Self {
+            nested: memmem::Finder::new(b"\"args\""),
+            values: [ArgumentValue::Missing; COUNT],
+            texts: Vec::new(),
+            rest: Vec::new(),
+            other: Vec::new(),
+            numbers: Default::default(),
+        }
+    }
 }
 
 impl EventArguments {
@@ -72,15 +87,20 @@ impl EventArguments {
             self.other.push(b'}');
         }
         self.numbers = Default::default();
+        let has_numbers = numbers_of(event).iter().any(Option::is_some);
+        if event.args.is_empty() && self.other.is_empty() && !has_numbers {
+            return;
+        }
         // An argument `args` is one that looking at the members of an object would leave out.
-        if memchr::memmem::find(event.args, b"\"args\"").is_some() {
+        if self.nested.find(event.args).is_some() {
             return write_compact(event.args, event.repaired, &mut self.rest);
         }
         let arguments = Event { text: event.args, args: b"", repaired: event.repaired, ..Event::default() };
-        let held = columns_hold_numbers(event.phase, &spell_cat(event).unescape(), &event.name.unescape());
+        let held = (has_numbers || !self.other.is_empty())
+            && columns_hold_numbers(event.phase, &spell_cat(event).unescape(), &event.name.unescape());
         for_each_member(&arguments, |key, value| {
             let name = key.unescape();
-            let known = ARGUMENT_COLUMNS.iter().position(|argument| argument.key.as_bytes() == &*name);
+            let known = column_of(&name);
             let number = held && self.take_number(&name, value, event);
             if number || known.is_some_and(|i| self.take(i, value, event.repaired)) {
                 return;
@@ -107,7 +127,7 @@ impl EventArguments {
         let is_spelling = |key: &&str| spellings_of_number(key).iter().any(|other| other.as_bytes() == name);
         let Some(i) = NUMBER_KEYS.iter().position(is_spelling) else { return false };
         let same = NUMBER_KEYS[i].as_bytes() == name
-            && numbers_of(event)[i].is_some_and(|number| number.to_string().as_bytes() == value);
+            && numbers_of(event)[i].is_some_and(|number| is_spelling_of(value, number));
         let spellings = &mut self.numbers[i];
         spellings.in_column |= same;
         spellings.in_rest |= !same;
@@ -189,4 +209,61 @@ impl EventArguments {
 /// The numbers of an event in the columns of [`NUMBER_KEYS`].
 fn numbers_of(event: &Event<'_>) -> [Option<i64>; NUMBER_KEYS.len()] {
     [event.correlation, event.external, event.device, event.stream]
+}
+
+/// The column of an argument that has one.
+fn column_of(name: &[u8]) -> Option<usize> {
+    /// A bit for each length of a name: most arguments have another.
+    const LENGTHS: u64 = {
+        let (mut lengths, mut i) = (0, 0);
+        while i < COUNT {
+            lengths |= 1 << ARGUMENT_COLUMNS[i].key.len();
+            i += 1;
+        }
+        lengths
+    };
+    if name.len() >= 64 || LENGTHS >> name.len() & 1 == 0 {
+        return None;
+    }
+    ARGUMENT_COLUMNS.iter().position(|argument| argument.key.as_bytes() == name)
+}
+
+/// Returns whether a text is the usual spelling of a number.
+fn is_spelling_of(text: &[u8], number: i64) -> bool {
+    let digits = match (text, number < 0) {
+        ([b'-', digits @ ..], true) => digits,
+        (digits, false) => digits,
+        _ => return false,
+    };
+    let mut rest = number.unsigned_abs();
+    let same = digits.iter().rev().all(|digit| {
+        let expected = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        *digit == expected
+    });
+    same && rest == 0 && (digits.len() == 1 || digits.first().is_some_and(|first| *first != b'0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_spelling_of_a_number_is_known() {
+        for number in [0, 7, 10, -1, -10, 1_234_567_890, i64::MAX, i64::MIN] {
+            let usual = number.to_string();
+            assert!(is_spelling_of(usual.as_bytes(), number), "{usual}");
+            for other in ["", "-", "0", "-0", "00", "+7", "07", "7.0", "1", " 7"] {
+                assert_eq!(is_spelling_of(other.as_bytes(), number), usual == other, "{number} {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_argument_with_a_column_is_found() {
+        for (i, argument) in ARGUMENT_COLUMNS.iter().enumerate() {
+            assert_eq!(column_of(argument.key.as_bytes()), Some(i), "{}", argument.key);
+        }
+        assert_eq!(["", "seq", "Input Dimz", &"x".repeat(70)].map(|n| column_of(n.as_bytes())), [None; 4]);
+    }
 }

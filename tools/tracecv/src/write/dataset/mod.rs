@@ -5,16 +5,19 @@
 //! by rank, step and start, so that readers skip the pages of other ranks and steps.
 
 mod arguments;
+mod chunk;
 mod fuzz;
 mod manifest;
 mod memory;
 mod page;
 mod table;
+mod values;
 
 use std::path::{Path, PathBuf};
 
 use trace::analysis::sum::StepRow;
 use trace::model::{Category, Event, EventId, EventSink, is_collective_call};
+use trace::rows::write_number;
 
 use common::record::tracecv::PartTraceRecord;
 
@@ -59,8 +62,8 @@ const DETAILS: [Column; 8] = [
     text("tid"),
     text("id"),
     int("external_id"),
-    Column { name: "args", kind: ColumnKind::LongText },
-    Column { name: "other", kind: ColumnKind::LongText },
+    text("args"),
+    text("other"),
 ];
 
 /// The last column of every table: the place of the trace in the list, from 1. Two traces may be of one rank, or of none
@@ -162,8 +165,8 @@ impl DatasetWriter {
     pub(crate) fn sinks<'a>(&'a mut self, survey: &'a TraceSurvey) -> (EventRows<'a>, SpanRows<'a>) {
         let trace = self.trace;
         let arguments = EventArguments::default();
-        let events =
-            EventRows { events: &mut self.events, memory: &mut self.memory, arguments, survey, trace };
+        let (events, memory) = (&mut self.events, &mut self.memory);
+        let events = EventRows { events, memory, arguments, digits: Vec::new(), survey, trace };
         let (kernels, collectives) = (&mut self.kernels, &mut self.collectives);
         (events, SpanRows { kernels, collectives, arguments: EventArguments::default(), survey, trace })
     }
@@ -279,6 +282,7 @@ pub(crate) struct EventRows<'a> {
     events: &'a mut TableWriter,
     memory: &'a mut TableWriter,
     arguments: EventArguments,
+    digits: Vec<u8>,
     survey: &'a TraceSurvey,
     trace: i64,
 }
@@ -289,7 +293,7 @@ impl EventSink for EventRows<'_> {
         self.arguments.read(event);
         push_event(self.events, event, self.survey, step);
         self.arguments.push(self.events);
-        push_details(self.events, event, &self.arguments);
+        push_details(self.events, event, &self.arguments, &mut self.digits);
         self.events.int(Some(self.trace));
         self.events.end_row()?;
         if event.category == Category::Memory {
@@ -347,13 +351,23 @@ fn push_event(table: &mut TableWriter, event: &Event<'_>, survey: &TraceSurvey, 
     table.int(i64::try_from(event.index).ok());
 }
 
-fn push_details(table: &mut TableWriter, event: &Event<'_>, arguments: &EventArguments) {
+/// Appends the columns of [`DETAILS`]; `digits` is room for those of a number.
+fn push_details(
+    table: &mut TableWriter,
+    event: &Event<'_>,
+    arguments: &EventArguments,
+    digits: &mut Vec<u8>,
+) {
     table.text(Some(&spell_cat(event).unescape()).filter(|cat| !cat.is_empty()).map(|cat| &**cat));
     table.text(Some(&[event.phase]));
     for id in [event.pid, event.tid, event.id] {
         match id {
             EventId::None => table.text(None),
-            EventId::Number(n) => table.text(Some(n.to_string().as_bytes())),
+            EventId::Number(n) => {
+                digits.clear();
+                write_number(digits, n);
+                table.text(Some(digits));
+            }
             EventId::Text(text) => table.text(Some(&text.unescape())),
         }
     }

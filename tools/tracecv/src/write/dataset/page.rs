@@ -1,68 +1,69 @@
-//! Pages of a Parquet file with the sum of their bytes, so that readers notice a bit that has changed on a disk. The
-//! parquet crate verifies such sums, but writes none.
+//! Pages of a Parquet file: compressed, and with the sum of their bytes, so that readers notice a bit that has changed on a
+//! disk.
 //!
 //! A page is a header in the compact protocol of Thrift (apache/thrift `doc/specs/thrift-compact-protocol.md`) and its
 //! bytes; the fields of the header, and that `crc` is the CRC-32 of gzip over the compressed bytes, say
 //! apache/parquet-format `src/main/thrift/parquet.thrift` (struct `PageHeader`) and `README.md` ("Checksumming").
 
 use flate2::Crc;
-use parquet::column::page::{CompressedPage, Page, PageWriteSpec, PageWriter};
+use parquet::basic::{Encoding, PageType};
 use parquet::errors::{ParquetError, Result};
 
-/// Collects the pages of one column chunk.
-pub(super) struct SummedPages<'a>(pub(super) &'a mut Vec<u8>);
+/// What a page holds.
+pub(super) struct Page<'a> {
+    /// A page of values, or the dictionary of a column.
+    pub(super) kind: PageType,
+    /// How many values, missing ones among them.
+    pub(super) values: usize,
+    pub(super) encoding: Encoding,
+    /// The levels and the values.
+    pub(super) body: &'a [u8],
+}
 
-impl PageWriter for SummedPages<'_> {
-    fn write_page(&mut self, page: CompressedPage) -> Result<PageWriteSpec> {
-        let start = self.0.len();
-        write_header(&page, self.0)?;
-        let header = self.0.len() - start;
-        self.0.extend_from_slice(page.data());
-        Ok(PageWriteSpec {
-            page_type: page.page_type(),
-            uncompressed_size: page.uncompressed_size() + header,
-            compressed_size: page.compressed_size() + header,
-            num_values: page.num_values(),
-            offset: start as u64,
-            bytes_written: (self.0.len() - start) as u64,
-        })
-    }
+/// Appends pages to the bytes of a column.
+pub(super) struct PageAppender {
+    snappy: snap::raw::Encoder,
+    compressed: Vec<u8>,
+}
 
-    fn close(&mut self) -> Result<()> {
-        Ok(())
+impl Default for PageAppender {
+    fn default() -> Self {
+        Self { snappy: snap::raw::Encoder::new(), compressed: Vec::new() }
     }
 }
 
-fn write_header(page: &CompressedPage, to: &mut Vec<u8>) -> Result<()> {
+impl PageAppender {
+    /// Appends a page. Returns how many bytes it would be without compression.
+    pub(super) fn append(&mut self, page: &Page<'_>, to: &mut Vec<u8>) -> Result<usize> {
+        self.compressed.resize(snap::raw::max_compress_len(page.body.len()), 0);
+        let length = self.snappy.compress(page.body, &mut self.compressed);
+        let length = length.map_err(|e| ParquetError::External(Box::new(e)))?;
+        let start = to.len();
+        append_header(page, &self.compressed[..length], to)?;
+        let header = to.len() - start;
+        to.extend_from_slice(&self.compressed[..length]);
+        Ok(header + page.body.len())
+    }
+}
+
+fn append_header(page: &Page<'_>, compressed: &[u8], to: &mut Vec<u8>) -> Result<()> {
     let too_long = |_| ParquetError::General("a page is longer than 2 GiB".to_owned());
     let size = |bytes: usize| i32::try_from(bytes).map_err(too_long);
     let mut sum = Crc::new();
-    sum.update(page.data());
+    sum.update(compressed);
     let mut header = CompactFields { to, last: 0 };
-    header.number(1, page.page_type() as i32);
-    header.number(2, size(page.uncompressed_size())?);
-    header.number(3, size(page.compressed_size())?);
+    header.number(1, page.kind as i32);
+    header.number(2, size(page.body.len())?);
+    header.number(3, size(compressed.len())?);
     header.number(4, sum.sum() as i32);
-    let (values, encoding) = (size(page.num_values() as usize)?, page.encoding() as i32);
-    match page.compressed_page() {
-        Page::DataPage { def_level_encoding, rep_level_encoding, statistics: None, .. } => {
-            header.open(5);
-            header.number(1, values);
-            header.number(2, encoding);
-            header.number(3, *def_level_encoding as i32);
-            header.number(4, *rep_level_encoding as i32);
-        }
-        Page::DictionaryPage { is_sorted, .. } => {
-            header.open(7);
-            header.number(1, values);
-            header.number(2, encoding);
-            header.truth(3, *is_sorted);
-        }
-        _ => {
-            return Err(ParquetError::NYI(
-                "pages of version 2, or with statistics in their header".to_owned(),
-            ));
-        }
+    let is_dictionary = page.kind == PageType::DICTIONARY_PAGE;
+    header.open(if is_dictionary { 7 } else { 5 });
+    header.number(1, size(page.values)?);
+    header.number(2, page.encoding as i32);
+    if !is_dictionary {
+        // The encodings of the two kinds of levels.
+        header.number(3, Encoding::RLE as i32);
+        header.number(4, Encoding::RLE as i32);
     }
     // The end of the inner struct, and of the header.
     to.extend_from_slice(&[0, 0]);
@@ -77,8 +78,6 @@ struct CompactFields<'a> {
 }
 
 impl CompactFields<'_> {
-    const TRUE: u8 = 1;
-    const FALSE: u8 = 2;
     const I32: u8 = 5;
     const STRUCT: u8 = 12;
 
@@ -89,21 +88,119 @@ impl CompactFields<'_> {
 
     fn number(&mut self, field: u8, value: i32) {
         self.begin(field, Self::I32);
-        let mut rest = ((value << 1) ^ (value >> 31)) as u32;
-        while rest >= 0x80 {
-            self.to.push((rest as u8 & 0x7f) | 0x80);
-            rest >>= 7;
-        }
-        self.to.push(rest as u8);
-    }
-
-    fn truth(&mut self, field: u8, value: bool) {
-        self.begin(field, if value { Self::TRUE } else { Self::FALSE });
+        append_varint(((value << 1) ^ (value >> 31)) as u32, self.to);
     }
 
     /// Opens a struct: the fields that follow are its own.
     fn open(&mut self, field: u8) {
         self.begin(field, Self::STRUCT);
         self.last = 0;
+    }
+}
+
+/// Appends a number in groups of seven bits, the lowest first.
+fn append_varint(number: u32, to: &mut Vec<u8>) {
+    let mut rest = number;
+    while rest >= 0x80 {
+        to.push((rest as u8 & 0x7f) | 0x80);
+        rest >>= 7;
+    }
+    to.push(rest as u8);
+}
+
+/// Appends numbers of `width` bits as runs of equal ones and as packs of eight (apache/parquet-format `Encodings.md`,
+/// "Run Length Encoding / Bit-Packing Hybrid").
+pub(super) fn append_runs(numbers: &[u32], width: u32, to: &mut Vec<u8>) {
+    let (mut packed_from, mut at) = (0, 0);
+    while let Some(&number) = numbers.get(at) {
+        let equal = numbers[at..].iter().take_while(|n| **n == number).count();
+        // Packs are whole: the numbers before the run take what they lack from it.
+        let lacking = (at - packed_from).next_multiple_of(8) - (at - packed_from);
+        if equal >= lacking + 8 {
+            append_packs(&numbers[packed_from..at + lacking], width, to);
+            append_varint(((equal - lacking) as u32) << 1, to);
+            to.extend_from_slice(&number.to_le_bytes()[..width.div_ceil(8) as usize]);
+            packed_from = at + equal;
+        }
+        at += equal;
+    }
+    append_packs(&numbers[packed_from..], width, to);
+}
+
+/// Appends numbers bit by bit; those that lack in the last pack are 0.
+fn append_packs(numbers: &[u32], width: u32, to: &mut Vec<u8>) {
+    if numbers.is_empty() {
+        return;
+    }
+    let packs = numbers.len().div_ceil(8);
+    append_varint(((packs as u32) << 1) | 1, to);
+    let end = to.len() + packs * width as usize;
+    let (mut bits, mut filled) = (0_u64, 0);
+    for &number in numbers {
+        bits |= u64::from(number) << filled;
+        filled += width;
+        if filled >= 32 {
+            to.extend_from_slice(&(bits as u32).to_le_bytes());
+            bits >>= 32;
+            filled -= 32;
+        }
+    }
+    to.extend_from_slice(&bits.to_le_bytes());
+    to.resize(end, 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Read back by the rules of the format, one number after the other.
+    fn read_runs(bytes: &[u8], width: u32, count: usize) -> Vec<u32> {
+        let (mut numbers, mut at) = (Vec::new(), 0);
+        while at < bytes.len() {
+            let (mut header, mut shift) = (0_usize, 0);
+            loop {
+                header |= usize::from(bytes[at] & 0x7f) << shift;
+                (at, shift) = (at + 1, shift + 7);
+                if bytes[at - 1] < 0x80 {
+                    break;
+                }
+            }
+            let bit = |i: usize| u32::from(bytes[at + i / 8] >> (i % 8) & 1);
+            let number = |from: usize| (0..width as usize).fold(0, |n, i| n | bit(from + i) << i);
+            if header & 1 == 1 {
+                numbers.extend((0..header / 2 * 8).map(|i| number(i * width as usize)));
+                at += header / 2 * width as usize;
+            } else {
+                numbers.extend(std::iter::repeat_n(number(0), header / 2));
+                at += width.div_ceil(8) as usize;
+            }
+        }
+        assert!((count..count + 8).contains(&numbers.len()), "{} of {count}", numbers.len());
+        numbers.truncate(count);
+        numbers
+    }
+
+    #[test]
+    fn runs_and_packs_come_back() {
+        let mut seed = 11_u64;
+        let mut random = |n: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % n
+        };
+        for width in [1, 2, 3, 7, 8, 9, 17, 20, 31] {
+            for _ in 0..50 {
+                let mut numbers = Vec::new();
+                for _ in 0..random(12) {
+                    let number = random(1 << width) as u32;
+                    numbers.extend(std::iter::repeat_n(number, 1 + random(20) as usize));
+                }
+                let mut bytes = Vec::new();
+                append_runs(&numbers, width, &mut bytes);
+                assert_eq!(read_runs(&bytes, width, numbers.len()), numbers, "{width} bits");
+            }
+        }
+        let mut bytes = Vec::new();
+        append_runs(&[5; 1000], 9, &mut bytes);
+        assert_eq!(bytes, [0xd0, 0x0f, 5, 0]);
     }
 }

@@ -5,28 +5,23 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use bytes::Bytes;
 use common::fsat::AtomicFile;
 use common::policy::Mode;
 use common::record::tracecv as record;
-use parquet::basic::{Compression, LogicalType, Repetition, Type as PhysicalType};
-use parquet::column::writer::{ColumnWriter, get_column_writer};
-use parquet::data_type::ByteArray;
+use parquet::basic::{LogicalType, Repetition, Type as PhysicalType};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::SortingColumn;
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::{ColumnPath, SchemaDescriptor, Type};
+use parquet::schema::types::{SchemaDescriptor, Type};
 use sha2::{Digest, Sha256};
-use trace::model::FastMap;
 
-use super::page::SummedPages;
+use super::chunk::ChunkWriter;
+use super::values::{ColumnValues, NO_TEXT, TextPool};
 use crate::write::create_directories;
 
 /// Rows of a row group: what memory holds at a time.
 const GROUP_ROWS: usize = 256 * 1024;
-/// Rows of a page: what statistics let a reader skip.
-const PAGE_ROWS: usize = 16 * 1024;
 /// Bytes of texts of a row group; a row group with long texts is shorter.
 const GROUP_BYTES: usize = 128 << 20;
 
@@ -42,54 +37,8 @@ pub(super) struct Column {
 pub(super) enum ColumnKind {
     /// Numbers of 64 bits.
     Int,
-    /// Texts, of which many are alike.
+    /// Texts.
     Text,
-    /// Texts, of which few are alike.
-    LongText,
-}
-
-/// The values of a column in the rows that wait.
-enum GroupValues {
-    Int(Vec<Option<i64>>),
-    /// Each text once, and the number of the text of each row.
-    Text {
-        known: FastMap<Box<[u8]>, u32>,
-        texts: Vec<ByteArray>,
-        rows: Vec<u32>,
-    },
-    /// All texts, and where that of each row is.
-    LongText {
-        bytes: Vec<u8>,
-        rows: Vec<(usize, usize)>,
-    },
-}
-
-/// In the place of the number of a text that is missing.
-const NO_TEXT: u32 = u32::MAX;
-
-impl GroupValues {
-    fn of(kind: ColumnKind) -> Self {
-        match kind {
-            ColumnKind::Int => Self::Int(Vec::new()),
-            ColumnKind::Text => Self::Text { known: FastMap::default(), texts: Vec::new(), rows: Vec::new() },
-            ColumnKind::LongText => Self::LongText { bytes: Vec::new(), rows: Vec::new() },
-        }
-    }
-
-    fn clear(&mut self) {
-        match self {
-            Self::Int(rows) => rows.clear(),
-            Self::Text { known, texts, rows } => {
-                known.clear();
-                texts.clear();
-                rows.clear();
-            }
-            Self::LongText { bytes, rows } => {
-                bytes.clear();
-                rows.clear();
-            }
-        }
-    }
 }
 
 /// A file whose bytes are counted and hashed on their way.
@@ -116,7 +65,8 @@ impl Write for HashedFile {
 pub(super) struct TableWriter {
     writer: SerializedFileWriter<HashedFile>,
     schema: SchemaDescriptor,
-    values: Vec<GroupValues>,
+    values: Vec<ColumnValues>,
+    chunks: ChunkWriter,
     /// How many columns sort the rows.
     sorted: usize,
     /// The column that the next value is for.
@@ -159,17 +109,25 @@ impl TableWriter {
         let hashed = HashedFile { file, hash: Sha256::new(), bytes: 0 };
         let fields = columns.iter().map(field_of).collect::<Result<Vec<_>, _>>()?;
         let schema = Arc::new(Type::group_type_builder("schema").with_fields(fields).build()?);
-        let properties = Arc::new(properties(&columns, sorted));
+        let properties = Arc::new(properties(sorted));
         let writer = SerializedFileWriter::new(hashed, Arc::clone(&schema), properties)?;
-        let values = columns.iter().map(|column| GroupValues::of(column.kind)).collect();
+        let values = columns.iter().map(|column| match column.kind {
+            ColumnKind::Int => ColumnValues::Int(Vec::new()),
+            ColumnKind::Text => ColumnValues::Text(TextPool::default(), Vec::new()),
+        });
+        let (values, chunks) = (values.collect(), ChunkWriter::default());
         let schema = SchemaDescriptor::new(schema);
-        Ok(Self { writer, schema, values, sorted, next: 0, rows: 0, written: 0, text_bytes: 0, name })
+        Ok(Self { writer, schema, values, chunks, sorted, next: 0, rows: 0, written: 0, text_bytes: 0, name })
     }
 
     /// Sets the next column of the row, which holds numbers.
     pub(super) fn int(&mut self, value: Option<i64>) {
-        match self.values.get_mut(self.next) {
-            Some(GroupValues::Int(rows)) => rows.push(value),
+        match (self.values.get_mut(self.next), value) {
+            (Some(ColumnValues::Int(rows)), Some(value)) => {
+                rows.resize(self.rows, None);
+                rows.push(Some(value));
+            }
+            (Some(ColumnValues::Int(_)), None) => {}
             _ => debug_assert!(false, "column {} of {} holds no numbers", self.next, self.name),
         }
         self.next += 1;
@@ -177,32 +135,17 @@ impl TableWriter {
 
     /// Sets the next column of the row, which holds texts.
     pub(super) fn text(&mut self, value: Option<&[u8]>) {
-        let column = self.values.get_mut(self.next);
-        self.next += 1;
-        match (column, value) {
-            (Some(GroupValues::Text { known, texts, rows }), Some(text)) => {
-                let number = known.get(text).copied().unwrap_or_else(|| {
-                    let number = texts.len() as u32;
-                    // Texts of a trace may hold any bytes; those of a column are UTF-8.
-                    let valid = String::from_utf8_lossy(text).into_owned();
-                    texts.push(ByteArray::from(valid.into_bytes()));
-                    known.insert(text.into(), number);
-                    self.text_bytes += 2 * text.len() + 64;
-                    number
-                });
-                rows.push(number);
+        match (self.values.get_mut(self.next), value) {
+            (Some(ColumnValues::Text(texts, rows)), Some(text)) => {
+                let before = texts.size();
+                rows.resize(self.rows, NO_TEXT);
+                rows.push(texts.number_of(text));
+                self.text_bytes += texts.size() - before;
             }
-            (Some(GroupValues::Text { rows, .. }), None) => rows.push(NO_TEXT),
-            (Some(GroupValues::LongText { bytes, rows }), text) => {
-                let start = bytes.len();
-                let text = text.map(String::from_utf8_lossy);
-                bytes.extend_from_slice(text.as_deref().unwrap_or_default().as_bytes());
-                let end = if text.is_some() { bytes.len() } else { usize::MAX };
-                self.text_bytes += bytes.len() - start;
-                rows.push((start, end));
-            }
-            _ => debug_assert!(false, "column {} of {} holds no texts", self.next - 1, self.name),
+            (Some(ColumnValues::Text(..)), None) => {}
+            _ => debug_assert!(false, "column {} of {} holds no texts", self.next, self.name),
         }
+        self.next += 1;
     }
 
     /// Ends the row.
@@ -220,22 +163,14 @@ impl TableWriter {
         }
         let order = self.sort_rows();
         self.written += self.rows as u64;
-        let properties = Arc::clone(self.writer.properties());
         let mut group =
             self.writer.next_row_group().map_err(unwrap_error).with_context(|| self.name.clone())?;
         for (column, values) in self.schema.columns().iter().zip(&mut self.values) {
-            let mut pages = Vec::new();
-            let sink = Box::new(SummedPages(&mut pages));
-            let mut writer = get_column_writer(Arc::clone(column), Arc::clone(&properties), sink);
-            write_column(&mut writer, values, &order)
-                .map_err(unwrap_error)
-                .with_context(|| self.name.clone())?;
-            values.clear();
-            let written = writer.close().map_err(unwrap_error).with_context(|| self.name.clone())?;
-            group
-                .append_column(&Bytes::from(pages), written)
-                .map_err(unwrap_error)
-                .with_context(|| self.name.clone())?;
+            let written = self.chunks.write(column, values, &order).and_then(|(pages, written)| {
+                values.clear();
+                group.append_column(&pages, written)
+            });
+            written.map_err(unwrap_error).with_context(|| self.name.clone())?;
         }
         group.close().map_err(unwrap_error).with_context(|| self.name.clone())?;
         (self.rows, self.text_bytes) = (0, 0);
@@ -244,17 +179,20 @@ impl TableWriter {
 
     /// The rows in the order of the first columns; of equal ones, as they came.
     fn sort_rows(&self) -> Vec<u32> {
-        let key = |row: u32, column: usize| match &self.values[column] {
-            GroupValues::Int(rows) => rows[row as usize],
-            _ => None,
+        let key = |row: usize, column: usize| match &self.values[column] {
+            ColumnValues::Int(rows) => rows.get(row).copied().flatten(),
+            ColumnValues::Text(..) => None,
         };
-        let mut order: Vec<u32> = (0..self.rows as u32).collect();
-        order.sort_by_key(|&row| {
+        let keys_of = |row: usize| {
             let mut keys = [None; 3];
             keys.iter_mut().take(self.sorted).enumerate().for_each(|(column, k)| *k = key(row, column));
             keys
-        });
-        order
+        };
+        let mut rows: Vec<([Option<i64>; 3], u32)> =
+            (0..self.rows).map(|row| (keys_of(row), row as u32)).collect();
+        // Most of a trace is in order already, which this kind of sorting makes use of.
+        rows.sort();
+        rows.into_iter().map(|(_, row)| row).collect()
     }
 
     /// Ends the file.
@@ -287,69 +225,20 @@ fn unwrap_error(error: ParquetError) -> anyhow::Error {
 fn field_of(column: &Column) -> parquet::errors::Result<Arc<Type>> {
     let (physical, logical) = match column.kind {
         ColumnKind::Int => (PhysicalType::INT64, None),
-        ColumnKind::Text | ColumnKind::LongText => (PhysicalType::BYTE_ARRAY, Some(LogicalType::String)),
+        ColumnKind::Text => (PhysicalType::BYTE_ARRAY, Some(LogicalType::String)),
     };
     let builder = Type::primitive_type_builder(column.name, physical);
     let built = builder.with_repetition(Repetition::OPTIONAL).with_logical_type(logical).build()?;
     Ok(Arc::new(built))
 }
 
-fn properties(columns: &[Column], sorted: usize) -> WriterProperties {
+fn properties(sorted: usize) -> WriterProperties {
     let sorting = (0..sorted as i32)
         .map(|column_idx| SortingColumn { column_idx, descending: false, nulls_first: true })
         .collect();
-    let mut builder = WriterProperties::builder()
+    WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
-        .set_compression(Compression::SNAPPY)
-        .set_statistics_enabled(EnabledStatistics::Page)
-        .set_data_page_row_count_limit(PAGE_ROWS)
-        .set_write_batch_size(PAGE_ROWS)
         .set_sorting_columns(Some(sorting))
-        .set_created_by(concat!("tracecv ", env!("CARGO_PKG_VERSION")).to_owned());
-    for column in columns {
-        let path = ColumnPath::from(column.name);
-        builder = builder.set_column_dictionary_enabled(path, column.kind == ColumnKind::Text);
-    }
-    builder.build()
-}
-
-fn write_column(
-    column: &mut ColumnWriter<'_>,
-    values: &mut GroupValues,
-    order: &[u32],
-) -> parquet::errors::Result<()> {
-    match (column, values) {
-        (ColumnWriter::Int64ColumnWriter(column), GroupValues::Int(rows)) => {
-            let (numbers, levels) = gather(order, |row| rows[row]);
-            column.write_batch(&numbers, Some(&levels), None)?;
-        }
-        (ColumnWriter::ByteArrayColumnWriter(column), GroupValues::Text { texts, rows, .. }) => {
-            let (present, levels) = gather(order, |row| texts.get(rows[row] as usize).cloned());
-            column.write_batch(&present, Some(&levels), None)?;
-        }
-        (ColumnWriter::ByteArrayColumnWriter(column), GroupValues::LongText { bytes, rows }) => {
-            let shared = Bytes::from(std::mem::take(bytes));
-            let (present, levels) = gather(order, |row| {
-                let (start, end) = rows[row];
-                (end != usize::MAX).then(|| ByteArray::from(shared.slice(start..end)))
-            });
-            column.write_batch(&present, Some(&levels), None)?;
-        }
-        _ => return Err(ParquetError::General("a column is of another type than its values".to_owned())),
-    }
-    Ok(())
-}
-
-/// The values that are there, in order, and which are.
-fn gather<T>(order: &[u32], value: impl Fn(usize) -> Option<T>) -> (Vec<T>, Vec<i16>) {
-    let mut present = Vec::with_capacity(order.len());
-    let levels = order.iter().map(|&row| match value(row as usize) {
-        Some(value) => {
-            present.push(value);
-            1
-        }
-        None => 0,
-    });
-    let levels = levels.collect();
-    (present, levels)
+        .set_created_by(concat!("tracecv ", env!("CARGO_PKG_VERSION")).to_owned())
+        .build()
 }
