@@ -10,13 +10,13 @@ use super::place::RankPlaces;
 use super::signal::Signal;
 
 /// A job in which nothing is wrong has such a rank with at most this probability.
-const MOST_CHANCE: f64 = 0.005;
+const MOST_CHANCE: f64 = 0.01;
 /// Of the ranks that are later still, each counts at most so often: it may be slow itself.
 const MOST_OF_RANK: u64 = 2;
-/// Spacings of the largest values by which the tail is measured: this share of all values, within these limits.
-const TAIL_SHARE: usize = 10;
+/// Spacings of the largest values by which the tail is measured: one of as many values, within these limits.
+const TAIL_SHARE: usize = 6;
 const LEAST_TAIL: usize = 3;
-const MOST_TAIL: usize = 20;
+const MOST_TAIL: usize = 5;
 
 /// By how much ranks are late in all of their steps, by class of equal ranks: how late, and the index of the rank; the
 /// latest first.
@@ -44,24 +44,26 @@ impl<'a> Chances<'a> {
     pub(super) fn explain(&self, part: usize, slow: &[i64]) -> bool {
         let steps = self.signal.series.get(part).map_or(0, Vec::len);
         let Some(pool) = self.pools.get(&self.places.class(part)) else { return false };
-        let others = pool.len() - steps;
-        let ranks = self.places.equals(part).max(1) as f64;
+        // Of a rank that is late in most steps, what they differ by counts like that of others.
+        let own = (slow.len() * 2 <= steps).then_some(part);
+        let pool: Vec<(i64, usize)> = pool.iter().filter(|(_, of)| Some(*of) != own).copied().collect();
+        let ranks = self.signal.series.len() as f64;
         let mut late: Vec<i64> = slow.iter().filter_map(|number| self.signal.at(*number, part)).collect();
         late.sort_unstable_by(|a, b| b.cmp(a));
         // In one step by as much as in its latest, in two by as much as in the second of them, and so on.
         !late.iter().zip(1..).any(|(&late, count)| {
-            let beyond = count_beyond(pool, part, late);
-            let more = if beyond == 0 { chance_beyond(pool, part, late) } else { 1.0 };
-            let share = (beyond as f64 + more) / others.max(1) as f64;
+            let beyond = count_beyond(&pool, late);
+            let more = if beyond == 0 { chance_beyond(&pool, late) } else { 1.0 };
+            let share = (beyond as f64 + more) / pool.len().max(1) as f64;
             ranks * chance_of_times(steps, count, share) <= MOST_CHANCE
         })
     }
 }
 
-/// How often other ranks are as late.
-fn count_beyond(pool: &[(i64, usize)], part: usize, late: i64) -> u64 {
+/// How often ranks are as late.
+fn count_beyond(pool: &[(i64, usize)], late: i64) -> u64 {
     let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
-    let beyond = pool.iter().take_while(|(value, _)| *value >= late).filter(|(_, of)| *of != part);
+    let beyond = pool.iter().take_while(|(value, _)| *value >= late);
     beyond.for_each(|(_, of)| *counts.entry(*of).or_default() += 1);
     counts.values().map(|count| (*count).min(MOST_OF_RANK)).sum()
 }
@@ -71,10 +73,9 @@ fn count_beyond(pool: &[(i64, usize)], part: usize, late: i64) -> u64 {
 /// Of values whose tail falls as a power, `i ln(x[i] / x[i + 1])` of the i-th largest are exponentially distributed and
 /// independent (Rényi's representation, by which Hill's estimator is derived): the first is compared with the sum of the
 /// next. Lighter tails make it larger than it is.
-fn chance_beyond(pool: &[(i64, usize)], part: usize, late: i64) -> f64 {
+fn chance_beyond(pool: &[(i64, usize)], late: i64) -> f64 {
     let spacings = (pool.len() / TAIL_SHARE).clamp(LEAST_TAIL, MOST_TAIL);
-    let others = pool.iter().filter(|(_, of)| *of != part).map(|(value, _)| *value as f64);
-    let largest: Vec<f64> = others.take(spacings + 1).collect();
+    let largest: Vec<f64> = pool.iter().take(spacings + 1).map(|(value, _)| *value as f64).collect();
     let (Some(first), true) = (largest.first(), largest.len() > LEAST_TAIL) else { return 1.0 };
     let sum: f64 = largest.windows(2).zip(2..).map(|(pair, i)| f64::from(i) * (pair[0] / pair[1]).ln()).sum();
     let own = (late as f64 / first).ln().max(0.0);

@@ -71,6 +71,8 @@ pub(crate) struct Lateness {
     pub(crate) shared: BTreeMap<u32, SharedCalls>,
     /// Later steps are not compared.
     last_step: Option<i64>,
+    /// Maximum number of steps of all ranks together.
+    most_cells: usize,
     /// Calls in steps that are not compared.
     pub(crate) left_out: u64,
 }
@@ -108,12 +110,16 @@ impl StepLateness {
 impl Lateness {
     /// For a number of ranks.
     fn new(ranks: usize) -> Self {
-        Self { ranks: vec![RankArrivals::default(); ranks], ..Self::default() }
+        Self { ranks: vec![RankArrivals::default(); ranks], most_cells: MOST_CELLS, ..Self::default() }
     }
 
     /// For these ranks. Of more steps than fit into memory, the first are compared.
     pub(crate) fn of_parts(parts: &[RankPart]) -> Self {
-        let most = (MOST_CELLS / parts.len().max(1)).max(1);
+        Self::new(parts.len()).limited(parts, MOST_CELLS)
+    }
+
+    fn limited(self, parts: &[RankPart], most_cells: usize) -> Self {
+        let most = (most_cells / parts.len().max(1)).max(1);
         let mut numbers = BTreeSet::new();
         for number in parts.iter().flat_map(|part| &part.steps).map(|step| step.number) {
             numbers.insert(number);
@@ -122,13 +128,13 @@ impl Lateness {
             }
         }
         let last_step = if numbers.len() == most { numbers.last().copied() } else { None };
-        Self { last_step, ..Self::new(parts.len()) }
+        Self { last_step, most_cells, ..self }
     }
 
     /// The ranks in a step; none if it is not compared.
     fn step(&mut self, number: i64) -> Option<&mut Vec<StepLateness>> {
         let ranks = self.ranks.len();
-        let fits = (self.steps.len() + 1).saturating_mul(ranks) <= MOST_CELLS || self.steps.is_empty();
+        let fits = (self.steps.len() + 1).saturating_mul(ranks) <= self.most_cells || self.steps.is_empty();
         let wanted = self.last_step.is_none_or(|last| number <= last) && fits;
         if !wanted && !self.steps.contains_key(&number) {
             self.left_out += 1;
@@ -348,6 +354,7 @@ pub(super) fn median_of_others(sorted: &[i64], value: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::part::StepPart;
     use crate::part::call::CollectiveKind;
 
     fn family(kind: CollectiveKind) -> CallFamily {
@@ -425,6 +432,22 @@ mod tests {
         settle(&mut lateness);
         let compared: Vec<bool> = lateness.steps[&5].iter().map(|s| s.is_compared).collect();
         assert_eq!(compared, [true, true, true, false]);
+    }
+
+    #[test]
+    fn of_more_steps_than_fit_the_first_are_compared() {
+        let step = |number| StepPart { number, ..StepPart::default() };
+        let parts = vec![RankPart { steps: (0..99).map(step).collect(), ..RankPart::default() }; 3];
+        let last_step = |most_cells| Lateness::new(3).limited(&parts, most_cells).last_step;
+        assert_eq!([8 * 3, 8 * 3 + 2, 99 * 3 + 3].map(last_step), [Some(7), Some(7), None]);
+        // Of steps that no rank has named, some.
+        let mut lateness = Lateness { most_cells: 8, ..Lateness::new(3) };
+        for step in [4, 9, 2] {
+            let call = arrivals(&[(0, 50, 50), (10, 50, 40), (30, 50, 20)]);
+            let call: Vec<Arrival> = call.into_iter().map(|call| Arrival { step, ..call }).collect();
+            lateness.take(&family(CollectiveKind::AllReduce), &call);
+        }
+        assert_eq!((lateness.shared_steps(), lateness.left_out, lateness.collectives), (vec![4, 9], 1, 3));
     }
 
     #[test]

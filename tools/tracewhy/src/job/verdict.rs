@@ -38,7 +38,7 @@ pub(crate) struct Verdict {
 /// A rank that is late in fewer steps must be later: the share of its steps, and how many at least; the share of a step
 /// by which each is late, and the multiple of the noise. The first that fits counts.
 const LEAST_PARTIAL: [(f64, usize, f64, f64); 3] =
-    [(0.4, 3, LEAST_SHARE, LEAST_NOISE), (0.2, 3, 0.06, 8.0), (0.0, 1, LEAST_SHARE_ONCE, 12.0)];
+    [(0.4, 3, LEAST_SHARE, 3.5), (0.2, 3, 0.04, 5.0), (0.0, 1, LEAST_SHARE_ONCE, 12.0)];
 /// Maximum number of ranks that may be late of which that is decided: the latest ones; and of those that are.
 pub(super) const MOST_JUDGED: usize = 1024;
 const MOST_LATE: usize = 256;
