@@ -109,7 +109,7 @@ impl StepLateness {
 
 impl Lateness {
     /// For a number of ranks.
-    fn new(ranks: usize) -> Self {
+    pub(crate) fn new(ranks: usize) -> Self {
         Self { ranks: vec![RankArrivals::default(); ranks], most_cells: MOST_CELLS, ..Self::default() }
     }
 
