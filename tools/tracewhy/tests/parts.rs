@@ -238,3 +238,57 @@ fn part_files_appear_whole_or_not_at_all() {
     let again = run(["part".into(), "-o".into(), part.clone().into_os_string(), part.into_os_string()]);
     assert_eq!(again.exit, Exit::Failed);
 }
+
+/// Numbers that no trace has, but that a file may.
+#[test]
+fn parts_at_the_limits_of_their_numbers_are_analyzed() {
+    let dir = tempfile::tempdir().unwrap();
+    let part = dir.path().join("limits.part");
+    let (least, most, longest) = (i64::MIN, i64::MAX, 1_000_000_000_000_000_000_i64);
+    let mut text = String::from("{\"type\":\"tracewhy.part\",\"v\":4}\n");
+    for kind in ["all_reduce", "all_gather", "send_receive"] {
+        let pair = if kind == "send_receive" { format!("[{least},{most}]") } else { "null".to_owned() };
+        text += &format!(
+            "{{\"family\":{{\"kind\":\"{kind}\",\"group\":\"<b>|`g`\",\"members\":\"\",\"size\":{},\"bytes\":{},\"pair\":{pair}}}}}\n",
+            u64::MAX,
+            u64::MAX
+        );
+    }
+    for rank in 0..6 {
+        for step in [least, least + 1, 0, most - 1, most] {
+            // Some say that they ran more kernels than fit into a signed number.
+            let kernels = if rank == 0 { 1 << 63 } else { u64::MAX - 7 * rank };
+            let times = [longest; 4].map(|time| time.to_string()).join(",");
+            text += &format!("{{\"step\":[{step},{kernels},{times},[0,0,0,0,{longest},0,0],{longest}]}}\n");
+            for family in 0..3 {
+                let start = if rank == 0 { 0 } else { -4 * longest };
+                let (end, place) = (4 * longest, step.wrapping_add(family));
+                let exposed = if rank < 3 { end - start } else { 0 };
+                text += &format!(
+                    "{{\"call\":[{family},{family},{place},{},true,{start},{end},{exposed},{exposed},{step}]}}\n",
+                    u64::MAX
+                );
+            }
+        }
+        text += &format!(
+            "{{\"rank\":{{\"path\":\"r{rank}\",\"rank\":{},\"world_size\":{most},\"on_device\":true,\"has_steps\":true,\"calls\":{max},\"other_names\":{max},\"begin\":null,\"events\":{max},\"complete\":true}}}}\n",
+            most - rank as i64,
+            max = u64::MAX
+        );
+    }
+    pack(&part, &(text + "{\"end\":{\"ranks\":6}}\n"));
+    for form in ["text", "json", "md"] {
+        for verb in ["ranks", "comm", "idle", "modules", "diff", "report"] {
+            let page = dir.path().join("report.html");
+            let mut args: Vec<OsString> =
+                vec!["--format".into(), form.into(), verb.into(), part.clone().into()];
+            match verb {
+                "diff" => args.push(part.clone().into()),
+                "report" => args.extend(["-o".into(), page.into()]),
+                _ => {}
+            }
+            let run = run(args);
+            assert_eq!((run.exit, run.errors, run.fatal.as_ref()), (Exit::Ok, 0, None), "{form} {verb}");
+        }
+    }
+}

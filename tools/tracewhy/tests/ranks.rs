@@ -4,6 +4,7 @@
 mod support;
 
 use serde_json::Value;
+use support::hosts::{HostFault, write_hosts};
 use support::jobs::{Fault, Plan, Truth, write_job};
 use support::{of, records};
 
@@ -239,6 +240,31 @@ fn databases_have_the_times_of_msprof_analyze() {
     // Time in which data move is that of the rank that waits least, in each call.
     let moving = sum("transfer_ns");
     assert!((moving - 98_585_109).abs() < 4, "{moving}");
+}
+
+/// On jobs without devices, an operator that is held up computes no longer than others.
+#[test]
+fn operators_of_hosts_that_stall_are_no_computation() {
+    let mut wrong = Vec::new();
+    let faults = [
+        (HostFault::None, None),
+        (HostFault::Compute(25), Some("compute")),
+        (HostFault::Stall(1_500_000), Some("host")),
+        (HostFault::Item(1_200_000), Some("host")),
+        (HostFault::Pause(1_200_000), Some("host")),
+    ];
+    for (fault, cause) in faults {
+        for (seed, ranks) in [(1, 4), (2, 8), (3, 4), (4, 16)] {
+            let dir = tempfile::tempdir().unwrap();
+            let bad = (seed as usize * 3) % ranks;
+            let verdict = records("ranks", write_hosts(dir.path(), seed, ranks, bad, fault)).swap_remove(0);
+            let rank = verdict["rank"].as_u64().map(|rank| rank as usize);
+            if (rank, verdict["cause"].as_str()) != (cause.map(|_| bad), cause) {
+                wrong.push(format!("{fault:?}: {verdict}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Real jobs of four processes with gloo, without devices: one as it is, one whose rank 2 multiplies matrices in vain.

@@ -36,7 +36,7 @@ use crate::part::collect::{PartSink, WantedDetail};
 use crate::part::file::{LoadedRank, load_parts};
 use crate::part::kept::Arrival;
 use crate::part::number::{RankNumbers, number_or_place};
-use crate::part::{IdleCause, RankPart, StepTimes};
+use crate::part::{IdleCause, MOST_RANKS, RankPart, StepTimes};
 use crate::report::Report;
 use single::{OpenSource, ReadTotals};
 
@@ -266,6 +266,10 @@ impl ReadJob {
         options: &CollectOptions,
     ) -> anyhow::Result<()> {
         let label = source.input.label();
+        if self.job.parts.len() >= MOST_RANKS {
+            out.error(&label, format_args!("is left out: with it, there are more than {MOST_RANKS} ranks"));
+            return Ok(());
+        }
         let path = source.opened.path.clone();
         let mut ranks = source.into_ranks();
         let mut first = true;
@@ -311,6 +315,10 @@ impl ReadJob {
                 return Ok(());
             }
         };
+        if self.job.parts.len() + loaded.ranks.len() > MOST_RANKS {
+            out.error(&label, format_args!("is left out: with it, there are more than {MOST_RANKS} ranks"));
+            return Ok(());
+        }
         let first = u32::try_from(self.job.parts.len()).unwrap_or(u32::MAX);
         let arrivals = &mut self.job.arrivals;
         loaded

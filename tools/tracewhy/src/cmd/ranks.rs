@@ -70,7 +70,7 @@ impl RanksEvidence {
     /// Of a job whose ranks are all known.
     pub(super) fn new(job: &Job) -> Self {
         Self {
-            lateness: Lateness::new(job.parts.len()),
+            lateness: Lateness::of_parts(&job.parts),
             clocks: ClockSamples::default(),
             links: LinkTimes::default(),
             on_device: job.parts.iter().any(|part| part.on_device),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::evidence::{COMPONENTS, Evidence, LateRank, SlowCause};
 use super::lateness::median_of_others;
 use super::signal::Signal;
+use super::verdict::MOST_JUDGED;
 use crate::part::{StepTimes, sum_times};
 
 impl Evidence<'_> {
@@ -12,10 +13,15 @@ impl Evidence<'_> {
     /// their lateness: what changes with the work is left out.
     pub(super) fn find_late_by_cause(&self, known: &[LateRank]) -> Vec<LateRank> {
         let mut out: Vec<LateRank> = Vec::new();
-        for (cause, time) in COMPONENTS.into_iter().filter(|(cause, _)| *cause != SlowCause::Compute) {
+        // On a host, an operator that computes longer and one that is held up differ by degree only.
+        let on_device = self.parts.iter().any(|part| part.on_device);
+        let changes = |cause| cause == SlowCause::Compute || (cause == SlowCause::Host && !on_device);
+        for (cause, time) in COMPONENTS.into_iter().filter(|(cause, _)| !changes(*cause)) {
             let signal = self.signal_of(time);
-            for part in (0..self.parts.len()).filter(|part| known.iter().all(|late| late.part != *part)) {
-                let Some(late) = self.find_late_steps(&signal, part) else { continue };
+            let chances = self.chances_of(&signal);
+            let is_known = |part: &usize| known.iter().any(|late| late.part == *part);
+            for part in signal.list_latest(MOST_JUDGED).into_iter().filter(|part| !is_known(part)) {
+                let Some(late) = self.find_late_steps(&signal, &chances, part) else { continue };
                 let excess: Vec<i64> =
                     late.slow.iter().map(|number| signal.at(*number, part).unwrap_or(0).max(0)).collect();
                 let lateness = sum_times(late.slow.iter().filter_map(|number| self.late(*number, part)));

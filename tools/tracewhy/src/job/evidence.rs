@@ -219,7 +219,8 @@ impl Evidence<'_> {
                 shares.push(CauseShare { cause: SlowCause::Unknown, excess: late.late, ratio: None });
             }
             let whole = sum_times(shares.iter().map(|share| share.excess)).max(1);
-            let (own, others) = self.compare(late.part, &late.slow, |_, kernels| kernels as i64);
+            let (own, others) =
+                self.compare(late.part, &late.slow, |_, kernels| i64::try_from(kernels).unwrap_or(i64::MAX));
             let only_steps = match late.partial {
                 Some(_) => late.slow.iter().copied().take(MOST_STEPS).collect(),
                 None => Vec::new(),

@@ -7,7 +7,7 @@
 //! wait in the collectives of the group, those of other groups in the ones that follow; who comes late there because it has waited
 //! itself is not late.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use trace::clock::median;
 
@@ -69,7 +69,16 @@ pub(crate) struct Lateness {
     lacks_ranks: bool,
     /// By number of the family.
     pub(crate) shared: BTreeMap<u32, SharedCalls>,
+    /// Later steps are not compared.
+    last_step: Option<i64>,
+    /// Maximum number of steps of all ranks together.
+    most_cells: usize,
+    /// Calls in steps that are not compared.
+    pub(crate) left_out: u64,
 }
+
+/// Maximum number of steps of all ranks, together, that are compared. Each takes about 100 bytes.
+const MOST_CELLS: usize = 1 << 22;
 
 /// A rank is not later than this in a step, whatever a trace says: eleven days.
 const MOST_LATE: i64 = 1_000_000_000_000_000;
@@ -101,12 +110,37 @@ impl StepLateness {
 impl Lateness {
     /// For a number of ranks.
     pub(crate) fn new(ranks: usize) -> Self {
-        Self { ranks: vec![RankArrivals::default(); ranks], ..Self::default() }
+        Self { ranks: vec![RankArrivals::default(); ranks], most_cells: MOST_CELLS, ..Self::default() }
     }
 
-    fn step(&mut self, number: i64) -> &mut Vec<StepLateness> {
+    /// For these ranks. Of more steps than fit into memory, the first are compared.
+    pub(crate) fn of_parts(parts: &[RankPart]) -> Self {
+        Self::new(parts.len()).limited(parts, MOST_CELLS)
+    }
+
+    fn limited(self, parts: &[RankPart], most_cells: usize) -> Self {
+        let most = (most_cells / parts.len().max(1)).max(1);
+        let mut numbers = BTreeSet::new();
+        for number in parts.iter().flat_map(|part| &part.steps).map(|step| step.number) {
+            numbers.insert(number);
+            if numbers.len() > most {
+                numbers.pop_last();
+            }
+        }
+        let last_step = if numbers.len() == most { numbers.last().copied() } else { None };
+        Self { last_step, most_cells, ..self }
+    }
+
+    /// The ranks in a step; none if it is not compared.
+    fn step(&mut self, number: i64) -> Option<&mut Vec<StepLateness>> {
         let ranks = self.ranks.len();
-        self.steps.entry(number).or_insert_with(|| vec![StepLateness::default(); ranks])
+        let fits = (self.steps.len() + 1).saturating_mul(ranks) <= self.most_cells || self.steps.is_empty();
+        let wanted = self.last_step.is_none_or(|last| number <= last) && fits;
+        if !wanted && !self.steps.contains_key(&number) {
+            self.left_out += 1;
+            return None;
+        }
+        Some(self.steps.entry(number).or_insert_with(|| vec![StepLateness::default(); ranks]))
     }
 
     fn share(&mut self, call: &[Arrival], is_pair: bool) {
@@ -127,7 +161,7 @@ impl Lateness {
         } else if let (true, [a, b]) = (is_pair, call) {
             self.share(call, true);
             let shortest = (a.end - a.start).min(b.end - b.start);
-            let step = self.step(a.step);
+            let Some(step) = self.step(a.step) else { return };
             for arrival in call {
                 let Some(at) = step.get_mut(arrival.part as usize) else { continue };
                 at.waited_pairs = at
@@ -139,7 +173,8 @@ impl Lateness {
             }
         } else {
             for arrival in call.iter().filter(|arrival| arrival.step != i64::MIN) {
-                if let Some(at) = self.step(arrival.step).get_mut(arrival.part as usize) {
+                let step = self.step(arrival.step);
+                if let Some(at) = step.and_then(|step| step.get_mut(arrival.part as usize)) {
                     at.others = at.others.saturating_add(arrival.awaited);
                     at.calls += 1;
                 }
@@ -158,7 +193,9 @@ impl Lateness {
         // Of what a rank without a trace made all wait for, nothing is known.
         let is_whole = family.group_size.is_none_or(|n| n <= call.len() as u64);
         self.lacks_ranks |= !is_whole;
-        self.step(call[0].step);
+        if self.step(call[0].step).is_none() {
+            return;
+        }
         let Some(step) = self.steps.get_mut(&call[0].step) else { return };
         // What work hid of the transfer on the last to come holds up only those who wait.
         let least =
@@ -317,6 +354,7 @@ pub(super) fn median_of_others(sorted: &[i64], value: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::part::StepPart;
     use crate::part::call::CollectiveKind;
 
     fn family(kind: CollectiveKind) -> CallFamily {
@@ -394,6 +432,22 @@ mod tests {
         settle(&mut lateness);
         let compared: Vec<bool> = lateness.steps[&5].iter().map(|s| s.is_compared).collect();
         assert_eq!(compared, [true, true, true, false]);
+    }
+
+    #[test]
+    fn of_more_steps_than_fit_the_first_are_compared() {
+        let step = |number| StepPart { number, ..StepPart::default() };
+        let parts = vec![RankPart { steps: (0..99).map(step).collect(), ..RankPart::default() }; 3];
+        let last_step = |most_cells| Lateness::new(3).limited(&parts, most_cells).last_step;
+        assert_eq!([8 * 3, 8 * 3 + 2, 99 * 3 + 3].map(last_step), [Some(7), Some(7), None]);
+        // Of steps that no rank has named, some.
+        let mut lateness = Lateness { most_cells: 8, ..Lateness::new(3) };
+        for step in [4, 9, 2] {
+            let call = arrivals(&[(0, 50, 50), (10, 50, 40), (30, 50, 20)]);
+            let call: Vec<Arrival> = call.into_iter().map(|call| Arrival { step, ..call }).collect();
+            lateness.take(&family(CollectiveKind::AllReduce), &call);
+        }
+        assert_eq!((lateness.shared_steps(), lateness.left_out, lateness.collectives), (vec![4, 9], 1, 3));
     }
 
     #[test]

@@ -109,7 +109,8 @@ impl LinkTimes {
             let noise = median(&mut spread);
             for (family, transfers, time) in equals {
                 let count = transfers.count;
-                let is_slow = time as f64 > SLOW * usual as f64 && time - usual > 6 * noise && count >= 3;
+                let is_slow =
+                    time as f64 > SLOW * usual as f64 && time - usual > noise.saturating_mul(6) && count >= 3;
                 if is_slow {
                     let lost_by_each = transfers.lost_by_each(usual);
                     let parts = transfers.parts;
@@ -217,6 +218,14 @@ mod tests {
         let links = times.find_slow();
         assert_eq!((links.is_group, links.part, links.transfers.len()), (true, None, 1));
         assert_eq!((links.excess_of(9), links.excess_of(3)), ((150 - 31) * 3, 0));
+    }
+
+    /// A trace may say any time.
+    #[test]
+    fn times_at_the_limits_are_compared() {
+        const LONG: i64 = 8_000_000_000_000_000_000;
+        assert!(find(&[((0, 1), LONG), ((1, 2), 1), ((2, 3), LONG), ((3, 4), 1)]).transfers.len() < 3);
+        assert_eq!(find(&[((0, 1), 1), ((1, 2), 1), ((2, 3), LONG), ((3, 4), 1)]).part, Some(2));
     }
 
     #[test]

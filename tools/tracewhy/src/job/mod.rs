@@ -1,6 +1,7 @@
 //! Many ranks as one job: their parts, and their arrivals at the collectives that they share.
 
 mod by_cause;
+mod chance;
 pub(crate) mod clocks;
 pub(crate) mod compare;
 pub(crate) mod evidence;

@@ -49,10 +49,11 @@ impl RankPlaces {
         for i in 0..parts.len() {
             stages.entry(pairs.find(i)).or_default().push(i);
         }
+        let flows = count_flows(&mut pairs, &stages, shared);
         let mut places = vec![(0, 0); parts.len()];
         let mut is_pipelined = false;
-        for mut members in stages.into_values().filter(|members| members.len() > 1) {
-            if !is_pipeline(&members, shared) {
+        for (root, mut members) in stages.into_iter().filter(|(_, members)| members.len() > 1) {
+            if !flows.get(&root).is_some_and(|flow| flow.is_pipeline(members.len())) {
                 continue;
             }
             is_pipelined = true;
@@ -85,20 +86,45 @@ impl RankPlaces {
     }
 }
 
-/// Whether these ranks, which transfers connect, pass work on to each other more often than all of them meet.
-fn is_pipeline(members: &[usize], shared: &BTreeMap<u32, SharedCalls>) -> bool {
-    let is_member = |part: u32| members.contains(&(part as usize));
-    let (mut ends, mut meetings) = (0_u64, 0_u64);
+/// What ranks that transfers connect do together.
+#[derive(Clone, Copy, Debug, Default)]
+struct StageFlow {
+    /// Ends of transfers.
+    ends: u64,
+    /// Collectives of all of them.
+    meetings: u64,
+}
+
+impl StageFlow {
+    /// Returns whether as many ranks pass work on to each other more often than all of them meet.
+    fn is_pipeline(self, members: usize) -> bool {
+        self.ends / members.max(1) as u64 > self.meetings.saturating_mul(TRANSFERS_PER_COLLECTIVE)
+    }
+}
+
+/// What the ranks of each set that transfers connect do together, by its root.
+fn count_flows(
+    pairs: &mut DisjointSets,
+    stages: &BTreeMap<usize, Vec<usize>>,
+    shared: &BTreeMap<u32, SharedCalls>,
+) -> BTreeMap<usize, StageFlow> {
+    let mut flows: BTreeMap<usize, StageFlow> = BTreeMap::new();
     for calls in shared.values() {
-        if calls.is_pair {
-            if calls.parts.iter().any(|part| is_member(*part)) {
-                ends = ends.saturating_add(calls.calls.saturating_mul(2));
+        let mut members: BTreeMap<usize, usize> = BTreeMap::new();
+        let count = pairs.0.len();
+        for part in calls.parts.iter().map(|part| *part as usize).filter(|part| *part < count) {
+            *members.entry(pairs.find(part)).or_default() += 1;
+        }
+        for (root, count) in members {
+            let flow = flows.entry(root).or_default();
+            if calls.is_pair {
+                flow.ends = flow.ends.saturating_add(calls.calls.saturating_mul(2));
+            } else if stages.get(&root).is_some_and(|stage| stage.len() == count) {
+                flow.meetings = flow.meetings.saturating_add(calls.calls);
             }
-        } else if members.iter().all(|i| u32::try_from(*i).is_ok_and(|i| calls.parts.contains(&i))) {
-            meetings = meetings.saturating_add(calls.calls);
         }
     }
-    ends / members.len().max(1) as u64 > meetings.saturating_mul(TRANSFERS_PER_COLLECTIVE)
+    flows
 }
 
 /// The smallest groups of several ranks that share collectives and are not all: the name of each, and its ranks.
@@ -106,11 +132,10 @@ pub(crate) fn list_groups(
     families: &FamilyTable,
     shared: &BTreeMap<u32, SharedCalls>,
 ) -> Vec<(String, BTreeSet<u32>)> {
-    let mut out: Vec<(String, BTreeSet<u32>)> = Vec::new();
+    let (mut seen, mut out) = (BTreeSet::new(), Vec::new());
     for (family, calls) in shared.iter().filter(|(_, calls)| !calls.is_pair && calls.parts.len() > 1) {
-        let group = families.get(*family).group.clone();
-        if !out.iter().any(|(_, parts)| *parts == calls.parts) {
-            out.push((group, calls.parts.clone()));
+        if seen.insert(&calls.parts) {
+            out.push((families.get(*family).group.clone(), calls.parts.clone()));
         }
     }
     out.sort_by_key(|(_, parts)| parts.len());

@@ -2,6 +2,8 @@
 
 use trace::clock::median;
 
+use crate::part::sum_times;
+
 /// From the median of distances to a standard deviation, of normal noise.
 pub(super) const TO_DEVIATION: f64 = 1.4826;
 /// Of fewer ranks, any may be the exception.
@@ -36,6 +38,18 @@ impl Signal {
             }
         }
         Self { series, levels, noise }
+    }
+
+    /// The ranks that have most of it, at most so many, in their order.
+    pub(super) fn list_latest(&self, most: usize) -> Vec<usize> {
+        let sum = |part: usize| sum_times(self.series[part].iter().map(|(_, value)| (*value).max(0)));
+        let mut parts: Vec<usize> = (0..self.series.len()).collect();
+        if parts.len() > most {
+            parts.sort_by_cached_key(|part| std::cmp::Reverse(sum(*part)));
+            parts.truncate(most);
+            parts.sort_unstable();
+        }
+        parts
     }
 
     /// What a rank has more in a step, if it was compared.

@@ -9,6 +9,7 @@ use trace::clock::median;
 use trace::units::format_duration;
 
 use super::Job;
+use super::chance::Chances;
 use super::evidence::{
     Evidence, FEW_STEPS, FoundCause, LEAST_NOISE, LEAST_SHARE, LEAST_SHARE_ONCE, LateRank, SlowCause,
     SlowPlace,
@@ -37,7 +38,10 @@ pub(crate) struct Verdict {
 /// A rank that is late in fewer steps must be later: the share of its steps, and how many at least; the share of a step
 /// by which each is late, and the multiple of the noise. The first that fits counts.
 const LEAST_PARTIAL: [(f64, usize, f64, f64); 3] =
-    [(0.4, 3, LEAST_SHARE, LEAST_NOISE), (0.2, 3, 0.06, 8.0), (0.0, 1, LEAST_SHARE_ONCE, 12.0)];
+    [(0.4, 3, LEAST_SHARE, 3.5), (0.2, 3, 0.04, 5.0), (0.0, 1, LEAST_SHARE_ONCE, 12.0)];
+/// Maximum number of ranks that may be late of which that is decided: the latest ones; and of those that are.
+pub(super) const MOST_JUDGED: usize = 1024;
+const MOST_LATE: usize = 256;
 /// In nearly all steps: this share.
 const NEARLY_ALL: f64 = 0.75;
 
@@ -89,10 +93,16 @@ pub(crate) fn find_verdict(job: &Job, lateness: &mut Lateness, links: &SlowLinks
 impl Evidence<'_> {
     /// The ranks that are late: in nearly all of their steps, or in any share of them.
     fn find_late(&self) -> Vec<LateRank> {
-        let mut out: Vec<LateRank> =
-            (0..self.parts.len()).filter_map(|part| self.find_late_steps(&self.signal, part)).collect();
+        let chances = self.chances_of(&self.signal);
+        let judged = self.signal.list_latest(MOST_JUDGED);
+        let late = judged.into_iter().filter_map(|part| self.find_late_steps(&self.signal, &chances, part));
+        let mut out: Vec<LateRank> = late.collect();
         let by_cause = self.find_late_by_cause(&out);
         out.extend(by_cause);
+        let cost = |late: &LateRank| late.late.saturating_mul(late.slow.len() as i64);
+        out.sort_by_key(|late| (std::cmp::Reverse(cost(late)), late.part));
+        out.truncate(MOST_LATE);
+        out.sort_by_key(|late| late.part);
         // What passes from rank to rank is slow on none of them.
         let most_few = (self.parts.len() / 4).max(1);
         let of_kind = |out: &[LateRank], few: bool| {
@@ -107,8 +117,19 @@ impl Evidence<'_> {
         out
     }
 
+    /// What chance does to the ranks. Less than a thousandth of a step matters to nobody.
+    pub(super) fn chances_of<'s>(&'s self, signal: &'s Signal) -> Chances<'s> {
+        Chances::new(signal, self.places, self.step_length / 1000)
+    }
+
     /// The steps in which a rank has more of something than can be noise.
-    pub(super) fn find_late_steps(&self, signal: &Signal, part: usize) -> Option<LateRank> {
+    pub(super) fn find_late_steps(
+        &self,
+        signal: &Signal,
+        chances: &Chances<'_>,
+        part: usize,
+    ) -> Option<LateRank> {
+        let is_exception = |slow: &[i64]| !self.is_common(signal, part, slow) && !chances.explain(part, slow);
         let series = signal.series.get(part).filter(|series| !series.is_empty())?;
         let slower_than = |least: f64| -> Vec<i64> {
             series.iter().filter(|(_, late)| *late as f64 > least).map(|(number, _)| *number).collect()
@@ -118,7 +139,7 @@ impl Evidence<'_> {
         if level as f64 >= self.least_level(signal, series.len()) {
             let slow = slower_than(level as f64 / 3.0);
             let share = share_of(&slow);
-            if share >= NEARLY_ALL && !self.is_common(signal, part, &slow) {
+            if share >= NEARLY_ALL && is_exception(&slow) {
                 return Some(LateRank { part, slow, late: level, share, partial: None, by_cause: None });
             }
         }
@@ -127,7 +148,7 @@ impl Evidence<'_> {
         }
         for (kind, (share, fewest, of_step, of_noise)) in LEAST_PARTIAL.into_iter().enumerate() {
             let slow = slower_than((of_step * self.step_length as f64).max(of_noise * signal.noise));
-            if slow.len() < fewest || share_of(&slow) < share || self.is_common(signal, part, &slow) {
+            if slow.len() < fewest || share_of(&slow) < share || !is_exception(&slow) {
                 continue;
             }
             let sum = sum_times(slow.iter().filter_map(|number| signal.at(*number, part)));
@@ -346,6 +367,10 @@ impl Evidence<'_> {
             out.push(format!(
                 "the traces of some ranks are incomplete ({ranks}): whether they are late in what is lost"
             ));
+        }
+        if self.lateness.left_out > 0 {
+            let last = self.steps.last().copied().unwrap_or(0);
+            out.push(format!("too many steps of too many ranks to compare: who is late behind step {last}"));
         }
         out.extend(self.describe_stages());
         let (on_device, on_host) =

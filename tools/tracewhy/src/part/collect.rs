@@ -16,6 +16,7 @@ use super::host::HostWork;
 use super::kept::{Arrival, COMMUNICATION, COMPUTE, COPY, Call, HostSpan, Work};
 use super::named::{ItemKind, NamedSums};
 use super::number::number_or_place;
+use super::stalls::UsualTimes;
 use super::sweep::{Sweep, SweptCall};
 use super::{RankPart, StepPart};
 
@@ -362,6 +363,10 @@ impl PartSink<'_> {
         on_device: bool,
     ) -> io::Result<()> {
         let host = std::mem::replace(&mut self.host, Spool::new(self.memory));
+        let usual = match on_device {
+            true => UsualTimes::default(),
+            false => UsualTimes::of_operators(&host, &self.names, steps)?,
+        };
         let (with_names, named) = (self.wanted.has_names(), &mut self.named);
         host.for_each(|span| {
             let times = (span.start, span.end);
@@ -371,6 +376,9 @@ impl PartSink<'_> {
             if on_device || !span.computes {
                 // Without a device nothing is launched, and operators are no reason to do nothing.
                 return timeline.push(times, Activity::Host(span.work), NONE, NONE);
+            }
+            if let Some(stall) = usual.stall_of(&span) {
+                timeline.push(stall, Activity::Host(HostWork::Stall), NONE, NONE)?;
             }
             timeline.push(times, Activity::Compute, span.start, NONE)
         })

@@ -18,7 +18,7 @@ use trace::spool::{MemoryLimit, Spool};
 use super::call::{CallFamily, CallPlace, CollectiveKind, FamilyTable};
 use super::kept::Arrival;
 use super::named::{ItemKind, NamedTime};
-use super::{IdleCause, RankPart, StepPart, StepTimes, sum_times};
+use super::{IdleCause, MOST_RANKS, RankPart, StepPart, StepTimes, sum_times};
 
 /// The kind of file that the first line names.
 const KIND: &str = "tracewhy.part";
@@ -388,6 +388,7 @@ impl PartLoader<'_> {
                 complete,
             } => {
                 self.spend(path.len() + 512)?;
+                ensure!(self.loaded.ranks.len() < MOST_RANKS, "there are more than {MOST_RANKS} ranks");
                 ensure!(begin.is_none_or(is_plausible_time), "a rank begins at an impossible time");
                 let kept = std::mem::take(&mut self.current);
                 let part =

@@ -13,12 +13,14 @@ pub(crate) enum HostWork {
     Allocation,
     /// Waits for the device.
     Synchronization,
+    /// An operator waits for its thread to run.
+    Stall,
     /// Runs operators or calls of the device runtime.
     Operators,
 }
 
 /// How many there are.
-pub(crate) const HOST_WORKS: usize = 5;
+pub(crate) const HOST_WORKS: usize = 6;
 
 /// Parts of names, in lower case, that mean loading of data (PyTorch's `DataLoader`, Megatron-LM, torchtitan, Lightning).
 const INPUT_NAMES: [&str; 9] = [
@@ -62,7 +64,7 @@ const ALLOCATIONS: [&str; 11] = [
 impl HostWork {
     /// All of them, the first to count first.
     pub(crate) const ALL: [Self; HOST_WORKS] =
-        [Self::Garbage, Self::Input, Self::Allocation, Self::Synchronization, Self::Operators];
+        [Self::Garbage, Self::Input, Self::Allocation, Self::Synchronization, Self::Stall, Self::Operators];
 
     /// Determines what an event of the host of this category and name does. `None` if it does nothing that counts, as a range
     /// around everything.

@@ -11,6 +11,7 @@ pub(crate) mod kept;
 pub(crate) mod named;
 pub(crate) mod number;
 pub(crate) mod stacks;
+mod stalls;
 mod sweep;
 
 use trace::program::{PartTimes, PathTime};
@@ -134,6 +135,9 @@ pub(crate) struct StepPart {
     /// Computations that began in it.
     pub(crate) kernels: u64,
 }
+
+/// Maximum number of ranks of a job.
+pub(crate) const MOST_RANKS: usize = 1 << 17;
 
 /// One rank of a job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

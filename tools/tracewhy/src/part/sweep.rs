@@ -47,6 +47,9 @@ pub(super) struct Sweep {
     open: BTreeSet<(i64, i64)>,
 }
 
+/// While an operator stalls, no operator computes: it may be within others.
+const STALL: Activity = Activity::Host(HostWork::Stall);
+
 /// Maximum number of stretches of a gap; the last holds the rest.
 const MOST_STRETCHES: usize = 1 << 16;
 
@@ -101,6 +104,10 @@ impl Sweep {
                     call.exposed += uncovered;
                     self.open.remove(&(edge.at, edge.call));
                 }
+                // What an operator within others did not compute ends here.
+                if activity == STALL && self.works() {
+                    self.close_gap(edge);
+                }
             }
             EdgeKind::Step(index) => (self.step, self.fresh) = (Some(index), true),
             EdgeKind::LastStepEnd => {
@@ -113,7 +120,12 @@ impl Sweep {
     }
 
     fn works(&self) -> bool {
-        self.running[..3].iter().any(|n| *n > 0)
+        let is_running = |activity: Activity| self.running[activity.index()] > 0;
+        self.computes() || is_running(Activity::Communication) || is_running(Activity::Copy)
+    }
+
+    fn computes(&self) -> bool {
+        self.running[Activity::Compute.index()] > 0 && self.running[STALL.index()] == 0
     }
 
     fn current(&mut self) -> Option<&mut StepPart> {
@@ -135,8 +147,9 @@ impl Sweep {
         if from == i64::MIN || time <= 0 {
             return;
         }
-        let [computes, communicates, copies] =
-            [Activity::Compute, Activity::Communication, Activity::Copy].map(|a| self.running[a.index()] > 0);
+        let [communicates, copies] =
+            [Activity::Communication, Activity::Copy].map(|a| self.running[a.index()] > 0);
+        let computes = self.computes();
         if !computes {
             self.uncovered += time;
             let next = self.open.first().map(|(_, call)| *call);
@@ -199,7 +212,7 @@ fn cause_of_host(host: Option<HostWork>) -> IdleCause {
         Some(HostWork::Input) => IdleCause::Input,
         Some(HostWork::Allocation) => IdleCause::Allocation,
         Some(HostWork::Synchronization) => IdleCause::Synchronization,
-        Some(HostWork::Operators) | None => IdleCause::HostLate,
+        Some(HostWork::Stall | HostWork::Operators) | None => IdleCause::HostLate,
     }
 }
 
@@ -256,6 +269,27 @@ mod tests {
         // All of it lies before the first work of the second step, which lasts for 10 µs.
         assert_eq!((first.times.before, second.times.before, second.times.extent()), (0, 30_000, 10_000));
         assert_eq!(out.calls, [SweptCall { exposed: 20_000, awaited: 20_000, step: Some(0) }]);
+    }
+
+    #[test]
+    fn operators_around_one_that_stalls_compute_nothing_meanwhile() {
+        let stall = Host(HostWork::Stall);
+        let out = sweep(
+            &[(0, 0)],
+            &[
+                (Compute, 0, 100_000, 0),
+                (Compute, 20_000, 90_000, 20_000),
+                (stall, 30_000, 90_000, NONE),
+                // At the end of the outer one, too.
+                (Compute, 110_000, 200_000, 110_000),
+                (stall, 120_000, 200_000, NONE),
+                (Compute, 210_000, 220_000, 210_000),
+            ],
+        );
+        let times = &out.steps[0].times;
+        let idle = 60_000 + 10_000 + 80_000 + 10_000;
+        assert_eq!((times.compute, times.idle_for(IdleCause::HostLate)), (60_000, idle));
+        assert_eq!(times.span(), 220_000);
     }
 
     #[test]

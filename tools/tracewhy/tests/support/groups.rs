@@ -46,6 +46,8 @@ pub(crate) struct GroupPlan {
     pub(crate) beside: bool,
     /// By up to how many percent the work of a rank changes from step to step.
     pub(crate) uneven: i64,
+    /// If not zero, how long the tail of what kernels take is, as of [`Random::long_tailed`].
+    pub(crate) tail: i64,
     pub(crate) faults: Vec<Planted>,
     /// The inner group with slow transfers, and by which factor.
     pub(crate) slow_group: Option<(usize, i64)>,
@@ -70,6 +72,7 @@ impl GroupPlan {
             world: true,
             beside: false,
             uneven: 0,
+            tail: 0,
             faults: Vec::new(),
             slow_group: None,
             cut: None,
@@ -179,6 +182,10 @@ fn list_work(plan: &GroupPlan, rank: usize, random: &mut Random) -> Vec<Work> {
     for step in 0..plan.steps {
         let extra = |extra| plan.extra(rank, step, extra);
         let share = if plan.uneven > 0 { random.below(plan.uneven) + random.below(plan.uneven) } else { 0 };
+        let kernel = |random: &mut Random, time: i64| match plan.tail {
+            0 => random.about(time),
+            tail => random.long_tailed(time, tail),
+        };
         let uneven = |time: i64| time + time * (share - plan.uneven) / 100;
         work.push(Work::Begin);
         work.push(Work::Input(random.about(100_000) + extra(Extra::Input)));
@@ -195,12 +202,12 @@ fn list_work(plan: &GroupPlan, rank: usize, random: &mut Random) -> Vec<Work> {
                 };
                 work.extend(from.map(|from| pass(from, place)));
                 let more = extra(Extra::Compute) * times / (3 * plan.batches as i64);
-                work.push(Work::Compute(random.about(BATCH * times) + more));
+                work.push(Work::Compute(kernel(random, BATCH * times) + more));
                 work.extend(to.map(|to| pass(place, to)));
             }
         }
         for _ in 0..if plan.batches == 0 { LAYERS } else { 0 } {
-            work.push(Work::Compute(uneven(random.about(LAYER)) + extra(Extra::Compute) / LAYERS));
+            work.push(Work::Compute(uneven(kernel(random, LAYER)) + extra(Extra::Compute) / LAYERS));
             let (name, members) =
                 (if plan.experts { "all_to_allv" } else { "allreduce" }, first..first + plan.inner);
             work.push(call(name, format!("in{group}"), members.collect(), INNER * slow));

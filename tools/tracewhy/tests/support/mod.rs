@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "this is test code, though no test itself")]
 
 pub(crate) mod groups;
+pub(crate) mod hosts;
 pub(crate) mod jobs;
 pub(crate) mod pipelines;
 pub(crate) mod random;

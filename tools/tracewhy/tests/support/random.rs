@@ -18,6 +18,13 @@ impl Random {
         (self.next() % n.max(1) as u64) as i64
     }
 
+    /// From `n` on, with a tail as long as that of a Pareto distribution of index 1.5, whose variance is not finite: one of a
+    /// thousand is longer by a hundred times `percent`.
+    pub(crate) fn long_tailed(&mut self, n: i64, percent: i64) -> i64 {
+        let share = (self.below(1 << 40) + 1) as f64 / (1_i64 << 40) as f64;
+        n + ((n * percent) as f64 / 100.0 * (share.powf(-1.0 / 1.5) - 1.0)) as i64
+    }
+
     /// About `n`: mostly within 2 %, sometimes 10 % more, as the time of a kernel.
     pub(crate) fn about(&mut self, n: i64) -> i64 {
         let spread = (0..4).map(|_| self.below(n / 50)).sum::<i64>() / 2 - n / 50;
