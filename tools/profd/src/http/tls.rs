@@ -107,7 +107,7 @@ pub(super) fn serve_tls(
     address: SocketAddr,
 ) {
     let Some(tls) = &context.tls else { return };
-    let Ok(place) = tls.table.admit(address.ip(), random_share()) else {
+    let Ok(place) = tls.table.admit(address.ip(), random_share) else {
         return context.state.counters.http_closed_pending.increment();
     };
     tokio::spawn(async move {
@@ -129,7 +129,7 @@ async fn serve_client(
     let (counters, Some(tls)) = (&context.state.counters, &context.tls) else { return };
     let begun = async {
         let (mut stream, peer) = accept(context, tls, stream, address, place).await?;
-        place.establish().ok()?;
+        place.establish(peer.certificate_digest()).ok()?;
         let request = read_request(&mut stream).await.ok()?;
         Some((stream, peer, request))
     };
@@ -207,10 +207,7 @@ async fn accept(
         }
     };
     match hello.into_stream(Arc::new(config)).await {
-        Ok(stream) => {
-            place.note_served();
-            Some((stream, RpcPeer::with_chain(address, presented.chain())))
-        }
+        Ok(stream) => Some((stream, RpcPeer::with_chain(address, presented.chain()))),
         Err(e) => {
             let peer = RpcPeer::with_chain(address, presented.chain());
             let reason = presented.rejection().unwrap_or_else(|| e.to_string());
