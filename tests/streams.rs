@@ -65,13 +65,16 @@ fn errors_of_the_system_have_no_numbers() {
         ("profctl", &["--certs-dir", &missing, "status"]),
         ("profctl", &["audit", &missing]),
         ("profctl", &["audit", &here]),
-        ("profd", &["--check-config", "--certs-dir=NO_CERTS", "--audit-log", &here]),
+        ("profd", &["--log-format=json", "--certs-dir=NO_CERTS", "--audit-log", &here]),
         ("profd", &["--check-config", "--certs-dir=NO_CERTS", "--rules", &missing]),
         ("profd", &["--check-config", "--certs-dir", &missing]),
-        ("profd", &["--certs-dir=NO_CERTS", "--bind=192.0.2.1", "--insecure-listen"]),
+        ("profd", &["--log-format=json", "--certs-dir=NO_CERTS", "--bind=192.0.2.1", "--insecure-listen"]),
         ("tracecv", &["convert", "--to=csv", &missing]),
         ("traceq", &["info", &missing]),
-        ("traceq", &["check", &here]),
+        // Can be opened, and reading its beginning is an error.
+        ("traceq", &["info", "/proc/self/mem"]),
+        ("traceq", &["check", "/proc/self/mem"]),
+        ("traceq", &["check", "--format=sarif", "/proc/self/mem"]),
         ("tracewhy", &["idle", &missing]),
     ];
     for (tool, args) in commands {
