@@ -5,10 +5,8 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use common::rpc::message::ErrorCode;
-use rustls::server::Acceptor;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::HttpContext;
@@ -22,6 +20,7 @@ use crate::core::audit::AuditDetail;
 use crate::core::process_scope::ProcessScope;
 use crate::plan::limits::{ConnectionLimits, PoolLimits};
 use crate::rpc::audited::{HANDSHAKE, record_rejection, write_or_count};
+use crate::rpc::client_hello::read_client_hello;
 use crate::rpc::connection_table::{ConnectionPlace, ConnectionTable};
 use crate::rpc::handshake_fault::HandshakeFault;
 use crate::rpc::peer::RpcPeer;
@@ -186,7 +185,7 @@ async fn accept(
         let cause = HandshakeFault::of_reason(reason).http_cause();
         log.limited(cause, peer, format_args!("HTTP: TLS handshake failed: {reason}"));
     };
-    let hello = match LazyConfigAcceptor::new(Acceptor::default(), stream).await {
+    let hello = match read_client_hello(&mut Some(stream)).await {
         Ok(hello) => hello,
         Err(e) => {
             fail(&RpcPeer::plain(address), &e.to_string());

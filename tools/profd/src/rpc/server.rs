@@ -4,11 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::server::Acceptor;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use common::pki::PresentedChain;
@@ -16,6 +14,7 @@ use common::rpc::message::ErrorCode;
 
 use crate::certs::ServerCertificates;
 use crate::rpc::audited::{HANDSHAKE, record_counted_rejections, record_rejection, write_counted_rejections};
+use crate::rpc::client_hello::read_client_hello;
 use crate::rpc::connection::{decline_client, decline_displaced, describe_limit, serve_connection};
 use crate::rpc::connection_table::{ConnectionPlace, ConnectionTable, NotAdmitted, NotEstablished};
 use crate::rpc::context::RpcContext;
@@ -155,13 +154,13 @@ async fn serve_client(server: &RpcServer, stream: TcpStream, address: SocketAddr
     let closing = place.closing();
     // Taken before the client is verified, so that no revocation is missed.
     let changes = certs.watch_changes();
-    let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
+    let mut stream = Some(stream);
     let handshake = tokio::select! {
-        h = timeout(context.limits.requests.handshake_timeout, accept_tls(server, &mut acceptor, certs, &place)) => h,
+        h = timeout(context.limits.requests.handshake_timeout, accept_tls(server, &mut stream, certs, &place)) => h,
         () = closing.notified() => {
             state.counters.rpc_closed_pending.increment();
             // Before the ServerHello an alert can still be read.
-            if let Some(stream) = acceptor.take_io() {
+            if let Some(stream) = stream.take() {
                 server.rejecter.reject(stream, "busy: closed for a newer connection".to_owned());
             }
             return;
@@ -237,11 +236,12 @@ impl FailedHandshake {
 /// that sends half of it costs nothing but its place.
 async fn accept_tls(
     server: &RpcServer,
-    acceptor: &mut LazyConfigAcceptor<TcpStream>,
+    stream: &mut Option<TcpStream>,
     certs: &ServerCertificates,
     place: &ConnectionPlace,
 ) -> Result<(TlsStream<TcpStream>, Arc<PresentedChain>), FailedHandshake> {
-    let hello = acceptor.await.map_err(|e| FailedHandshake::before_certificates(e.to_string()))?;
+    let hello = read_client_hello(stream).await;
+    let hello = hello.map_err(|e| FailedHandshake::before_certificates(e.to_string()))?;
     let counters = &server.context.state.counters;
     let Some(delay) = place.delay_handshake() else {
         counters.rpc_declined_early.increment();
