@@ -47,6 +47,49 @@ fn no_arguments_are_a_mistake_too() {
     }
 }
 
+/// Reasons are words, on both streams and in every format; `(os error 2)` is of the standard library.
+#[test]
+fn errors_of_the_system_have_no_numbers() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("missing").display().to_string();
+    let here = dir.path().display().to_string();
+    let commands: &[(&str, &[&str])] = &[
+        ("certck", &["check", &missing]),
+        ("certck", &["show", &missing]),
+        ("certck", &["show", &here]),
+        ("datack", &["manifest", "verify", &missing]),
+        ("datack", &["manifest", "create", &missing]),
+        ("hostck", &["check", "--root", &missing]),
+        ("permck", &["audit", &missing]),
+        ("profctl", &["--certs-dir=NO_CERTS", "--hostname=127.0.0.1", "--port=1", "status"]),
+        ("profctl", &["--certs-dir", &missing, "status"]),
+        ("profctl", &["audit", &missing]),
+        ("profctl", &["audit", &here]),
+        ("profd", &["--log-format=json", "--certs-dir=NO_CERTS", "--audit-log", &here]),
+        ("profd", &["--check-config", "--certs-dir=NO_CERTS", "--rules", &missing]),
+        ("profd", &["--check-config", "--certs-dir", &missing]),
+        ("profd", &["--log-format=json", "--certs-dir=NO_CERTS", "--bind=192.0.2.1", "--insecure-listen"]),
+        ("tracecv", &["convert", "--to=csv", &missing]),
+        ("traceq", &["info", &missing]),
+        // Can be opened, and reading its beginning is an error.
+        ("traceq", &["info", "/proc/self/mem"]),
+        ("traceq", &["check", "/proc/self/mem"]),
+        ("traceq", &["check", "--format=sarif", "/proc/self/mem"]),
+        ("tracewhy", &["idle", &missing]),
+    ];
+    for (tool, args) in commands {
+        for format in [&[][..], &["--format=json"]] {
+            let done = run(tool, &[format, args].concat());
+            let all = format!("{}{}", done.stdout, done.stderr);
+            assert_ne!(done.status, Some(0), "{tool} {args:?}: {all}");
+            assert!(
+                !all.trim().is_empty() && !all.contains("(os error"),
+                "{tool} {format:?} {args:?}: {all}"
+            );
+        }
+    }
+}
+
 #[test]
 fn escape_sequences_in_arguments_do_not_reach_the_terminal() {
     for tool in TOOLS {

@@ -1,6 +1,5 @@
 //! Clients, one or many.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::rpc::frame;
@@ -12,16 +11,20 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use crate::SPAN;
 use crate::server::Daemon;
 
-pub(crate) async fn load(
-    daemon: &Arc<Daemon>,
-    connections: usize,
-    keep: bool,
-) -> anyhow::Result<Vec<Duration>> {
+/// A server to connect to, at a port of 127.0.0.1.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) port: u16,
+    pub(crate) tls: Option<TlsConnector>,
+}
+
+/// Asks again and again over a number of connections at a time: the same ones, or one for each request.
+pub(crate) async fn load(target: &Target, connections: usize, keep: bool) -> anyhow::Result<Vec<Duration>> {
     let end = Instant::now() + SPAN;
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..connections {
-        let daemon = daemon.clone();
-        tasks.spawn(async move { client(&daemon, keep, end).await });
+        let target = target.clone();
+        tasks.spawn(async move { client(&target, keep, end).await });
     }
     let mut all = Vec::new();
     while let Some(latencies) = tasks.join_next().await {
@@ -30,14 +33,15 @@ pub(crate) async fn load(
     Ok(all)
 }
 
-async fn client(daemon: &Daemon, keep: bool, end: Instant) -> anyhow::Result<Vec<Duration>> {
+async fn client(target: &Target, keep: bool, end: Instant) -> anyhow::Result<Vec<Duration>> {
     let mut latencies = Vec::new();
-    let mut kept = if keep { Some(connect(daemon).await?) } else { None };
+    let connect = || connect_to(target.port, target.tls.as_ref());
+    let mut kept = if keep { Some(connect().await?) } else { None };
     while Instant::now() < end {
         let start = Instant::now();
         match &mut kept {
             Some(stream) => ask(stream, br#"{"fn":"getStatus"}"#).await?,
-            None => ask(&mut connect(daemon).await?, br#"{"fn":"getStatus"}"#).await?,
+            None => ask(&mut connect().await?, br#"{"fn":"getStatus"}"#).await?,
         };
         latencies.push(start.elapsed());
     }

@@ -22,8 +22,9 @@ const SPAN: Duration = Duration::from_secs(3);
 /// Measures and prints.
 type Measurement = fn() -> anyhow::Result<()>;
 
-const MEASUREMENTS: [(&str, Measurement); 14] = [
+const MEASUREMENTS: [(&str, Measurement); 15] = [
     ("rpc", rpc::rpc),
+    ("own_connections", rpc::own_connections),
     ("silent_peers", hostile::silent_peers),
     ("pipelining", hostile::pipelining),
     ("audited", rpc::audited),
@@ -47,6 +48,7 @@ fn main() -> anyhow::Result<()> {
         ["--child", name, dir] => return ipc::child(name, Path::new(dir)),
         ["--silent-peers", port, tls] => return hostile::hold_connections(port.parse()?, *tls == "tls"),
         ["--pipelining-peers", port] => return hostile::pipeline_requests(port.parse()?),
+        ["--echo-connections"] => return rpc::echo_connections(),
         ["--echo-server", dir] => return ipc::echo(Path::new(dir)),
         ["--rustls-server", dir] => return handshake::serve_rustls_alone(Path::new(dir)),
         _ => {}

@@ -1,14 +1,17 @@
 //! The daemon under load.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::pki::{LoadOptions, MinVersion, MtlsDir, Role};
 use serde_json::Value;
 use tokio_rustls::TlsConnector;
 
+use crate::client::Target;
 use crate::ipc::Process;
 
 /// A daemon, and the directory that its sockets and certificates are in.
@@ -58,6 +61,10 @@ impl Daemon {
         Ok(Self { child, dir, port, tls })
     }
 
+    pub(crate) fn target(&self) -> Target {
+        Target { port: self.port, tls: self.tls.clone() }
+    }
+
     /// The memory that the daemon uses at present (proc_pid_status(5)).
     pub(crate) fn rss_kib(&self) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
@@ -75,6 +82,26 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The processor time of all threads of a process (proc(5), schedstat: nanoseconds on a processor first).
+pub(crate) fn processor_time(pid: u32) -> anyhow::Result<Duration> {
+    let mut all = 0;
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let text = std::fs::read_to_string(task?.path().join("schedstat"))?;
+        all += text.split_whitespace().next().unwrap_or_default().parse::<u64>()?;
+    }
+    Ok(Duration::from_nanos(all))
+}
+
+/// Starts this program once more, as a server that prints its port.
+pub(crate) fn start_child(args: &[&OsStr]) -> anyhow::Result<(Reaped, u16)> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let mut child = Reaped(command.args(args).stdout(Stdio::piped()).spawn()?);
+    let stdout = child.0.stdout.take().ok_or_else(|| anyhow::anyhow!("no standard output"))?;
+    let mut port = String::new();
+    BufReader::new(stdout).read_line(&mut port)?;
+    Ok((child, port.trim().parse()?))
 }
 
 /// A process that is killed when it goes out of scope.

@@ -5,6 +5,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::text::without_error_numbers;
+
 /// How bad a finding is.
 #[derive(
     Clone,
@@ -85,10 +87,10 @@ impl Finding {
         }
     }
 
-    /// Sets what was found.
+    /// Sets what was found. The numbers of the system's errors are left out.
     #[must_use]
     pub fn found(mut self, text: impl Into<String>) -> Self {
-        self.found = text.into();
+        self.found = without_error_numbers(&text.into());
         self
     }
 

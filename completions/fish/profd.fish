@@ -59,7 +59,7 @@ complete -c profd -l dcgm-library -d 'File of the library of DCGM, under the sam
 complete -c profd -l dcmi-library -d 'File of the library of DCMI, under the same condition' -r -F
 complete -c profd -l dcgm-address -d 'Address of the host engine of DCGM (nv-hostengine), which measures' -r
 complete -c profd -l max-connections -d 'Maximum number of established connections' -r
-complete -c profd -l max-connections-per-peer -d 'Maximum number of established connections from one address (IPv6: from one /64)' -r
+complete -c profd -l max-connections-per-peer -d 'Maximum number of established connections with one certificate from one address (IPv6: from one /64); over plain TCP, of one address' -r
 complete -c profd -l max-pending-connections -d 'Maximum number of pending connections: those that are not established yet' -r
 complete -c profd -l max-pending-connections-per-peer -d 'Maximum number of pending connections from one address (IPv6: from one /64)' -r
 complete -c profd -l max-handshake-rate -d 'Maximum number of TLS handshakes in a second of clients from addresses without a recent success' -r

@@ -149,7 +149,7 @@ pub struct Audit {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
     /// The function as on the wire, `http` over HTTP; `handshake` or `connection` for a client that was rejected before its
-    /// request.
+    /// request, or whose connection was closed.
     pub function: String,
     /// The job that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

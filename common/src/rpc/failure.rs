@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::without_error_numbers;
+
 /// A failure, as existing daemons word it, with our reason beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -104,10 +106,13 @@ impl ErrorCode {
 }
 
 impl Failure {
-    /// Wraps a reason.
+    /// Wraps a reason. The numbers of the system's errors are left out.
     #[must_use]
     pub fn new(code: ErrorCode, reason: impl std::fmt::Display) -> Self {
-        let error = FailureReason::Coded { code: code.name().to_owned(), message: reason.to_string() };
+        let error = FailureReason::Coded {
+            code: code.name().to_owned(),
+            message: without_error_numbers(&reason.to_string()),
+        };
         Self { status: "failed".to_owned(), error: Some(error) }
     }
 }

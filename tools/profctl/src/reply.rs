@@ -2,6 +2,7 @@
 
 use common::record::profctl::{ReplySummary, RequestOutcome};
 use common::rpc::message::{Failure, FailureReason, RequestError, StatusReply};
+use common::text::without_error_numbers;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -30,11 +31,11 @@ impl RequestFailure {
                 && self.reason == RequestError::UnknownFunction.to_string()
     }
 
-    /// A failure without a usable reply.
+    /// A failure without a usable reply. The numbers of the system's errors are left out.
     pub(crate) fn from_error(reason: impl Into<String>, hint: Option<String>) -> Self {
         Self {
             outcome: RequestOutcome::Failed,
-            reason: reason.into(),
+            reason: without_error_numbers(&reason.into()),
             hints: hint.into_iter().collect(),
             code: None,
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use common::fsat;
+use common::text::without_error_numbers;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::sleep;
@@ -130,7 +131,7 @@ impl AccessControl {
             Err(e) => {
                 state.log.error(path.display(), format_args!("the former access rules stay in use: {e:#}"));
                 let at = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
-                state.note_rules(RulesState::Former { at, reason: format!("{e:#}") });
+                state.note_rules(RulesState::Former { at, reason: without_error_numbers(&format!("{e:#}")) });
             }
         }
     }

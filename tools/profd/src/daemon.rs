@@ -180,7 +180,10 @@ impl RunningDaemon {
         let registry = Registry::new(plan.registry);
         let (trigger, shutdown) = shutdown_channel();
         let (audit, audit_thread) =
-            AuditTrail::start(plan.audit.as_ref(), &counters, &log).context("--audit-log")?;
+            AuditTrail::start(plan.audit.as_ref(), &counters, &log).with_context(|| {
+                let target = plan.audit.as_ref().map(ToString::to_string);
+                format!("--audit-log: {}", target.unwrap_or_default())
+            })?;
         let descriptors = share_descriptors(plan.server.connections.total());
         let connections = plan.server.connections.fit_descriptors(descriptors.connections);
         let watch = watch_limits(plan, descriptors);

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use common::out::{Diag, DiagLine, LineFormat, Priority, Verbosity};
 use common::record::{self, profd as record_types};
-use common::text::Safe;
+use common::text::{Safe, without_error_numbers};
 use time::OffsetDateTime;
 
 use crate::counters::Counters;
@@ -145,7 +145,7 @@ fn format_json(line: &DiagLine<'_>) -> String {
         time: format_time(line.at),
         level: level_name(line.priority).to_owned(),
         subject: Some(line.subject.to_owned()).filter(|subject| !subject.is_empty()),
-        message: line.message.to_owned(),
+        message: without_error_numbers(line.message),
     };
     let mut bytes = Vec::new();
     match record::write(&mut bytes, &entry) {
@@ -297,7 +297,7 @@ mod tests {
             at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_772_366_400_249),
             priority: Priority::Warning,
             subject: "ipc",
-            message: "a \"b\"\nc",
+            message: "a \"b\"\nc (os error 2)",
         };
         let text = |format: LogFormat| format.line_format().unwrap()(&line);
         assert_eq!(text(LogFormat::Text), "2026-03-01T12:00:00.249Z warning profd: ipc: a \"b\"\\nc");

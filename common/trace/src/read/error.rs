@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use common::text::without_error_numbers;
+
 use crate::model::Defect;
 
 /// A place in the (uncompressed) input. Lines and columns count from one, columns in bytes; both are 0 where the input is
@@ -86,11 +88,13 @@ impl ReadError {
         Self(Box::new(LocatedFault { at, fault }))
     }
 
-    /// The message, with the line and the column where they say something.
+    /// The message, with the line and the column where they say something, without the numbers of the system's errors.
     pub fn with_place(&self) -> String {
         match self.at.line {
-            0 => self.to_string(),
-            line => format!("line {line} column {}: {self}", self.at.column),
+            0 => without_error_numbers(&self.to_string()),
+            line => {
+                format!("line {line} column {}: {}", self.at.column, without_error_numbers(&self.to_string()))
+            }
         }
     }
 

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use common::fsat::open_regular;
 use common::rpc::config::trace_path;
+use common::text::without_error_numbers;
 
 use super::document::{DocumentReader, JsonDocument};
 use super::finder::{
@@ -197,7 +198,7 @@ impl KinetoTraceFinder {
                         format!("only {read} of its {} bytes could be read in the time", version.size);
                     return CandidateState::Unsettled(reason);
                 }
-                Err(e) => return CandidateState::Rejected(e.to_string()),
+                Err(e) => return CandidateState::Rejected(without_error_numbers(&e.to_string())),
             },
         };
         self.match_content(path, version, content, expected)

@@ -81,8 +81,9 @@ impl AuditTrail {
             let (queue, lines) = mpsc::channel(MAX_WAITING);
             let (end, done) = oneshot::channel::<()>();
             let (noted, counters, log) = (condition.clone(), counters.clone(), log.clone());
+            let name = target.to_string();
             std::thread::Builder::new().name("profd-audit".into()).spawn(move || {
-                write_lines(lines, file, &noted, &counters, &log);
+                write_lines(lines, (file, &name), &noted, &counters, &log);
                 drop(end);
             })?;
             io::Result::Ok((queue, AuditThread { done }))

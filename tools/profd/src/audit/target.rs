@@ -88,7 +88,7 @@ impl AuditFile {
 pub(crate) fn check_target(target: &AuditTarget) -> io::Result<()> {
     match target {
         AuditTarget::File(path) => match path.symlink_metadata() {
-            Ok(_) => check_file(&open_options().open(path)?.metadata()?),
+            Ok(_) => check_file(&open_named(path, &open_options())?.metadata()?),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
                 Ok(rustix::fs::access(dir, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)?)
@@ -108,7 +108,8 @@ fn connect_to_journal() -> io::Result<UnixDatagram> {
 
 /// Opens the file to append to it. A line that was cut, for example by a loss of power, is ended first.
 fn open_file(path: &Path) -> io::Result<File> {
-    let mut file = open_options().create(true).mode(Class::LogRecording.max().0).open(path)?;
+    let mut options = open_options();
+    let mut file = open_named(path, options.create(true).mode(Class::LogRecording.max().0))?;
     let meta = file.metadata()?;
     check_file(&meta)?;
     if meta.len() > 0 {
@@ -120,6 +121,17 @@ fn open_file(path: &Path) -> io::Result<File> {
         }
     }
     Ok(file)
+}
+
+/// Opens a path that must not be a link.
+fn open_named(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    options.open(path).map_err(|e| match e.raw_os_error() {
+        // open(2), O_NOFOLLOW.
+        Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => {
+            io::Error::new(io::ErrorKind::PermissionDenied, "is a symbolic link")
+        }
+        _ => e,
+    })
 }
 
 fn open_options() -> OpenOptions {
@@ -198,7 +210,7 @@ mod tests {
         let path = dir.path().join("audit.jsonl");
         fs::write(dir.path().join("other"), "").unwrap();
         std::os::unix::fs::symlink(dir.path().join("other"), &path).unwrap();
-        assert!(open(&path).is_err());
+        assert_eq!(open(&path).unwrap_err().to_string(), "is a symbolic link");
         fs::remove_file(&path).unwrap();
         fs::hard_link(dir.path().join("other"), &path).unwrap();
         assert!(open(&path).unwrap_err().to_string().contains("hard links"));

@@ -24,10 +24,10 @@ pub(super) struct AuditLine {
     pub(super) done: oneshot::Sender<()>,
 }
 
-/// Writes lines until the queue is closed and empty.
+/// Writes lines until the queue is closed and empty. The log has errors under the name of the file.
 pub(super) fn write_lines(
     mut lines: mpsc::Receiver<AuditLine>,
-    mut file: AuditFile,
+    (mut file, name): (AuditFile, &str),
     condition: &TrailCondition,
     counters: &Counters,
     log: &DaemonLog,
@@ -46,7 +46,7 @@ pub(super) fn write_lines(
                 Ok(n) => {
                     written += n;
                     if condition.note_error(false) {
-                        log.notice("audit", "the audit trail is written again");
+                        log.notice(name, "the audit trail is written again");
                     }
                 }
                 Err(e) => {
@@ -54,8 +54,8 @@ pub(super) fn write_lines(
                     condition.note_error(true);
                     log.limited(
                         "audit",
-                        "audit",
-                        format_args!("cannot write: {e}; requests are rejected until it can"),
+                        name,
+                        format_args!("cannot write the audit trail: {e}; requests are rejected until it can"),
                     );
                     std::thread::sleep(RETRY_INTERVAL);
                 }

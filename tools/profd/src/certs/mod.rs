@@ -22,6 +22,7 @@ use common::out::Out;
 use common::pki::{LoadError, LoadOptions, MtlsDir, Passphrase, Role, TlsServer, format_utc, sha256};
 use common::policy::shell_quote;
 use common::rpc::message::{CertificateStatus, ReloadFailure};
+use common::text::without_error_numbers;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -321,6 +322,7 @@ impl ServerCertificates {
 impl LoadFailure {
     /// A failure whose text does not change with the time.
     fn new(reason: String) -> Self {
+        let reason = without_error_numbers(&reason);
         Self { key: reason.clone(), reason }
     }
 }

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use common::rpc::message::{CommandStatus, ErrorCode};
+use common::text::without_error_numbers;
 
 /// Maximum number of pids and of processes that one line lists.
 const MAX_LISTED: usize = 64;
@@ -93,7 +94,7 @@ impl AuditDetail {
             processes: Vec::new(),
             answer: AuditAnswer::Rejected,
             code: Some(code),
-            reason: Some(cut_text(reason, MAX_REASON)),
+            reason: Some(cut_text(without_error_numbers(&reason), MAX_REASON)),
         }
     }
 

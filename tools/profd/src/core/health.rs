@@ -1,6 +1,7 @@
 //! Whether the daemon does its work, and what keeps it from doing all of it.
 
 use common::rpc::message::{CertificateStatus, HealthProblem, HealthReply};
+use common::text::without_error_numbers;
 
 use super::registry::Uptime;
 
@@ -32,6 +33,7 @@ pub(crate) fn assess_health(facts: HealthFacts) -> HealthReply {
     let mut is_ready = true;
     let mut add = |blocks: bool, code: &str, message: String| {
         is_ready &= !blocks;
+        let message = without_error_numbers(&message);
         problems.push(HealthProblem { code: code.to_owned(), message, blocks });
     };
     if facts.is_stopping {
@@ -95,12 +97,13 @@ mod tests {
                 ..Default::default()
             }),
             rules_failure: Some("the rules file was not taken".into()),
-            stalled_sinks: vec!["otlp: connection refused".into()],
+            stalled_sinks: vec!["otlp: connection refused (os error 111)".into()],
             ..HealthFacts::default()
         };
         let health = assess_health(degraded);
         let codes: Vec<_> = health.problems.iter().map(|p| p.code.as_str()).collect();
         assert_eq!((health.status.as_str(), health.ready), ("degraded", true));
+        assert_eq!(health.problems[4].message, "otlp: connection refused");
         assert_eq!(codes, ["ipc_disabled", "ipc_socket", "certificates", "rules", "metrics"]);
         for facts in [
             HealthFacts { is_stopping: true, ..well.clone() },

@@ -5,10 +5,8 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use common::rpc::message::ErrorCode;
-use rustls::server::Acceptor;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::HttpContext;
@@ -22,6 +20,7 @@ use crate::core::audit::AuditDetail;
 use crate::core::process_scope::ProcessScope;
 use crate::plan::limits::{ConnectionLimits, PoolLimits};
 use crate::rpc::audited::{HANDSHAKE, record_rejection, write_or_count};
+use crate::rpc::client_hello::read_client_hello;
 use crate::rpc::connection_table::{ConnectionPlace, ConnectionTable};
 use crate::rpc::handshake_fault::HandshakeFault;
 use crate::rpc::peer::RpcPeer;
@@ -107,7 +106,7 @@ pub(super) fn serve_tls(
     address: SocketAddr,
 ) {
     let Some(tls) = &context.tls else { return };
-    let Ok(place) = tls.table.admit(address.ip(), random_share()) else {
+    let Ok(place) = tls.table.admit(address.ip(), random_share) else {
         return context.state.counters.http_closed_pending.increment();
     };
     tokio::spawn(async move {
@@ -129,7 +128,7 @@ async fn serve_client(
     let (counters, Some(tls)) = (&context.state.counters, &context.tls) else { return };
     let begun = async {
         let (mut stream, peer) = accept(context, tls, stream, address, place).await?;
-        place.establish().ok()?;
+        place.establish(peer.certificate_digest()).ok()?;
         let request = read_request(&mut stream).await.ok()?;
         Some((stream, peer, request))
     };
@@ -186,7 +185,7 @@ async fn accept(
         let cause = HandshakeFault::of_reason(reason).http_cause();
         log.limited(cause, peer, format_args!("HTTP: TLS handshake failed: {reason}"));
     };
-    let hello = match LazyConfigAcceptor::new(Acceptor::default(), stream).await {
+    let hello = match read_client_hello(&mut Some(stream)).await {
         Ok(hello) => hello,
         Err(e) => {
             fail(&RpcPeer::plain(address), &e.to_string());
@@ -207,10 +206,7 @@ async fn accept(
         }
     };
     match hello.into_stream(Arc::new(config)).await {
-        Ok(stream) => {
-            place.note_served();
-            Some((stream, RpcPeer::with_chain(address, presented.chain())))
-        }
+        Ok(stream) => Some((stream, RpcPeer::with_chain(address, presented.chain()))),
         Err(e) => {
             let peer = RpcPeer::with_chain(address, presented.chain());
             let reason = presented.rejection().unwrap_or_else(|| e.to_string());

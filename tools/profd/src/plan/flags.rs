@@ -191,11 +191,13 @@ pub(crate) struct DaemonLimitFlags {
     /// Maximum number of established connections
     ///
     /// A connection is established once its client certificate is verified or, over plain TCP, its first reply is sent.
-    /// When the limit is reached, the connection that has been idle longest is closed for the new one; if none is idle,
-    /// the new client gets the error `busy`, over plain TCP after its first reply.
+    /// When the limit is reached, the client that has most connections loses the one that has been idle longest, if the new
+    /// client has fewer; else the new client loses one of its own. A client is a certificate or, over plain TCP, an address.
+    /// If none of them is idle, the new client gets the error `busy`, over plain TCP after its first reply.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = parse_positive)]
     pub(crate) max_connections: usize,
-    /// Maximum number of established connections from one address (IPv6: from one /64)
+    /// Maximum number of established connections with one certificate from one address (IPv6: from one /64); over plain TCP,
+    /// of one address
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = parse_positive)]
     pub(crate) max_connections_per_peer: usize,
     /// Maximum number of pending connections: those that are not established yet

@@ -17,6 +17,7 @@ pub(crate) mod metrics;
 pub(crate) mod rules;
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -152,6 +153,16 @@ impl AuditTarget {
         match self {
             Self::File(path) => Some(path),
             Self::Journal | Self::Stdout => None,
+        }
+    }
+}
+
+impl fmt::Display for AuditTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Journal => f.write_str("journal"),
+            Self::Stdout => f.write_str("standard output"),
         }
     }
 }

@@ -85,7 +85,11 @@ async fn write_without_loss(audit: &AuditTrail, record: &Audit) -> bool {
 /// Writes the line of a request that changed nothing, and waits until it is written; while the trail cannot be written, it
 /// does not wait. A line that finds no place in the queue is counted.
 pub(crate) async fn write_or_count(audit: &AuditTrail, peer: &RpcPeer, record: Audit) {
-    let patience = if audit.is_failing() { Duration::ZERO } else { TRAIL_PATIENCE };
+    write_within(audit, peer, record, TRAIL_PATIENCE).await;
+}
+
+async fn write_within(audit: &AuditTrail, peer: &RpcPeer, record: Audit, patience: Duration) {
+    let patience = if audit.is_failing() { Duration::ZERO } else { patience };
     match timeout(patience, audit.enqueue(&record)).await {
         Ok(written) => {
             let written = async {
@@ -108,6 +112,27 @@ pub(crate) async fn record_rejection(
     code: ErrorCode,
     reason: String,
 ) {
+    record_within(audit, peer, function, (code, reason), TRAIL_PATIENCE).await;
+}
+
+/// As [`record_rejection`], without waiting until the line is written.
+pub(crate) async fn note_rejection(
+    audit: &AuditTrail,
+    peer: &RpcPeer,
+    function: &'static str,
+    code: ErrorCode,
+    reason: String,
+) {
+    record_within(audit, peer, function, (code, reason), Duration::ZERO).await;
+}
+
+async fn record_within(
+    audit: &AuditTrail,
+    peer: &RpcPeer,
+    function: &'static str,
+    (code, reason): (ErrorCode, String),
+    patience: Duration,
+) {
     if !audit.is_enabled() {
         return;
     }
@@ -118,7 +143,7 @@ pub(crate) async fn record_rejection(
     }
     let mut record = make_record(audit.next_request_id(), function, &detail);
     peer.describe_in(&mut record);
-    write_or_count(audit, peer, record).await;
+    write_within(audit, peer, record, patience).await;
 }
 
 /// Writes a line for the handshakes that were counted in each minute, until the daemon ends; and for those lines that were

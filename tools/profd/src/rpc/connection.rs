@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
-use crate::rpc::audited::{CONNECTION, record_rejection};
+use crate::rpc::audited::{CONNECTION, note_rejection, record_rejection};
 use crate::rpc::connection_pool::ConnectionLimit;
 use crate::rpc::connection_table::{ConnectionPlace, NotEstablished};
 use crate::rpc::context::RpcContext;
@@ -79,6 +79,8 @@ async fn end_connection<S>(
     let (counters, log) = (&context.state.counters, &context.state.log);
     let write_timeout = context.limits.requests.write_timeout;
     match end {
+        // A plain connection ends when it is closed.
+        ConnectionEnd::Done if context.certs.is_none() => {}
         ConnectionEnd::Done => {
             let _ = timeout(write_timeout, stream.shutdown()).await;
         }
@@ -117,7 +119,7 @@ async fn end_connection<S>(
         ConnectionEnd::NotKept(limit) => {
             counters.rpc_closed_idle.increment();
             let reason = describe_limit(limit, "established connections");
-            send_error(stream, (ErrorCode::Busy, &reason), write_timeout, closing).await;
+            reject_client(context, stream, peer, (ErrorCode::Busy, reason), closing).await;
         }
         ConnectionEnd::Aged => {
             counters.rpc_closed_age.increment();
@@ -136,8 +138,9 @@ async fn end_connection<S>(
                 ),
             };
             counter.increment();
-            // The reason fits into the socket's buffer; the place is taken, so the connection must not linger.
-            let _ = timeout(CLOSE_TIMEOUT, write_failure(stream, ErrorCode::Busy, reason)).await;
+            // Silent peers that nothing is known of could fill a disk with lines.
+            let is_recorded = had_reply || peer.identity().is_some();
+            close_displaced(context, stream, peer, reason, is_recorded).await;
         }
     }
 }
@@ -167,19 +170,48 @@ pub(crate) async fn decline_client<S>(
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (counters, log) = (&context.state.counters, &context.state.log);
-    match limit {
-        ConnectionLimit::Total(_) => counters.rpc_declined_total.increment(),
-        ConnectionLimit::PerPeer(_) => counters.rpc_declined_peer.increment(),
-    }
-    let reason = describe_limit(limit, "connections with a request in progress");
+    let reason = match limit {
+        ConnectionLimit::Total(n) => {
+            counters.rpc_declined_total.increment();
+            format!("busy: the limit of {n} connections is reached, and none can be closed for this one")
+        }
+        ConnectionLimit::PerPeer(n) => {
+            counters.rpc_declined_peer.increment();
+            format!(
+                "busy: the limit of {n} connections of one client from one address is reached, and each has a request in \
+                 progress"
+            )
+        }
+    };
     log.limited("rpc full", peer, &reason);
     reject_client(context, stream, peer, (ErrorCode::Busy, reason), closing).await;
 }
 
-/// Sends `busy` to a client with a verified certificate whose place another connection got during the handshake.
-pub(crate) async fn decline_displaced<S: AsyncWrite + Unpin>(stream: &mut S) {
+/// Closes the connection of a client with a verified certificate whose place another connection got during the handshake.
+pub(crate) async fn decline_displaced<S>(context: &RpcContext, stream: &mut S, peer: &RpcPeer)
+where
+    S: AsyncWrite + Unpin,
+{
+    context.state.counters.rpc_closed_pending.increment();
     let reason = "busy: closed for a newer connection, because the handshake took too long";
+    close_displaced(context, stream, peer, reason, true).await;
+}
+
+/// Sends the reason to a client whose place another connection has got, and records that without waiting for the trail: a
+/// connection without a place must not linger.
+async fn close_displaced<S: AsyncWrite + Unpin>(
+    context: &RpcContext,
+    stream: &mut S,
+    peer: &RpcPeer,
+    reason: &str,
+    is_recorded: bool,
+) {
+    // The reason fits into the socket's buffer.
     let _ = timeout(CLOSE_TIMEOUT, write_failure(stream, ErrorCode::Busy, reason)).await;
+    if is_recorded {
+        context.state.log.limited("rpc displaced", peer, reason);
+        note_rejection(&context.audit, peer, CONNECTION, ErrorCode::Busy, reason.to_owned()).await;
+    }
 }
 
 /// Formats the limit that is reached. `counted` names what it counts.
@@ -307,15 +339,15 @@ where
             Ok(Err(e)) => return ConnectionEnd::Broken(e),
             Ok(Ok(())) => {}
         }
-        place.end_request();
         // Over plain TCP there is no certificate, so a complete request distinguishes a client from a silent connection.
         if !had_reply && context.certs.is_none() {
-            place.note_served();
-            match place.establish() {
+            match place.establish(None) {
                 Ok(()) => {}
                 Err(NotEstablished::LimitReached(limit)) => return ConnectionEnd::NotKept(limit),
                 Err(NotEstablished::Displaced) => return ConnectionEnd::Displaced { had_reply: true },
             }
+        } else {
+            place.end_request();
         }
         had_reply = true;
         if Instant::now() >= oldest {

@@ -7,6 +7,9 @@
 //! on established connections is reached, the one that has been idle longest is closed, or one that does not read its
 //! reply. A connection with a request in progress is never closed for another one.
 //!
+//! Established connections are counted by certificate and address, so that clients behind one address do not use up each
+//! other's places; over plain TCP, and while they are pending, connections are counted by address.
+//!
 //! Over plain TCP the first request needs no place among the established connections: clients that keep their connections
 //! cannot take the place of one that sends a single request, as the existing clients do.
 //!
@@ -18,7 +21,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::connection_pool::{ConnectionEntry, ConnectionLimit, ConnectionPool, ConnectionStage, PoolOrder};
+use super::connection_pool::{
+    CertificateDigest, ConnectionEntry, ConnectionLimit, ConnectionOwner, ConnectionPool, ConnectionStage,
+    PoolOrder,
+};
 use super::sources::Sources;
 use crate::plan::limits::ConnectionLimits;
 
@@ -55,7 +61,7 @@ struct ConnectionPools {
 pub(crate) struct ConnectionPlace {
     table: ConnectionTable,
     id: u64,
-    peer: IpAddr,
+    owner: ConnectionOwner,
     closing: Arc<Notify>,
 }
 
@@ -71,28 +77,34 @@ impl ConnectionTable {
         Self(Arc::new(Mutex::new(pools)))
     }
 
-    /// Adds a new connection to the pending ones. `random` is evenly distributed in 0 to 1.
+    /// Adds a new connection to the pending ones. `random` makes a number that is evenly distributed in 0 to 1, if one is
+    /// needed.
     ///
     /// # Errors
     /// The limit is reached, and every connection that it counts is in a handshake that began less than
     /// [`super::connection_pool::PROGRESS_GRACE`] ago; or it is near, and the connection is dropped at random.
-    pub(crate) fn admit(&self, address: IpAddr, random: f64) -> Result<ConnectionPlace, NotAdmitted> {
+    pub(crate) fn admit(
+        &self,
+        address: IpAddr,
+        random: impl FnOnce() -> f64,
+    ) -> Result<ConnectionPlace, NotAdmitted> {
         let mut pools = self.lock_pools();
         let (peer, now) = (peer_address(address), Instant::now());
+        let owner = ConnectionOwner::of_address(peer);
         let ConnectionPools { pending, sources, .. } = &mut *pools;
         if sources.drops_early(peer, pending.entries.len(), pending.limits.total, random, now) {
             return Err(NotAdmitted::DroppedEarly);
         }
         let per_peer = sources.pending_limit(peer, pending.limits.per_peer, now);
-        let closed = pending.make_room(peer, per_peer, now).map_err(NotAdmitted::LimitReached)?;
+        let closed = pending.make_room(owner, per_peer, now).map_err(NotAdmitted::LimitReached)?;
         if let Some(closed) = closed {
-            sources.note_failure(closed, now);
+            sources.note_failure(closed.address, now);
         }
         pools.next_id += 1;
         let id = pools.next_id;
         let closing = Arc::new(Notify::new());
-        pools.pending.insert(id, ConnectionEntry::new(peer, ConnectionStage::Waiting, closing.clone()));
-        Ok(ConnectionPlace { table: self.clone(), id, peer, closing })
+        pools.pending.insert(id, ConnectionEntry::new(owner, ConnectionStage::Waiting, closing.clone()));
+        Ok(ConnectionPlace { table: self.clone(), id, owner, closing })
     }
 
     fn lock_pools(&self) -> MutexGuard<'_, ConnectionPools> {
@@ -114,36 +126,34 @@ impl ConnectionPlace {
     /// Returns how long the handshake must wait: addresses that are not known share a budget. `None` if it would be too
     /// long.
     pub(crate) fn delay_handshake(&self) -> Option<Duration> {
-        self.table.lock_pools().sources.delay_handshake(self.peer, Instant::now())
-    }
-
-    /// Notes that a client of this address is served.
-    pub(crate) fn note_served(&self) {
-        self.table.lock_pools().sources.note_served(self.peer, Instant::now());
+        self.table.lock_pools().sources.delay_handshake(self.owner.address, Instant::now())
     }
 
     /// Notes that the client of this connection failed before it was served.
     pub(crate) fn note_failure(&self) {
-        self.table.lock_pools().sources.note_failure(self.peer, Instant::now());
+        self.table.lock_pools().sources.note_failure(self.owner.address, Instant::now());
     }
 
-    /// Moves the connection to the established ones, after its certificate was verified or its first reply was sent.
+    /// Moves the connection to the established ones, after its certificate was verified or its first reply was sent: its
+    /// client is served.
     ///
     /// # Errors
-    /// The limit is reached, and every connection that it counts has a request in progress; or the place was taken away
-    /// meanwhile.
-    pub(crate) fn establish(&self) -> Result<(), NotEstablished> {
+    /// The limit is reached, and every connection that may be closed for this one has a request in progress; or the place
+    /// was taken away meanwhile.
+    pub(crate) fn establish(&self, certificate: Option<CertificateDigest>) -> Result<(), NotEstablished> {
         let mut pools = self.table.lock_pools();
-        if !pools.pending.entries.contains_key(&self.id) {
+        let now = Instant::now();
+        let ConnectionPools { pending, established, sources, .. } = &mut *pools;
+        sources.note_served(self.owner.address, now);
+        if !pending.entries.contains_key(&self.id) {
             return Err(NotEstablished::Displaced);
         }
-        let per_peer = pools.established.limits.per_peer;
-        let room = pools.established.make_room(self.peer, per_peer, Instant::now());
+        let owner = self.owner.with_certificate(certificate);
+        let room = established.make_room(owner, established.limits.per_peer, now);
         room.map_err(NotEstablished::LimitReached)?;
-        pools.pending.remove(self.id);
-        pools
-            .established
-            .insert(self.id, ConnectionEntry::new(self.peer, ConnectionStage::Waiting, self.closing.clone()));
+        pending.remove(self.id);
+        established
+            .insert(self.id, ConnectionEntry::new(owner, ConnectionStage::Waiting, self.closing.clone()));
         Ok(())
     }
 
@@ -205,8 +215,12 @@ mod tests {
         IpAddr::from([10, 0, 0, n])
     }
 
+    fn owner(n: u8) -> ConnectionOwner {
+        ConnectionOwner::of_address(peer_address(host(n)))
+    }
+
     fn admit(table: &ConnectionTable, n: u8) -> Result<ConnectionPlace, NotAdmitted> {
-        table.admit(host(n), 1.0)
+        table.admit(host(n), || 1.0)
     }
 
     fn is_closing(place: &ConnectionPlace) -> bool {
@@ -253,7 +267,7 @@ mod tests {
         let new = admit(&table, 1).unwrap();
         table.lock_pools().pending.entries.get_mut(&new.id).unwrap().since = later;
         for expected in [[true, false], [true, true]] {
-            table.lock_pools().pending.make_room(peer_address(host(1)), 3, later).unwrap();
+            table.lock_pools().pending.make_room(owner(1), 3, later).unwrap();
             let filler = admit(&table, 1).unwrap();
             table.lock_pools().pending.entries.get_mut(&filler.id).unwrap().since = later;
             std::mem::forget(filler);
@@ -272,8 +286,8 @@ mod tests {
         let table = ConnectionTable::new(LIMITS, 100);
         let places: Vec<_> = (0..3).map(|_| admit(&table, 1).unwrap()).collect();
         let _newcomer = admit(&table, 1).unwrap();
-        assert_eq!(places[0].establish(), Err(NotEstablished::Displaced));
-        assert_eq!(places[1].establish(), Ok(()));
+        assert_eq!(places[0].establish(None), Err(NotEstablished::Displaced));
+        assert_eq!(places[1].establish(None), Ok(()));
     }
 
     #[test]
@@ -281,14 +295,13 @@ mod tests {
         let table = ConnectionTable::new(LIMITS, 100);
         let places: Vec<_> = (0..2).map(|_| admit(&table, 1).unwrap()).collect();
         for place in &places {
-            place.establish().unwrap();
+            place.establish(None).unwrap();
             assert!(place.begin_request());
         }
         places[1].begin_reply();
         let mut pools = table.lock_pools();
-        let peer = peer_address(host(1));
-        assert!(pools.established.make_room(peer, 2, Instant::now()).is_err());
-        pools.established.make_room(peer, 2, Instant::now() + PROGRESS_GRACE).unwrap();
+        assert!(pools.established.make_room(owner(1), 2, Instant::now()).is_err());
+        pools.established.make_room(owner(1), 2, Instant::now() + PROGRESS_GRACE).unwrap();
         assert!(!pools.established.entries.contains_key(&places[1].id));
     }
 
@@ -297,17 +310,76 @@ mod tests {
         let table = ConnectionTable::new(LIMITS, 100);
         let places: Vec<_> = (0..3).map(|_| admit(&table, 1).unwrap()).collect();
         for place in &places[..2] {
-            place.establish().unwrap();
+            place.establish(None).unwrap();
             assert!(place.begin_request());
         }
         assert_eq!(
-            places[2].establish().unwrap_err(),
+            places[2].establish(None).unwrap_err(),
             NotEstablished::LimitReached(ConnectionLimit::PerPeer(2))
         );
         places[1].end_request();
-        places[2].establish().unwrap();
+        places[2].establish(None).unwrap();
         assert!(is_closing(&places[1]) && !is_closing(&places[0]));
         assert!(!places[1].begin_request(), "another connection has got the place");
+    }
+
+    /// A client with a certificate, of an address, whose connection is established.
+    fn establish(table: &ConnectionTable, certificate: u8, n: u8) -> Result<ConnectionPlace, NotEstablished> {
+        let place = admit(table, n).unwrap();
+        place.establish(Some([certificate; 32]))?;
+        Ok(place)
+    }
+
+    fn has_lost_its_place(table: &ConnectionTable, place: &ConnectionPlace) -> bool {
+        !table.lock_pools().established.entries.contains_key(&place.id)
+    }
+
+    const MANY: ConnectionLimits = ConnectionLimits {
+        pending: PoolLimits { total: 100, per_peer: 100 },
+        established: PoolLimits { total: 8, per_peer: 4 },
+    };
+
+    #[test]
+    fn certificates_behind_one_address_do_not_use_up_each_others_places() {
+        let table = ConnectionTable::new(MANY, 100);
+        let alice = establish(&table, 1, 1).unwrap();
+        let bobs: Vec<_> = (0..6).map(|_| establish(&table, 2, 1).unwrap()).collect();
+        let closed = bobs.iter().filter(|place| has_lost_its_place(&table, place)).count();
+        assert!(closed == 2 && !has_lost_its_place(&table, &alice), "his own, beyond four");
+        // Many clients with a connection each, as fan-outs of many users from one host.
+        let others: Vec<_> = (10..13).map(|n| establish(&table, n, 1).unwrap()).collect();
+        assert!(!others.iter().chain([&alice]).any(|place| has_lost_its_place(&table, place)));
+        // All places are used now: the one who has most gives way to a newcomer.
+        let carol = establish(&table, 3, 1).unwrap();
+        let closed = bobs.iter().filter(|place| has_lost_its_place(&table, place)).count();
+        assert!(closed == 3 && !has_lost_its_place(&table, &alice) && !has_lost_its_place(&table, &carol));
+    }
+
+    #[test]
+    fn one_certificate_has_places_on_each_of_its_addresses() {
+        let table = ConnectionTable::new(MANY, 100);
+        let hosts: Vec<_> = (1..7).map(|n| establish(&table, 1, n).unwrap()).collect();
+        let _second = establish(&table, 1, 1).unwrap();
+        let _alice = establish(&table, 2, 1).unwrap();
+        assert!(!hosts.iter().any(|place| has_lost_its_place(&table, place)), "more than from one address");
+        let _newcomer = establish(&table, 3, 1).unwrap();
+        let closed: Vec<bool> = hosts.iter().map(|place| has_lost_its_place(&table, place)).collect();
+        assert_eq!(closed, [true, false, false, false, false, false], "where the certificate has most");
+    }
+
+    /// Whoever has most places, each with a request in progress, does not take the idle ones of the others.
+    #[test]
+    fn nobody_loses_a_place_to_a_client_that_has_more() {
+        let table = ConnectionTable::new(MANY, 100);
+        let alice = establish(&table, 1, 1).unwrap();
+        let busy: Vec<_> = (0..7).map(|n| establish(&table, 2, 2 + n / 4).unwrap()).collect();
+        assert!(busy.iter().all(ConnectionPlace::begin_request));
+        let refused = establish(&table, 2, 3).unwrap_err();
+        assert_eq!(refused, NotEstablished::LimitReached(ConnectionLimit::Total(8)));
+        assert!(!has_lost_its_place(&table, &alice));
+        busy[6].end_request();
+        let _newcomer = establish(&table, 2, 3).unwrap();
+        assert!(has_lost_its_place(&table, &busy[6]) && !has_lost_its_place(&table, &alice));
     }
 
     #[test]
@@ -315,11 +387,11 @@ mod tests {
         let table = ConnectionTable::new(LIMITS, 100);
         for _ in 0..10 {
             let place = admit(&table, 1).unwrap();
-            place.establish().unwrap();
+            place.establish(None).unwrap();
         }
         let pools = table.lock_pools();
         assert!(pools.pending.entries.is_empty() && pools.established.entries.is_empty());
-        assert!(pools.pending.by_peer.is_empty() && pools.established.by_peer.is_empty());
+        assert!(pools.pending.by_client.is_empty() && pools.established.by_client.is_empty());
         assert!(pools.pending.by_count.is_empty() && pools.established.by_count.is_empty());
     }
 

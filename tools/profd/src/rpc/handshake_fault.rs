@@ -37,6 +37,7 @@ const WORDS: &[(&str, HandshakeFault)] = &[
     ("unknownca", HandshakeFault::UnknownIssuer),
     ("certificate", HandshakeFault::Certificate),
     ("corrupt message", HandshakeFault::Protocol),
+    ("clienthello", HandshakeFault::Protocol),
     ("incompatible", HandshakeFault::Protocol),
     ("unexpected", HandshakeFault::Protocol),
     ("alert", HandshakeFault::Protocol),

@@ -1,6 +1,7 @@
 //! The RPC side: TCP listeners, connections, and the requests that come over them.
 
 pub(crate) mod audited;
+pub(crate) mod client_hello;
 pub(crate) mod connection;
 pub(crate) mod connection_pool;
 pub(crate) mod connection_table;

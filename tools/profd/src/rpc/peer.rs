@@ -11,6 +11,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::core::access::ClientIdentity;
 use crate::core::audit::cut_subject;
+use crate::rpc::connection_pool::CertificateDigest;
 
 /// Number of hexadecimal digits of the fingerprint that a log line shows.
 const SHOWN_FINGERPRINT_DIGITS: usize = 32;
@@ -27,6 +28,7 @@ pub(crate) struct RpcPeer {
 struct CertifiedClient {
     chain: Vec<CertificateDer<'static>>,
     identity: ClientIdentity,
+    digest: CertificateDigest,
 }
 
 impl RpcPeer {
@@ -37,8 +39,11 @@ impl RpcPeer {
 
     /// A client that has presented certificates in the handshake, its own first.
     pub(crate) fn with_chain(address: SocketAddr, chain: Vec<CertificateDer<'static>>) -> Self {
-        let client = chain.first().map(|leaf| identify(leaf));
-        let client = client.map(|identity| Arc::new(CertifiedClient { chain, identity }));
+        let client = chain.first().map(|leaf| {
+            let digest = sha256(leaf);
+            (identify(leaf, hex(&digest)), digest.try_into().unwrap_or_default())
+        });
+        let client = client.map(|(identity, digest)| Arc::new(CertifiedClient { chain, identity, digest }));
         Self { address, client }
     }
 
@@ -49,6 +54,11 @@ impl RpcPeer {
     /// Returns who the client is by its certificate.
     pub(crate) fn identity(&self) -> Option<&ClientIdentity> {
         self.client.as_ref().map(|client| &client.identity)
+    }
+
+    /// Returns what the connections of the client are counted by; `None` on plain TCP.
+    pub(crate) fn certificate_digest(&self) -> Option<CertificateDigest> {
+        self.client.as_ref().map(|client| client.digest)
     }
 
     /// Returns the certificates of the client, its own first; none on plain TCP.
@@ -69,8 +79,7 @@ impl RpcPeer {
     }
 }
 
-fn identify(leaf: &CertificateDer<'_>) -> ClientIdentity {
-    let fingerprint = hex(&sha256(leaf));
+fn identify(leaf: &CertificateDer<'_>, fingerprint: String) -> ClientIdentity {
     match Cert::parse(leaf) {
         Ok(cert) => {
             let names =

@@ -4,11 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::server::Acceptor;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use common::pki::PresentedChain;
@@ -16,6 +14,7 @@ use common::rpc::message::ErrorCode;
 
 use crate::certs::ServerCertificates;
 use crate::rpc::audited::{HANDSHAKE, record_counted_rejections, record_rejection, write_counted_rejections};
+use crate::rpc::client_hello::read_client_hello;
 use crate::rpc::connection::{decline_client, decline_displaced, describe_limit, serve_connection};
 use crate::rpc::connection_table::{ConnectionPlace, ConnectionTable, NotAdmitted, NotEstablished};
 use crate::rpc::context::RpcContext;
@@ -61,6 +60,7 @@ pub(crate) async fn run_server(listeners: Vec<TcpListener>, context: RpcContext)
 
 async fn accept_connections(server: Arc<RpcServer>, listener: TcpListener) {
     let state = &server.context.state;
+    set_stream_options(&listener);
     let mut shutdown = server.context.shutdown.clone();
     let mut connections = JoinSet::new();
     let mut backoff = Duration::ZERO;
@@ -69,9 +69,10 @@ async fn accept_connections(server: Arc<RpcServer>, listener: TcpListener) {
         let accepted = tokio::select! {
             biased;
             () = shutdown.reached(DaemonPhase::Draining) => break,
-            _ = connections.join_next(), if !connections.is_empty() => continue,
             accepted = listener.accept() => accepted,
         };
+        // Those that have ended by now. Being woken for each of them would cost more than they do.
+        while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, address)) => {
                 backoff = Duration::ZERO;
@@ -105,6 +106,14 @@ async fn accept_connections(server: Arc<RpcServer>, listener: TcpListener) {
     }
 }
 
+/// Sets the options of all connections of a listener: they begin as copies of its socket, also of its options (Linux
+/// v6.12 `net/core/sock.c`, `sk_clone_lock`).
+fn set_stream_options(listener: &TcpListener) {
+    // A reply is written at once; with Nagle's algorithm its end may wait for an acknowledgement (tcp(7), TCP_NODELAY).
+    let _ = rustix::net::sockopt::set_tcp_nodelay(listener, true);
+    let _ = rustix::net::sockopt::set_socket_send_buffer_size(listener, SEND_BUFFER);
+}
+
 fn admit_connection(
     server: &Arc<RpcServer>,
     connections: &mut JoinSet<()>,
@@ -112,10 +121,7 @@ fn admit_connection(
     address: SocketAddr,
 ) {
     let state = &server.context.state;
-    // A reply is written at once; with Nagle's algorithm its end may wait for an acknowledgement (tcp(7), TCP_NODELAY).
-    let _ = stream.set_nodelay(true);
-    let _ = rustix::net::sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER);
-    match server.table.admit(address.ip(), random_share()) {
+    match server.table.admit(address.ip(), random_share) {
         Ok(place) => {
             state.counters.rpc_accepted.increment();
             let server = server.clone();
@@ -148,13 +154,13 @@ async fn serve_client(server: &RpcServer, stream: TcpStream, address: SocketAddr
     let closing = place.closing();
     // Taken before the client is verified, so that no revocation is missed.
     let changes = certs.watch_changes();
-    let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
+    let mut stream = Some(stream);
     let handshake = tokio::select! {
-        h = timeout(context.limits.requests.handshake_timeout, accept_tls(server, &mut acceptor, certs, &place)) => h,
+        h = timeout(context.limits.requests.handshake_timeout, accept_tls(server, &mut stream, certs, &place)) => h,
         () = closing.notified() => {
             state.counters.rpc_closed_pending.increment();
             // Before the ServerHello an alert can still be read.
-            if let Some(stream) = acceptor.take_io() {
+            if let Some(stream) = stream.take() {
                 server.rejecter.reject(stream, "busy: closed for a newer connection".to_owned());
             }
             return;
@@ -174,15 +180,13 @@ async fn serve_client(server: &RpcServer, stream: TcpStream, address: SocketAddr
         }
         Ok(Ok((mut stream, presented))) => {
             let peer = RpcPeer::with_chain(address, presented.chain());
-            place.note_served();
-            match place.establish() {
+            match place.establish(peer.certificate_digest()) {
                 Ok(()) => serve_connection(context, stream, &peer, &place, Some(changes)).await,
                 Err(NotEstablished::LimitReached(limit)) => {
                     decline_client(context, &mut stream, &peer, limit, &closing).await;
                 }
                 Err(NotEstablished::Displaced) => {
-                    state.counters.rpc_closed_pending.increment();
-                    decline_displaced(&mut stream).await;
+                    decline_displaced(context, &mut stream, &peer).await;
                 }
             }
         }
@@ -232,11 +236,12 @@ impl FailedHandshake {
 /// that sends half of it costs nothing but its place.
 async fn accept_tls(
     server: &RpcServer,
-    acceptor: &mut LazyConfigAcceptor<TcpStream>,
+    stream: &mut Option<TcpStream>,
     certs: &ServerCertificates,
     place: &ConnectionPlace,
 ) -> Result<(TlsStream<TcpStream>, Arc<PresentedChain>), FailedHandshake> {
-    let hello = acceptor.await.map_err(|e| FailedHandshake::before_certificates(e.to_string()))?;
+    let hello = read_client_hello(stream).await;
+    let hello = hello.map_err(|e| FailedHandshake::before_certificates(e.to_string()))?;
     let counters = &server.context.state.counters;
     let Some(delay) = place.delay_handshake() else {
         counters.rpc_declined_early.increment();
@@ -260,5 +265,22 @@ async fn accept_tls(
             let recorded = if is_tls_error { Recorded::Yes } else { Recorded::No };
             Err(FailedHandshake { reason: e.to_string(), presented: Some(presented), recorded })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_have_the_options_of_their_listener() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        set_stream_options(&listener);
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        assert!(stream.nodelay().unwrap());
+        // The kernel doubles the value (socket(7), SO_SNDBUF).
+        let size = rustix::net::sockopt::socket_send_buffer_size(&stream).unwrap();
+        assert_eq!(size, 2 * SEND_BUFFER);
     }
 }

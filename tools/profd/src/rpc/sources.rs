@@ -90,14 +90,14 @@ impl Sources {
         }
     }
 
-    /// Returns whether a new connection is dropped because the table of pending connections is nearly full. `random` is
-    /// evenly distributed in 0 to 1.
+    /// Returns whether a new connection is dropped because the table of pending connections is nearly full. `random` makes
+    /// a number that is evenly distributed in 0 to 1.
     pub(super) fn drops_early(
         &self,
         address: IpAddr,
         pending: usize,
         limit: usize,
-        random: f64,
+        random: impl FnOnce() -> f64,
         now: Instant,
     ) -> bool {
         let start = limit - limit / 4;
@@ -106,7 +106,7 @@ impl Sources {
         }
         #[expect(clippy::cast_precision_loss, reason = "numbers of connections")]
         let share = (pending.min(limit) - start + 1) as f64 / (limit - start + 1) as f64;
-        random < share * MAX_EARLY_DROP
+        random() < share * MAX_EARLY_DROP
     }
 
     /// Returns how long a handshake of an address must wait; `None` if it would be too long.
@@ -174,17 +174,17 @@ mod tests {
         let now = Instant::now();
         let mut sources = Sources::new(10, now);
         sources.note_served(host(1), now);
-        assert!(!sources.drops_early(host(2), 74, 100, 0.0, now));
+        assert!(!sources.drops_early(host(2), 74, 100, || 0.0, now));
         assert!(
-            sources.drops_early(host(2), 75, 100, 0.01, now)
-                && !sources.drops_early(host(2), 75, 100, 0.5, now)
+            sources.drops_early(host(2), 75, 100, || 0.01, now)
+                && !sources.drops_early(host(2), 75, 100, || 0.5, now)
         );
         assert!(
-            sources.drops_early(host(2), 99, 100, 0.8, now)
-                && !sources.drops_early(host(2), 100, 100, 0.91, now)
+            sources.drops_early(host(2), 99, 100, || 0.8, now)
+                && !sources.drops_early(host(2), 100, 100, || 0.91, now)
         );
-        assert!(!sources.drops_early(host(1), 99, 100, 0.0, now));
-        assert!(sources.drops_early(host(1), 99, 100, 0.0, now + KNOWN_FOR));
+        assert!(!sources.drops_early(host(1), 99, 100, || 0.0, now));
+        assert!(sources.drops_early(host(1), 99, 100, || 0.0, now + KNOWN_FOR));
     }
 
     #[test]

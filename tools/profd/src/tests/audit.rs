@@ -9,7 +9,7 @@ use serde_json::json;
 use super::tls::{MintedAuthority, ask};
 use super::*;
 
-fn read_lines(path: &Path) -> Vec<Audit> {
+pub(super) fn read_lines(path: &Path) -> Vec<Audit> {
     let text = std::fs::read_to_string(path).unwrap();
     text.lines().map(|line| common::record::read::<Audit>(line).unwrap().unwrap()).collect()
 }

@@ -181,6 +181,50 @@ fn when_the_table_is_full_the_connection_that_was_idle_longest_is_closed() {
     }
 }
 
+fn local_address(stream: &TcpStream) -> String {
+    stream.local_addr().unwrap().to_string()
+}
+
+#[test]
+fn an_idle_connection_that_is_closed_for_another_has_a_line() {
+    let minted = MintedAuthority::new();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit.jsonl");
+    let trail = ["--audit-log", path.to_str().unwrap(), "--max-connections=1"];
+    let lines = || super::audit::read_lines(&path);
+    // With TLS also before the first request of a connection: its client is known.
+    let daemon = minted.serve(&trail);
+    let mut idle = super::tls::handshake(&daemon, minted.client());
+    super::tls::ask_on(&mut idle).unwrap();
+    let silent = super::tls::handshake(&daemon, minted.client());
+    daemon.wait_for_counter("rpc.closed.idle", 1);
+    super::tls::ask(&daemon, minted.client()).unwrap();
+    eventually("both have a line", || lines().iter().filter(|l| l.function == "connection").count() == 2);
+    let lines_of_connections: Vec<_> = lines().into_iter().filter(|l| l.function == "connection").collect();
+    let [first, second] = &lines_of_connections[..] else { panic!("{lines_of_connections:?}") };
+    assert_eq!((&first.address, first.code.as_deref()), (&local_address(&idle.sock), Some("busy")));
+    assert!(first.subject.is_some() && first.fingerprint.is_some());
+    assert!(first.reason.as_ref().unwrap().ends_with("after the longest silence"), "{first:?}");
+    assert_eq!(second.address, local_address(&silent.sock));
+    assert!(second.reason.as_ref().unwrap().ends_with("because no request came"), "{second:?}");
+    drop(daemon);
+    std::fs::remove_file(&path).unwrap();
+    // Over plain TCP a connection that never had a reply could be of anybody, any number of times.
+    let trail = [&trail[..], &["--max-pending-connections-per-peer=1"]].concat();
+    let daemon = TestDaemon::start_with(&trail);
+    let _silent = daemon.connect();
+    let mut clients = [daemon.connect(), daemon.connect()];
+    daemon.wait_for_counter("rpc.closed.pending", 1);
+    // The second reply comes when the connection is established.
+    for _ in 0..2 {
+        clients[1].ask(&json!({"fn": "getVersion"}));
+    }
+    let mut next = daemon.connect();
+    next.ask(&json!({"fn": "getVersion"}));
+    eventually("it has a line", || lines().iter().any(|l| l.function == "connection"));
+    assert_eq!(lines().iter().filter(|l| l.function == "connection").count(), 1);
+}
+
 /// A client that asks on and on and takes no reply, until the daemon has to wait for it in the middle of one.
 fn deaf_client(daemon: &TestDaemon) -> TestClient {
     let mut deaf = daemon.connect();

@@ -95,10 +95,27 @@ pub(super) fn ask(daemon: &TestDaemon, config: Arc<rustls::ClientConfig>) -> std
 
 /// [`ask`] over a connection that is open already.
 pub(super) fn ask_over(tcp: TcpStream, config: Arc<rustls::ClientConfig>) -> std::io::Result<Value> {
+    ask_on(&mut begin_tls(tcp, config)?)
+}
+
+fn begin_tls(tcp: TcpStream, config: Arc<rustls::ClientConfig>) -> std::io::Result<TlsClient> {
     let name = ServerName::try_from("localhost").unwrap();
     let connection = ClientConnection::new(config, name).unwrap();
     tcp.set_read_timeout(Some(PATIENCE))?;
-    let mut stream = StreamOwned::new(connection, tcp);
+    Ok(StreamOwned::new(connection, tcp))
+}
+
+pub(super) type TlsClient = StreamOwned<ClientConnection, TcpStream>;
+
+/// A client that has sent its part of the handshake, and nothing more.
+pub(super) fn handshake(daemon: &TestDaemon, config: Arc<rustls::ClientConfig>) -> TlsClient {
+    let mut client = begin_tls(TcpStream::connect(daemon.address).unwrap(), config).unwrap();
+    client.conn.complete_io(&mut client.sock).unwrap();
+    client
+}
+
+/// One request on an open connection.
+pub(super) fn ask_on(stream: &mut TlsClient) -> std::io::Result<Value> {
     stream.write_all(&frame::encode(br#"{"fn":"getVersion"}"#).unwrap())?;
     let mut prefix = [0; 4];
     stream.read_exact(&mut prefix)?;

@@ -15,6 +15,7 @@ use common::out::{Format, Out};
 use common::policy::Mode;
 use common::progress::{self, Unit};
 use common::record::tracecv as record;
+use common::text::without_error_numbers;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use trace::analysis::collect::CollectOptions;
@@ -84,7 +85,7 @@ impl TraceReader {
         let Some(outcome) = self.read_again(out, input, sink)? else { return Ok(None) };
         report_faults(out, &input.label(), &outcome);
         if outcome.has_no_result() || (outcome.error.is_some() && outcome.events == 0) {
-            self.rejection = outcome.error.as_ref().map(ToString::to_string);
+            self.rejection = outcome.error.as_ref().map(|e| without_error_numbers(&e.to_string()));
             return Ok(None);
         }
         // How a viewer is to show times says nothing about the recording.
@@ -131,7 +132,7 @@ impl TraceReader {
             Ok(opened) => opened,
             Err(e) => {
                 out.failed(input.label(), &e);
-                self.rejection = Some(format!("{e:#}"));
+                self.rejection = Some(without_error_numbers(&format!("{e:#}")));
                 self.system_failed = true;
                 return Ok(None);
             }
@@ -208,7 +209,7 @@ pub(crate) fn survey_trace<S: EventSink>(
         Ok(sums) => sums,
         Err(e) => {
             out.failed(input.label(), &e);
-            reader.rejection = Some(format!("{e:#}"));
+            reader.rejection = Some(without_error_numbers(&format!("{e:#}")));
             return Ok(None);
         }
     };

@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow, bail, ensure};
 use common::fsat::{AtomicFile, open_regular};
 use common::policy::Mode;
 use common::program::run_program;
+use common::text::without_error_numbers;
 
 use super::super::document::{DocumentReader, JsonDocument};
 use super::super::finder::{CompleteTrace, ExpectedTrace};
@@ -127,7 +128,7 @@ impl RemoteCopies {
                         Err(e) => {
                             job.state = JobState::Waiting;
                             job.next_try = Instant::now() + PAUSE;
-                            job.reason = format!("{e:#}");
+                            job.reason = without_error_numbers(&format!("{e:#}"));
                         }
                     }
                 }
