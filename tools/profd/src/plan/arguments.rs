@@ -56,13 +56,18 @@ pub(crate) fn collect_arguments(args: Vec<OsString>, command: &Command) -> anyho
         of_file.retain(|argument| argument.option_name().is_none_or(|name| !given.contains(name)));
         arguments.splice(0..0, of_file);
     }
-    let is_existing = name.rsplit('/').next() == Some(EXISTING_NAME);
+    let is_existing = is_existing_daemon(&name);
     if is_existing {
         accept_endpoint(&mut arguments);
         leave_out_invalid(&mut arguments);
     }
     add_defaults(&mut arguments, is_existing);
     Ok(format_arguments(program, arguments, &options))
+}
+
+/// Returns whether a program that was called by this name starts as one of the existing daemons.
+pub(super) fn is_existing_daemon(program: &str) -> bool {
+    program.rsplit('/').next() == Some(EXISTING_NAME)
 }
 
 /// Makes the address of a collector one that `profd` takes, or leaves it out with a warning: no option of the existing daemons
