@@ -412,7 +412,8 @@ fn a_hanging_ssh_ends_with_the_time_and_with_a_signal() {
     };
     let begin = Instant::now();
     let done = harness::finish_child(client("a.json", "2s")).expect(2);
-    assert_eq!(done.of_type("profctl.trace_missing")[0]["reason"], "ssh: did not end in the time");
+    let reason = done.of_type("profctl.trace_missing")[0]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.starts_with("ssh: did not end in the time"), "{reason}");
     assert!(begin.elapsed() < std::time::Duration::from_secs(30), "{:?}", begin.elapsed());
     group_ends(&group);
     std::fs::remove_file(&group).unwrap();

@@ -42,7 +42,7 @@ pub(crate) struct ScheduleArgs {
     times: u64,
     /// Run when this holds: step:N, stalled:TIME or slow:FACTOR
     ///
-    /// It is looked at the processes that the request selects. `step:100`: a process has reached step 100. `stalled:60s`: a process has been in one step for 60 s. `slow:2`: a step
+    /// The processes are those that the request selects. `step:100`: a process has reached step 100. `stalled:60s`: a process has been in one step for 60 s. `slow:2`: a step
     /// takes twice as long as the median of those before. The processes must report their steps to profd, as those on
     /// Ascend devices do. A condition that goes on holding counts once.
     #[arg(long, value_parser = parse_condition, value_name = "CONDITION")]

@@ -122,7 +122,11 @@ impl AskedDaemon {
 
     /// Does not ask about these any more. Returns whether it has asked about any of them.
     fn forget(&mut self, ids: impl Iterator<Item = u64>) -> bool {
-        ids.fold(false, |asked, id| self.open.remove(&id) || asked)
+        let before = self.open.len();
+        for id in ids {
+            self.open.remove(&id);
+        }
+        self.open.len() < before
     }
 
     /// Waits longer before the next question: a rule of the daemon may limit requests, and older daemons count questions, too.

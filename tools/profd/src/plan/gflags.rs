@@ -8,7 +8,6 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use super::argument::{Argument, OptionTable};
-use super::arguments::is_existing_daemon;
 use super::flag_file::{FlagFileLimit, GflagsFileReader, MAX_SOURCES};
 use super::foreign::{self, ForeignKind, Translated};
 
@@ -105,7 +104,7 @@ impl ArgumentReader<'_> {
         source: OptionSource,
     ) -> Option<String> {
         flag.value.as_ref()?;
-        let may_reject = source == OptionSource::CommandLine && !is_existing_daemon(self.program);
+        let may_reject = source == OptionSource::CommandLine && !foreign::is_existing_name(self.program);
         let is_foreign = |name: &str| {
             foreign::translate_switch(name).is_some()
                 || foreign::find(name).is_some_and(ForeignKind::is_switch)
