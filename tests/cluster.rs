@@ -245,6 +245,39 @@ fn a_rank_is_traced_alone_and_names_its_file() {
     );
 }
 
+/// The directories of nputrace are those that the daemon makes of the placeholders, also for those who wait.
+#[test]
+fn directories_take_placeholders_too() {
+    let d = Deployment::plain();
+    let jobs: Vec<Guard> = (0..2).map(|rank| ranked_job(&d, rank, &["--npu"])).collect();
+    let dir = d.trace("rank%r-%H");
+    for (rank, job) in jobs.iter().enumerate() {
+        std::fs::create_dir(d.trace(&format!("rank{rank}-{}", job.pid()))).unwrap();
+    }
+    let args =
+        ["--format", "json", "nputrace", "--start-step", "-1", "--iterations", "1", "--wait", "--log-file"];
+    let done = finish(d.client().args(args).arg(&dir)).expect(0);
+    let files = done.of_type("profctl.trace_file");
+    let mut parents: Vec<String> = files
+        .iter()
+        .map(|file| Path::new(file["path"].as_str().unwrap()).parent().unwrap().display().to_string())
+        .collect();
+    parents.sort();
+    let expected = |rank: usize| d.trace(&format!("rank{rank}-{}", jobs[rank].pid())).display().to_string();
+    assert_eq!(parents, [expected(0), expected(1)]);
+    let patterns = done.of_type("profctl.request")[0]["triggered"].clone();
+    let pattern = |rank: usize| format!("{}/*_{}_*_ascend_pt", expected(rank), jobs[rank].pid());
+    let mut found: Vec<_> = [0, 1].map(|n| patterns[n]["path_pattern"].as_str().unwrap().to_owned()).to_vec();
+    found.sort();
+    assert_eq!(found, [pattern(0), pattern(1)]);
+    let monitored = d.profctl(&["npu-monitor", "--npu-monitor-start", "--log-file", "/tmp/m-%r"]).expect(0);
+    assert!(monitored.stdout.contains("writes /tmp/m-1"), "{}", monitored.stdout);
+    for verb in [&["npu-monitor", "--npu-monitor-start"][..], &["nputrace", "--duration-ms", "5"]] {
+        let unknown = d.profctl(&[verb, &["--log-file", "/tmp/%x"]].concat()).expect(2);
+        assert!(unknown.stderr.contains("--log-file: unknown placeholder"), "{}", unknown.stderr);
+    }
+}
+
 #[test]
 fn processes_beyond_the_default_limit_are_named_and_the_exit_status_is_1() {
     let d = Deployment::plain();
@@ -346,6 +379,53 @@ fn collect_with(way: &str) {
     let sum = Command::new("sha256sum").arg(&source).output().unwrap().stdout;
     assert!(String::from_utf8(sum).unwrap().starts_with(file["sha256"].as_str().unwrap()));
     assert_eq!(std::fs::read_dir(&all).unwrap().count(), 1, "nothing else is left there");
+}
+
+/// An `ssh` that hangs, and what it has started; the file has the number of its process group.
+fn hanging_ssh(s: &StandIns) -> PathBuf {
+    let group = s.0.path().join("group");
+    s.add("ssh", &format!("echo $$ > {}\nsleep 600 &\nsleep 600", group.display()));
+    group
+}
+
+/// Waits until nothing of a process group is left.
+fn group_ends(file: &Path) {
+    let leader = std::fs::read_to_string(file).unwrap().trim().parse().unwrap();
+    let group = rustix::process::Pid::from_raw(leader).unwrap();
+    harness::eventually("its processes end", || {
+        rustix::process::test_kill_process_group(group).is_err().then_some(())
+    });
+}
+
+#[test]
+fn a_hanging_ssh_ends_with_the_time_and_with_a_signal() {
+    let d = Deployment::plain();
+    let _job = d.job(&["--step-time", "5ms"]);
+    let s = StandIns::new();
+    let group = hanging_ssh(&s);
+    let all = d.dir.path().join("all");
+    let client = |name: &str, time: &str| {
+        let mut client = s.client(d.port);
+        client.args(["--hostname", "127.0.0.1", "gputrace", "--iterations", "1", "--collect-with", "ssh"]);
+        client.args(["--wait-timeout", time, "--collect"]).arg(&all).arg("--log-file").arg(d.trace(name));
+        client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let begin = Instant::now();
+    let done = harness::finish_child(client("a.json", "2s")).expect(2);
+    let reason = done.of_type("profctl.trace_missing")[0]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.starts_with("ssh: did not end in the time"), "{reason}");
+    assert!(begin.elapsed() < std::time::Duration::from_secs(30), "{:?}", begin.elapsed());
+    group_ends(&group);
+    std::fs::remove_file(&group).unwrap();
+    let waiting = client("b.json", "500s");
+    harness::eventually("ssh has begun", || {
+        std::fs::read_to_string(&group).is_ok_and(|text| text.ends_with('\n')).then_some(())
+    });
+    harness::kill(waiting.id(), rustix::process::Signal::TERM);
+    let status = harness::finish_child(waiting).status;
+    assert!(status.is_none() || status == Some(143), "{status:?}");
+    group_ends(&group);
+    assert_eq!(std::fs::read_dir(&all).unwrap().count(), 0, "no part of a copy is left");
 }
 
 #[test]

@@ -108,6 +108,7 @@ const KEPT_IN_COMMON: [(&str, &[&str]); 4] = [
         "one half of a pair: the other half has more users, and both share what is private",
         &[
             "common accounts::describe_group: permck",
+            "common error::is_output_error: certck",
             "common accounts::gid_of: permck",
             "common accounts::group_of: permck",
             "common accounts::is_private_group: permck",

@@ -150,6 +150,28 @@ fn a_full_disk_is_noticed() {
     }
 }
 
+/// The inputs are fine: a line about one of them would be untrue, and a second line too many.
+#[test]
+fn a_full_disk_is_no_fault_of_the_inputs() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = dir.path().join("pki");
+    harness::run("certck", &["mint".as_ref(), "-q".as_ref(), pki.as_os_str()]).expect(0);
+    let leaf = pki.join("server_certs/server.crt").display().to_string();
+    let trail = format!("{}/tests/cases/profctl/audit.in/audit.jsonl", env!("CARGO_MANIFEST_DIR"));
+    for (tool, args) in [
+        ("certck", vec!["show", &leaf, &leaf]),
+        ("certck", vec!["--format", "json", "show", &leaf, &leaf]),
+        ("profctl", vec!["audit", &trail, &trail]),
+        ("profctl", vec!["--format", "json", "audit", &trail, &trail]),
+    ] {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut printing = command(tool);
+        printing.args(&args).stdout(full).stderr(Stdio::piped());
+        let done = finish_child(printing.spawn().unwrap()).expect(2);
+        assert_eq!(done.stderr, format!("{tool}: standard output: No space left on device\n"), "{args:?}");
+    }
+}
+
 /// Formats that are written while the trace is read, after it has been sorted, and from a temporary file.
 const CONVERTED: [&str; 4] = ["chrome", "perfetto", "folded", "sqlite"];
 

@@ -49,6 +49,25 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
+/// An error of what a result is written to, with its name: `standard output: no space left on device`.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {error}")]
+pub(crate) struct OutputError {
+    pub(crate) name: String,
+    pub(crate) error: std::io::Error,
+}
+
+/// Tells whether the error is one of the output, and not of the input that was being worked on. Nothing more can be written then.
+#[must_use]
+pub fn is_output_error(error: &anyhow::Error) -> bool {
+    let is_output = |e: &std::io::Error| e.get_ref().is_some_and(|inner| inner.is::<OutputError>());
+    error.chain().any(|e| {
+        e.is::<OutputError>()
+            || e.downcast_ref::<std::io::Error>().is_some_and(is_output)
+            || e.downcast_ref::<Hinted>().is_some_and(|h| is_output_error(&h.error))
+    })
+}
+
 /// An error of the system in words and without its number: `no such file or directory`.
 #[must_use]
 pub fn errno_reason(error: rustix::io::Errno) -> String {
@@ -102,6 +121,18 @@ mod tests {
         assert_eq!(describe_text_error("", None, "odd"), "odd");
         // Inside a character, or behind the text.
         assert_eq!([describe_position("\u{e4}", 1), describe_position("a", 9)], ["1:2", "1:2"]);
+    }
+
+    #[test]
+    fn errors_of_the_output_are_told_from_those_of_the_input() {
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let output =
+            || std::io::Error::other(OutputError { name: "standard output".to_owned(), error: full() });
+        assert!(is_output_error(&anyhow::Error::from(output()).context("a.pem")));
+        let through_json = std::io::Error::from(serde_json::Error::io(output()));
+        assert!(is_output_error(&Err::<(), _>(through_json).hint("x").unwrap_err()));
+        assert!(!is_output_error(&anyhow::Error::from(full()).context("a.pem")));
+        assert_eq!(output().to_string(), format!("standard output: {}", full()));
     }
 
     #[test]

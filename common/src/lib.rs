@@ -17,6 +17,7 @@
 //! | [`walk`], [`glob`] | file trees walked through descriptors; patterns of their paths |
 //! | [`writers`], [`system_paths`] | files that a process has open for writing; paths that belong to the system |
 //! | [`program`] | other programs, run bounded in time and output |
+//! | [`held_signals`] | signals that wait until an operation is done |
 //! | [`file_id`] | which file it is, whatever its path |
 //! | [`fsat`] | files written atomically with their final mode, and inputs opened with care |
 //! | [`rpc`] | the client-daemon protocol: frames, messages, config text |
@@ -32,6 +33,7 @@ pub mod file_id;
 pub mod finding;
 pub mod fsat;
 pub mod glob;
+pub mod held_signals;
 pub mod input_lines;
 pub mod inputs;
 pub mod ipc;

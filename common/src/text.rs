@@ -25,15 +25,16 @@ pub fn safe(text: &str) -> String {
     Safe(text).to_string()
 }
 
-/// Formats a number with its noun: `1 config`, `2 configs`, `3 processes`.
+/// Formats a number with its noun: `1 config`, `2 configs`, `3 processes`, `4 directories`.
 #[must_use]
 pub fn count_noun(n: u64, noun: &str) -> String {
-    let plural = match (n, noun.ends_with('s')) {
-        (1, _) => "",
-        (_, true) => "es",
-        (_, false) => "s",
-    };
-    format!("{n} {noun}{plural}")
+    let ies = noun.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'i', 'o', 'u']));
+    match (n, ies) {
+        (1, _) => format!("{n} {noun}"),
+        (_, Some(stem)) => format!("{n} {stem}ies"),
+        (_, None) if noun.ends_with('s') => format!("{n} {noun}es"),
+        (_, None) => format!("{n} {noun}s"),
+    }
 }
 
 /// Tells control characters, and the invisible ones that reorder or join what a terminal shows.
@@ -72,6 +73,8 @@ mod tests {
     fn a_noun_has_the_number_before_it() {
         let all = [count_noun(0, "config"), count_noun(1, "process"), count_noun(2, "process")];
         assert_eq!(all, ["0 configs", "1 process", "2 processes"]);
+        let all = [count_noun(1, "directory"), count_noun(2, "directory"), count_noun(2, "day")];
+        assert_eq!(all, ["1 directory", "2 directories", "2 days"]);
     }
 
     #[test]

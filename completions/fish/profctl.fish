@@ -185,7 +185,7 @@ complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l user -d 'Se
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l process-limit -d 'Maximum number of processes to trace on each host [default: 3]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l duration-ms -d 'Duration of the trace, in milliseconds or with a unit, such as 5s [default: 500]' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l iterations -d 'Number of training steps to trace, at least 1' -r
-complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l log-file -d 'Directory for the traces' -r
+complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l log-file -d 'Directory for the traces; %h, %H, %p, %j and %r in it are replaced as for gputrace, from profd only' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l profile-start-time -d 'Start time, in milliseconds since the Unix epoch; 0 starts now; ignored with --iterations' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l start-step -d 'First step to trace; -1 is the next one' -r
 complete -c profctl -n "__fish_profctl_using_subcommand nputrace" -l config -d 'Add KEY=VALUE to the config, for settings of the profiler that have no option here; may be repeated' -r

@@ -3,9 +3,11 @@
 //! | module | holds |
 //! |---|---|
 //! | `atomic` | files that appear whole, with their final mode and owner |
+//! | `network` | file systems that other hosts may have mounted |
 //! | `output` | reports to a destination that the user chose: a regular file, a pipe or a device |
 
 mod atomic;
+mod network;
 mod output;
 
 use std::fs::{File, Metadata};
@@ -20,6 +22,7 @@ use zeroize::Zeroizing;
 use crate::policy::Mode;
 
 pub use atomic::{AtomicFile, own_like, replace, replace_owned_like, write};
+pub use network::is_on_network_file_system;
 pub(crate) use output::NamedWriter;
 pub use output::{Output, write_report};
 

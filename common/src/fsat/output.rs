@@ -9,6 +9,7 @@ use anyhow::Context;
 use rustix::fs::{self as rfs, Mode as RMode, OFlags};
 
 use super::{AtomicFile, descriptor};
+use crate::error::OutputError;
 use crate::policy::Mode;
 
 /// Where a report goes that a user gave a name for.
@@ -107,8 +108,8 @@ pub(crate) struct NamedWriter<W> {
 }
 
 impl<W> NamedWriter<W> {
-    fn name_error(&self, error: &io::Error) -> io::Error {
-        io::Error::new(error.kind(), format!("{}: {error}", self.name))
+    fn name_error(&self, error: io::Error) -> io::Error {
+        io::Error::new(error.kind(), OutputError { name: self.name.clone(), error })
     }
 }
 
@@ -117,12 +118,12 @@ impl<W: Write> Write for NamedWriter<W> {
         match self.to.write(bytes) {
             // The one error that writers handle themselves.
             Err(e) if e.kind() == io::ErrorKind::Interrupted => Err(e),
-            other => other.map_err(|e| self.name_error(&e)),
+            other => other.map_err(|e| self.name_error(e)),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.to.flush().map_err(|e| self.name_error(&e))
+        self.to.flush().map_err(|e| self.name_error(e))
     }
 }
 

@@ -17,6 +17,7 @@ use rustix::net::{
 use super::address::Address;
 use super::message::{HEADER, MAX_PAYLOAD};
 use crate::file_id::FileId;
+use crate::fsat::is_on_network_file_system;
 use crate::policy::Mode;
 
 /// The sender of a datagram, as the kernel says: in our own namespaces, not forgeable without privilege.
@@ -189,34 +190,6 @@ fn is_named(address: &SocketAddrUnix) -> bool {
     !address.is_unnamed()
 }
 
-/// File systems that several hosts may have mounted at the same time, by their number in `statfs(2)` and
-/// linux/magic.h (6.12): NFS, SMB, Lustre, Ceph, GPFS, AFS (two), 9P, OCFS2, GFS2, BeeGFS, PanFS, Coda, NCP, and FUSE, which
-/// sshfs and others are made with.
-const NETWORK_FILE_SYSTEMS: [u32; 16] = [
-    0x6969,
-    0xFF53_4D42,
-    0xFE53_4D42,
-    0x517B,
-    0x0BD0_0BD0,
-    0x00C3_6400,
-    0x4750_4653,
-    0x5346_414F,
-    0x6B41_4653,
-    0x0102_1997,
-    0x7461_636F,
-    0x0116_1970,
-    0x1983_0326,
-    0xAAD7_AAEA,
-    0x7375_7245,
-    0x6573_5546,
-];
-
-fn is_on_network_file_system(path: &std::path::Path) -> bool {
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
-    let kind = rustix::fs::statfs(parent).ok().and_then(|stat| u32::try_from(stat.f_type).ok());
-    kind.is_some_and(|kind| NETWORK_FILE_SYSTEMS.contains(&kind))
-}
-
 /// Why a socket file is not replaced although no process of this host listens on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("exists on a network file system, where a daemon of another host may have made it")]
@@ -307,7 +280,6 @@ mod tests {
         assert_eq!(e.kind(), io::ErrorKind::AddrInUse);
         remove_stale(&path, false).unwrap();
         assert!(!path.exists() && remove_stale(&path, true).is_ok());
-        assert!(!is_on_network_file_system(std::path::Path::new("/proc/x")));
     }
 
     #[test]

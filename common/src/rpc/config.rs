@@ -152,11 +152,23 @@ impl fmt::Display for Config {
 /// the pid, and every process writes `log_file` itself. Seen so with the libkineto of PyTorch 2.15.
 #[must_use]
 pub fn trace_path(log_file: &str, pid: i64) -> String {
-    let suffixes = [".pt.trace.json", ".json"];
-    match suffixes.iter().find_map(|suffix| log_file.find(suffix)) {
+    match find_pid_place(log_file) {
         Some(at) => format!("{}_{pid}{}", &log_file[..at], &log_file[at..]),
         None => log_file.to_owned(),
     }
+}
+
+/// Inserts a word and `_` before it into the name of a trace file: where [`trace_path`] puts the pid, or else before the suffix.
+#[must_use]
+pub fn insert_into_trace_name(log_file: &str, word: &str) -> String {
+    let name_start = log_file.rfind('/').map_or(0, |at| at + 1);
+    let suffix = || log_file[name_start..].rfind('.').filter(|at| *at > 0).map(|at| name_start + at);
+    let at = find_pid_place(log_file).or_else(suffix).unwrap_or(log_file.len());
+    format!("{}_{word}{}", &log_file[..at], &log_file[at..])
+}
+
+fn find_pid_place(log_file: &str) -> Option<usize> {
+    [".pt.trace.json", ".json"].iter().find_map(|suffix| log_file.find(suffix))
 }
 
 /// Checks the placeholders of a path for the daemon to expand: `%h` (host name), `%H` (pid on the host), `%p` (pid of the
@@ -219,6 +231,19 @@ mod tests {
     fn unknown_placeholders_are_errors() {
         assert_eq!(check_placeholders("/tmp/%h-%H-%p-%j-%r%%.json"), Ok(()));
         assert!(check_placeholders("/tmp/%x.json").is_err() && check_placeholders("/tmp/x%").is_err());
+    }
+
+    #[test]
+    fn a_word_is_inserted_where_the_pid_goes_or_before_the_suffix() {
+        for (log_file, expected) in [
+            ("/tmp/t.json", "/tmp/t_w.json"),
+            ("/tmp/t.pt.trace.json", "/tmp/t_w.pt.trace.json"),
+            ("/tmp/c.txt", "/tmp/c_w.txt"),
+            ("/tmp/v1.2/c", "/tmp/v1.2/c_w"),
+            ("/tmp/.c", "/tmp/.c_w"),
+        ] {
+            assert_eq!(insert_into_trace_name(log_file, "w"), expected);
+        }
     }
 
     #[test]

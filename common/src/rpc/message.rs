@@ -45,6 +45,9 @@ pub enum Request {
     ConfigStates {
         /// The ids of the requests, one for each process.
         trace_ids: Vec<u64>,
+        /// How long to hold the reply back unless one of the configs has come to its end, in milliseconds. Older daemons
+        /// ignore it.
+        wait_ms: u32,
     },
     /// `getClock`.
     Clock,
@@ -132,7 +135,10 @@ impl Request {
             "getStatus" => Ok(Self::Status { extended: fields.flag("extended")? }),
             "getVersion" => Ok(Self::Version),
             "setKinetOnDemandRequest" => fields.on_demand().map(Self::OnDemand),
-            "getConfigStates" => Ok(Self::ConfigStates { trace_ids: fields.trace_ids()? }),
+            "getConfigStates" => Ok(Self::ConfigStates {
+                trace_ids: fields.trace_ids()?,
+                wait_ms: fields.count("wait_ms", 0)?,
+            }),
             "getClock" => Ok(Self::Clock),
             "dcgmProfPause" | "dcgmPause" => {
                 let duration_s = fields.count("duration_s", DEFAULT_PAUSE_S)?;
@@ -154,9 +160,9 @@ impl Request {
             Self::Status { extended: false } => json!({"fn": "getStatus"}),
             Self::Version => json!({"fn": "getVersion"}),
             Self::OnDemand(r) => r.encode(),
-            Self::ConfigStates { trace_ids } => {
+            Self::ConfigStates { trace_ids, wait_ms } => {
                 let ids: Vec<String> = trace_ids.iter().map(ToString::to_string).collect();
-                json!({"fn": "getConfigStates", "trace_ids": ids})
+                json!({"fn": "getConfigStates", "trace_ids": ids, "wait_ms": wait_ms})
             }
             Self::Clock => json!({"fn": "getClock"}),
             Self::DcgmPause { duration_s } => json!({"fn": "dcgmProfPause", "duration_s": duration_s}),
@@ -319,7 +325,7 @@ mod tests {
             Request::Status { extended: false },
             Request::Version,
             Request::Clock,
-            Request::ConfigStates { trace_ids: vec![1, u64::MAX] },
+            Request::ConfigStates { trace_ids: vec![1, u64::MAX], wait_ms: 2000 },
             Request::OnDemand(on_demand),
             Request::DcgmPause { duration_s: 9 },
             Request::DcgmResume,

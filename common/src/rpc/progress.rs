@@ -55,3 +55,11 @@ pub enum ConfigProgress {
     #[serde(other)]
     Unknown,
 }
+
+impl ConfigProgress {
+    /// Whether it does not change any more: the config is not fetched, or the process has ended.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Expired | Self::EndedBefore | Self::EndedAfter)
+    }
+}

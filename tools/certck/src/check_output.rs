@@ -69,7 +69,8 @@ impl CheckReport for TextReport {
                 0 => String::new(),
                 n => format!(", {n} invalid, suppressed"),
             };
-            writeln!(to, "{} directories, {} invalid{suppressed}", summary.checked, summary.failed)?;
+            let directories = count_noun(summary.checked, "directory");
+            writeln!(to, "{directories}, {} invalid{suppressed}", summary.failed)?;
         }
         if summary.suppressed > 0 {
             writeln!(to, "{} suppressed", count_noun(summary.suppressed, "finding"))?;

@@ -21,7 +21,6 @@ mod directory_source;
 mod download;
 mod files;
 mod handshake;
-mod interrupt;
 mod invalid_clients;
 mod issued_log;
 mod leaf;

@@ -17,10 +17,9 @@ use anyhow::Context;
 use common::error::HintExt;
 use common::file_id::FileId;
 use common::fsat::{self, AtomicFile};
+use common::held_signals::HeldSignals;
 use common::policy::{Class, Mode};
 use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags};
-
-use crate::interrupt::HeldSignals;
 
 /// The prefix of hidden directories, before 16 hex digits.
 const PREFIX: &str = ".new-";

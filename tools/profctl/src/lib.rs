@@ -23,6 +23,7 @@ mod cmd;
 mod connection_args;
 mod counted_stream;
 mod daemon_address;
+mod daemon_label;
 mod duration_text;
 mod exchange_error;
 mod fanout;

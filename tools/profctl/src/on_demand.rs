@@ -9,10 +9,11 @@ use anyhow::{Context, anyhow};
 use common::error::HintExt;
 use common::exit::Exit;
 use common::record::profctl as record;
-use common::rpc::config::{Config, ConfigError, LOG_FILE, MAX_TEXT};
+use common::rpc::config::{Config, ConfigError, LOG_FILE, MAX_TEXT, insert_into_trace_name};
 use common::rpc::message::{OnDemand, OnDemandReply, Request};
 
 use crate::daemon_address::DaemonAddress;
+use crate::daemon_label::label_daemons;
 use crate::fanout::DaemonRequest;
 use crate::function::RequestedFunction;
 use crate::process_filter::ProcessFilter;
@@ -51,12 +52,13 @@ impl OnDemandCommand {
     /// # Errors
     /// The config is longer than processes accept.
     pub(crate) fn new(plan: OnDemandPlan) -> anyhow::Result<Self> {
-        let length = plan.config.to_string().len();
-        let late = if plan.start == StartPlan::AsAsked { 0 } else { LATE_VALUE };
-        if length + late > MAX_TEXT {
-            return Err(anyhow!(ConfigError::TooLong(length))).hint("shorten the path or the lists");
-        }
+        check_length(&plan.config, if plan.start == StartPlan::AsAsked { 0 } else { LATE_VALUE })?;
         Ok(Self { plan })
+    }
+
+    /// Returns the processes that the request is for.
+    pub(crate) fn filter(&self) -> &ProcessFilter {
+        &self.plan.filter
     }
 
     /// Writes the traces of each run of a repeated command to files or directories of their own.
@@ -90,10 +92,6 @@ impl OnDemandCommand {
         if let Some(collect) = self.plan.wait.as_ref().and_then(|wait| wait.collect.as_ref()) {
             self.plan.output.check_collectable(collect.is_shared()).context("--collect")?;
         }
-        if self.plan.output.has_unused_placeholders() {
-            let text = "placeholders are replaced by gputrace only: the path is used as it stands";
-            session.out.warn("--log-file", text);
-        }
         let mut command = self.clone();
         command.use_slurm_job(session.slurm_job_ids())?;
         let synced = command.prepare_start(session)?;
@@ -119,7 +117,7 @@ impl OnDemandCommand {
     ///
     /// # Errors
     /// The job has several ids, and a request has one.
-    fn use_slurm_job(&mut self, ids: &[i64]) -> anyhow::Result<()> {
+    pub(crate) fn use_slurm_job(&mut self, ids: &[i64]) -> anyhow::Result<()> {
         let filter = &mut self.plan.filter;
         if self.plan.function != RequestedFunction::GpuTrace || filter.has_job_id {
             return Ok(());
@@ -158,11 +156,12 @@ impl OnDemandCommand {
     ) -> anyhow::Result<Vec<ExpectedTrace>> {
         let mut expected = Vec::new();
         let mut unclear = Vec::new();
-        let (requests, places) = self.build_requests(session, synced)?;
+        let (requests, targets) = self.build_requests(session, synced)?;
         let daemons: Vec<DaemonAddress> = requests.iter().map(|r| r.daemon.clone()).collect();
         session.query_each(requests, |session, index, answer, body| {
+            let target = &targets[index];
             let result = match body.and_then(|body| decode_reply::<OnDemandReply>(&body)) {
-                Ok(reply) => self.interpret_reply(reply),
+                Ok(reply) => self.interpret_reply(reply, target.log_file.as_ref()),
                 Err(failure) => TriggerResult { failure: Some(failure), ..TriggerResult::default() },
             };
             if result.needs_status() {
@@ -172,7 +171,7 @@ impl OnDemandCommand {
             let expect = |process: &TriggeredProcess| ExpectedTrace {
                 host: answer.host.clone(),
                 daemon: Some(daemons[index].clone()),
-                place: places[index],
+                place: target.place,
                 pid: process.pid,
                 rank: process.rank,
                 trace_id: process.trace_id.clone(),
@@ -186,31 +185,51 @@ impl OnDemandCommand {
         Ok(expected)
     }
 
-    /// Builds the request to each daemon that gets one, and the place of each daemon in the session.
+    /// Builds the request to each daemon that gets one.
     fn build_requests(
         &self,
         session: &DaemonSession<'_>,
         synced: Option<&SyncedStart>,
-    ) -> anyhow::Result<(Vec<DaemonRequest>, Vec<usize>)> {
+    ) -> anyhow::Result<(Vec<DaemonRequest>, Vec<RequestTarget>)> {
         let plain: Arc<[u8]> = self.encode_request(&self.plan.config).into();
-        let (mut requests, mut places) = (Vec::new(), Vec::new());
-        for (place, daemon) in session.daemons().iter().enumerate() {
-            let body = match synced {
-                None => plain.clone(),
-                Some(synced) => {
-                    let Some(start_ms) = synced.host_start_ms(place) else { continue };
-                    let config = replace_value(&self.plan.config, START_TIME, &start_ms.to_string())?;
-                    self.encode_request(&config).into()
-                }
-            };
+        let log_files = self.separate_log_files(session);
+        let (mut requests, mut targets) = (Vec::new(), Vec::new());
+        for ((place, daemon), log_file) in session.daemons().iter().enumerate().zip(log_files) {
+            let mut config = None;
+            if let Some(log_file) = &log_file {
+                config = Some(replace_value(&self.plan.config, LOG_FILE, log_file)?);
+            }
+            if let Some(synced) = synced {
+                let Some(start_ms) = synced.host_start_ms(place) else { continue };
+                let config_before = config.as_ref().unwrap_or(&self.plan.config);
+                config = Some(replace_value(config_before, START_TIME, &start_ms.to_string())?);
+            }
+            if let Some(config) = &config {
+                check_length(config, 0)?;
+            }
+            let body = config.map_or_else(|| plain.clone(), |config| self.encode_request(&config).into());
             requests.push(DaemonRequest { daemon: daemon.clone(), body });
-            places.push(place);
+            targets.push(RequestTarget { place, log_file });
         }
-        Ok((requests, places))
+        Ok((requests, targets))
+    }
+
+    /// Returns the path for each daemon that gets another one than the requested, so that no two of them write one file.
+    fn separate_log_files(&self, session: &DaemonSession<'_>) -> Vec<Option<String>> {
+        let daemons = session.daemons();
+        let TraceOutput::Kineto { log_file } = &self.plan.output else { return vec![None; daemons.len()] };
+        let insert = |label: String| insert_into_trace_name(log_file, &label);
+        let separate: Vec<_> =
+            label_daemons(daemons, log_file).into_iter().map(|label| label.map(insert)).collect();
+        if let Some(first) = separate.iter().flatten().next() {
+            let text = format!("several daemons, so each inserts its own name: {first}, …");
+            session.out.diag().notice("--log-file", text);
+        }
+        separate
     }
 
     fn encode_request(&self, config: &Config) -> Vec<u8> {
-        let OnDemandPlan { filter, output, .. } = &self.plan;
+        let filter = &self.plan.filter;
         let request = OnDemand {
             config: config.to_string(),
             job_id: filter.job_id,
@@ -218,7 +237,7 @@ impl OnDemandCommand {
             process_limit: filter.process_limit,
             user: filter.user.clone(),
             selection: filter.selection.clone(),
-            expand: output.has_placeholders(),
+            expand: self.has_placeholders(),
             extended: true,
         };
         Request::OnDemand(request).encode()
@@ -291,8 +310,13 @@ impl OnDemandCommand {
         self.report_result(session, answer, result)
     }
 
-    /// Returns a warning about a file that several of the processes write: each to its own disk, or all to a shared one, where
-    /// they destroy each other's trace.
+    /// Returns whether the path has parts that the daemon replaces for each process.
+    fn has_placeholders(&self) -> bool {
+        self.plan.config.output().is_some_and(|path| path.contains('%'))
+    }
+
+    /// Returns a warning about a file that several of the processes write all the same: their daemon does not give each its own,
+    /// or two daemons replace a placeholder by the same.
     fn find_shared_path(&self, expected: &[ExpectedTrace]) -> Option<String> {
         let mut writers: BTreeMap<String, &ExpectedTrace> = BTreeMap::new();
         expected.iter().find_map(|trace| {
@@ -301,23 +325,28 @@ impl OnDemandCommand {
                 writers.insert(path, trace);
                 return None;
             };
-            let host = &trace.host;
-            Some(if first.host != *host {
-                format!("several hosts write {path}: if they share its directory, use %h in the name")
-            } else if first.place != trace.place {
-                format!("processes of two daemons of {host} write {path}, and destroy each other's trace: use %H in the name")
+            let (one, other) = (&first.host, &trace.host);
+            Some(if first.place == trace.place {
+                format!("several processes of {one} write {path}, and destroy each other's trace: end the name with .json")
             } else {
-                format!("several processes of {host} write {path}, and destroy each other's trace")
+                format!(
+                    "processes of {one} and {other} write {path}, and destroy each other's trace if they share its directory: \
+                     leave out %h, and profctl inserts names that differ"
+                )
             })
         })
     }
 
-    fn interpret_reply(&self, reply: OnDemandReply) -> TriggerResult {
+    /// Interprets the reply of a daemon that was sent this path, if it is not the requested one.
+    fn interpret_reply(&self, reply: OnDemandReply, log_file: Option<&String>) -> TriggerResult {
         let mut result = TriggerResult::from_reply(reply, &self.plan.filter, self.plan.function);
         let is_expanded = result.triggered.iter().all(|process| process.log_file.is_some());
-        if self.plan.output.has_placeholders() && !is_expanded {
+        if self.has_placeholders() && !is_expanded {
             let remark = "this daemon does not know placeholders: the path is used as it stands";
             result.remarks.push(remark.to_owned());
+        }
+        for process in &mut result.triggered {
+            process.log_file = process.log_file.take().or_else(|| log_file.cloned());
         }
         result
     }
@@ -383,7 +412,7 @@ impl OnDemandCommand {
             rank: process.rank,
             trace_id: process.trace_id.clone(),
             path: self.plan.output.trace_path_of(process.log_file.as_deref(), process.pid),
-            path_pattern: self.plan.output.trace_pattern_of(process.pid),
+            path_pattern: self.plan.output.trace_pattern_of(process.log_file.as_deref(), process.pid),
         };
         let detail = result.detail.as_ref();
         record::Request {
@@ -405,6 +434,14 @@ impl OnDemandCommand {
     }
 }
 
+/// The daemon of a request.
+struct RequestTarget {
+    /// Its place among those of the run.
+    place: usize,
+    /// The path in the request, if it is not the requested one.
+    log_file: Option<String>,
+}
+
 /// Maximum number of job ids that a message lists.
 const MAX_LISTED_IDS: usize = 8;
 
@@ -415,6 +452,18 @@ fn replace_value(config: &Config, key: &str, value: &str) -> Result<Config, Conf
         replaced.push(own, if own == key { value } else { old })?;
     }
     Ok(replaced)
+}
+
+/// Checks the length of a config to which `late` bytes will be added.
+///
+/// # Errors
+/// It is longer than processes accept.
+fn check_length(config: &Config, late: usize) -> anyhow::Result<()> {
+    let length = config.to_string().len();
+    if length + late > MAX_TEXT {
+        return Err(anyhow!(ConfigError::TooLong(length))).hint("shorten the path or the lists");
+    }
+    Ok(())
 }
 
 /// Formats how many processes are triggered, with the remarks, in one line.
@@ -437,7 +486,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_two_processes_write_is_named_with_the_placeholder_that_helps() {
+    fn a_file_that_two_processes_write_all_the_same_is_named() {
         let warning = |log_file: &str, traces: [(&str, usize, i64); 2]| {
             let command = OnDemandCommand {
                 plan: OnDemandPlan {
@@ -458,10 +507,8 @@ mod tests {
             command.find_shared_path(&traces.map(trace))
         };
         assert_eq!(warning("/d/t.json", [("a", 0, 1), ("b", 1, 2)]), None);
-        assert!(
-            warning("/d/t.json", [("a", 0, 1), ("b", 1, 1)]).unwrap().contains("write /d/t_1.json: if they")
-        );
-        assert!(warning("/d/t.json", [("a", 0, 1), ("a", 1, 1)]).unwrap().ends_with("use %H in the name"));
+        let shared = warning("/d/t.json", [("a", 0, 1), ("b", 1, 1)]).unwrap();
+        assert!(shared.starts_with("processes of a and b write /d/t_1.json,"), "{shared}");
         assert!(
             warning("/d/t", [("a", 0, 1), ("a", 0, 2)])
                 .unwrap()

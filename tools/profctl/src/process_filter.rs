@@ -2,6 +2,7 @@
 
 use clap::Args;
 use common::glob::Glob;
+use common::rpc::message::ProcessStatus;
 use common::rpc::selection::ProcessSelection;
 
 use crate::option_value::{CommaList, parse_pids, parse_rank_ranges};
@@ -124,6 +125,27 @@ impl ProcessFilter {
         self.selection.as_ref().map_or(&self.pids, |selection| &selection.pids)
     }
 
+    /// Returns whether a process that a daemon lists is one of these, as far as its status shows: `--pids` also selects by
+    /// ancestors, which it does not, so they are not looked at.
+    pub(crate) fn selects(&self, process: &ProcessStatus) -> bool {
+        let is_user = |user: &String| {
+            process.user.as_ref() == Some(user) || process.uid.is_some_and(|uid| uid.to_string() == *user)
+        };
+        if process.job_id != self.job_id || !self.user.as_ref().is_none_or(is_user) {
+            return false;
+        }
+        let Some(ProcessSelection { pids, ranks, names }) = &self.selection else { return true };
+        // The name is that of the script or module, which is the last word of the command, or of the program.
+        let command = process.command.as_deref().unwrap_or_default();
+        let name = command.rsplit([' ', '/']).next().unwrap_or_default().as_bytes();
+        let matches_name = |pattern: &String| Glob::parse(pattern).is_ok_and(|glob| glob.matches(name));
+        (pids.is_empty()
+            || pids.contains(&process.pid)
+            || process.host_pid.is_some_and(|p| pids.contains(&p)))
+            && (ranks.is_empty() || process.rank.is_some_and(|rank| ranks.contains(&rank)))
+            && (names.is_empty() || names.iter().any(matches_name))
+    }
+
     /// Names the options that only profd knows, as they were given.
     pub(crate) fn describe_selection(&self) -> String {
         let Some(selection) = &self.selection else { return String::new() };
@@ -165,6 +187,45 @@ mod tests {
         {
             assert!(try_parse_args::<TracedProcessArgs>(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn listed_processes_are_selected_as_the_daemon_does() {
+        let process = ProcessStatus {
+            pid: 7,
+            host_pid: Some(700),
+            uid: Some(1000),
+            user: Some("ann".into()),
+            rank: Some(8),
+            command: Some("python3 /job/train.py".into()),
+            ..ProcessStatus::default()
+        };
+        let selects = |args: &[&str]| parse_args::<TracedProcessArgs>(args).filter().selects(&process);
+        for chosen in [
+            &[][..],
+            &["--rank", "7-9"],
+            &["--name", "train*", "--name", "x"],
+            &["--pid", "7"],
+            &["--pid", "700"],
+            &["--user", "ann", "--rank", "8"],
+            &["--user", "1000"],
+            &["--pids", "5"],
+        ] {
+            assert!(selects(chosen), "{chosen:?}");
+        }
+        for other in [
+            &["--rank", "7"][..],
+            &["--name", "python3"],
+            &["--pid", "8"],
+            &["--user", "bob"],
+            &["--job-id", "3"],
+            &["--rank", "8", "--user", "bob"],
+        ] {
+            assert!(!selects(other), "{other:?}");
+        }
+        assert!(
+            !parse_args::<TracedProcessArgs>(&["--rank", "0"]).filter().selects(&ProcessStatus::default())
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use common::text::safe;
+use common::text::{count_noun, safe};
 
 /// Switches to the alternate screen, and hides the cursor.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
@@ -67,7 +67,7 @@ fn frame(lines: &[String], width: usize, height: usize) -> String {
     let mut drawn = String::from("\x1b[H");
     let fits = lines.len() <= height;
     let shown = if fits { lines.len() } else { height.saturating_sub(1) };
-    let more = format!("and {} more lines", lines.len() - shown);
+    let more = format!("and {}", count_noun((lines.len() - shown) as u64, "more line"));
     let rest = (!fits).then_some(&more);
     for (n, line) in lines.iter().take(shown).chain(rest).enumerate() {
         let newline = if n == 0 { "" } else { "\r\n" };

@@ -10,7 +10,7 @@ use common::out::{Format, Out};
 use common::progress::{Unit, bar};
 use common::record::profctl::{ReplySummary, RequestOutcome, Summary};
 use common::rpc::message::Request;
-use common::text::Safe;
+use common::text::{Safe, count_noun};
 use tokio::task::JoinSet;
 
 use crate::certs;
@@ -275,8 +275,8 @@ impl<'a> DaemonSession<'a> {
                 0 => String::new(),
                 _ => format!(", {rejected} rejected"),
             };
-            let text =
-                format!("{hosts} daemons: {done} done, {declined} declined{rejected}, {failed} failed");
+            let daemons = count_noun(hosts, "daemon");
+            let text = format!("{daemons}: {done} done, {declined} declined{rejected}, {failed} failed");
             self.out.diag().notice("summary", text);
         }
         let Summary { declined, rejected, degraded, limited, partial, .. } = self.summary;

@@ -8,6 +8,7 @@ use common::duration::parse_duration;
 use common::error::HintExt;
 use common::record::profctl::SynchronizedStart;
 use common::rpc::message::{ProcessStatus, Request};
+use common::text::count_noun;
 
 use crate::clock::{ClockOffset, format_ms, measure_clocks};
 use crate::process_filter::ProcessFilter;
@@ -131,8 +132,8 @@ impl SyncedStart {
             session.out.record(&record)?;
         } else {
             let text = format!(
-                "clocks of {} hosts are {} to {} from this one, known to {}",
-                known.len(),
+                "clocks of {}: {} to {} from this one, known to {}",
+                count_noun(known.len() as u64, "host"),
                 format_ms(least),
                 format_ms(most),
                 format_ms(uncertainty_ns)
@@ -156,8 +157,11 @@ pub(crate) fn find_common_step(
     std::thread::sleep(STEP_INTERVAL);
     let second = query_steps(session, filter)?;
     let Some(highest) = second.iter().max() else {
-        return Err(anyhow!("--align-step: no process of job {} reports its step", filter.job_id))
-            .hint("see `profctl status`; give the step with --start-step");
+        return Err(anyhow!(
+            "--align-step: none of the selected processes of job {} reports its step",
+            filter.job_id
+        ))
+        .hint("see `profctl status`; give the step with --start-step");
     };
     let progress = highest - first.iter().max().unwrap_or(highest);
     let ahead = choose_steps_ahead(progress);
@@ -172,13 +176,13 @@ fn choose_steps_ahead(progress: i64) -> i64 {
     progress.max(0).saturating_add(1).saturating_mul(intervals).saturating_add(1)
 }
 
-/// Asks for the current steps of the processes of the job.
+/// Asks for the current steps of the selected processes.
 fn query_steps(session: &mut DaemonSession<'_>, filter: &ProcessFilter) -> anyhow::Result<Vec<i64>> {
     let mut steps = Vec::new();
     session.query_daemons(&Request::Status { extended: true }, |_, _, body| {
         // A daemon that does not answer is reported when it gets the request.
         let Ok(reply) = body.and_then(|body| decode_status_reply(&body)) else { return Ok(()) };
-        let own = |p: &&ProcessStatus| p.job_id == filter.job_id;
+        let own = |p: &&ProcessStatus| filter.selects(p);
         match &reply.detail {
             Some(detail) => steps.extend(detail.processes.iter().filter(own).filter_map(|p| p.current_step)),
             None => steps.extend(reply.current_step),

@@ -291,11 +291,11 @@ impl RunningDaemon {
             log.error("metrics", format_args!("timeout: {} has not written some metrics", kind.name()));
         }
         let summary = summarize(&self.state.counters);
-        let (requests, delivered) = (summary.requests, summary.configs_delivered);
-        log.notice(
-            "rpc",
-            format_args!("stopped after {requests} requests and {delivered} delivered configs"),
+        let (requests, delivered) = (
+            count_noun(summary.requests, "request"),
+            count_noun(summary.configs_delivered, "delivered config"),
         );
+        log.notice("rpc", format_args!("stopped after {requests} and {delivered}"));
         log.flush(LOG_FLUSH_TIMEOUT);
         DaemonEnd { summary, stdout_stalls: unfinished.contains(&SinkKind::Stdout) }
     }

@@ -33,6 +33,8 @@ pub(crate) struct DaemonState {
     accounts: RwLock<(Uptime, Arc<Accounts>)>,
     /// Notified when a pending config was fetched or removed.
     pub(crate) config_removed: Notify,
+    /// Notified when a process has ended.
+    pub(crate) process_ended: Notify,
     /// The name of the host, as far as it can be part of a file name.
     pub(crate) host_name: String,
     rules: Mutex<RulesState>,
@@ -107,6 +109,7 @@ impl DaemonState {
             counters,
             log,
             config_removed: Notify::new(),
+            process_ended: Notify::new(),
             host_name: find_host_name(),
             rules: Mutex::default(),
             missing_sockets: OnceLock::new(),
@@ -190,6 +193,7 @@ impl DaemonState {
             let removed = registry.remove_process(host_pid);
             drop(registry);
             self.count_removed(removed);
+            self.process_ended.notify_waiters();
         }
         has_ended
     }

@@ -51,7 +51,7 @@ pub(crate) fn run(args: &ShowArgs, format: Format, out: &mut Out) -> anyhow::Res
                     };
                     match show_block(&block, &file, format, out) {
                         Ok(()) => shown += 1,
-                        Err(e) if common::error::is_broken_pipe(&e) => return Err(e),
+                        Err(e) if common::error::is_output_error(&e) => return Err(e),
                         Err(e) => out.failed(format_args!("{}:{}", file.display(), block.line), &e),
                     }
                 }

@@ -52,8 +52,7 @@ pub(crate) fn run(args: &VerifyArgs, format: Format, out: &mut Out) -> anyhow::R
     let mut summary = Summary::default();
     for file in super::paths_or_stdin(&args.files) {
         if let Err(e) = verify_file(&file, args.crl_limit, format, &mut summary, out) {
-            let broken = common::error::is_broken_pipe(&e);
-            if broken {
+            if common::error::is_output_error(&e) {
                 return Err(e);
             }
             out.failed(file.display(), &e);

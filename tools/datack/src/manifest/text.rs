@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use common::finding::{hex, unhex};
 use common::record::RecordPath;
 use common::record::datack::{FileDigest as DigestRecord, ManifestSummary};
+use common::text::count_noun;
 
 use super::Sha256;
 
@@ -91,8 +92,8 @@ pub(crate) fn parse_manifest(content: &[u8]) -> Result<Vec<ManifestEntry>, Strin
                 return Err(place(&format_args!("number of files in the summary: {n}, before it: {named}")));
             }
             if summary.errors > 0 {
-                let n = summary.errors;
-                return Err(place(&format_args!("incomplete: created with {n} errors")));
+                let errors = count_noun(summary.errors, "error");
+                return Err(place(&format_args!("incomplete: created with {errors}")));
             }
         } else if let Some(entry) = parse_line(line).map_err(|e| place(&e))? {
             if line.first() == Some(&b'{') {

@@ -118,11 +118,12 @@ impl CauseReport {
         cause: &Cause,
     ) -> io::Result<()> {
         let (n, written) = (grouped(cause.count), grouped(cause.writable));
+        let entries = if cause.count == 1 { "entry" } else { "entries" };
         let what = match (severity, cause.writable) {
-            (Severity::Note, _) => format!("{n} entries, whose permissions no other user can use"),
-            (_, 0) => format!("{n} entries readable by others, none writable"),
-            (_, all) if all == cause.count => format!("{n} entries writable by others"),
-            _ => format!("{n} entries readable by others, {written} of them writable"),
+            (Severity::Note, _) => format!("{n} {entries}, whose permissions no other user can use"),
+            (_, 0) => format!("{n} {entries} readable by others, none writable"),
+            (_, all) if all == cause.count => format!("{n} {entries} writable by others"),
+            _ => format!("{n} {entries} readable by others, {written} of them writable"),
         };
         writeln!(to, "umask {:03o}: {what}", umask.0)?;
         let shown: Vec<_> = cause.first.values().take(FEW).map(|f| Safe(&f.path).to_string()).collect();

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use common::duration::parse_age;
 use common::exit::Exit;
-use common::input_lines::open_input;
+use common::input_lines::{InputLines, open_input};
 use common::out::{Format, Out};
 use common::record::profctl::AuditSummary;
 use common::record::profd::{Audit, AuditedProcess};
@@ -37,7 +37,7 @@ const EXAMPLES: &str = "Examples:
 ///
 /// Reads the JSON lines that `profd --audit-log` has written, on the host of the daemon, and prints those that match all
 /// of the given options, in the order of the files. It connects to no daemon. Lines that are not of an audit trail are
-/// reported, and the exit status is 2 then.
+/// reported, and the exit status is 2 then; it is 1 if no line matches.
 #[derive(Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct AuditArgs {
@@ -71,28 +71,30 @@ impl AuditArgs {
     pub(crate) fn run(&self, format: Format, out: &mut Out) -> anyhow::Result<Exit> {
         let mut summary = AuditSummary::default();
         for path in &self.files {
-            if let Err(e) = self.print_file(path, format, out, &mut summary) {
-                if common::error::is_broken_pipe(&e) {
-                    return Err(e);
-                }
-                out.error(path.display(), format_args!("{e:#}"));
+            match open_input(path) {
+                Ok(lines) => self.print_file(path, lines, format, out, &mut summary)?,
+                Err(e) => out.error(path.display(), format_args!("{e:#}")),
             }
         }
         summary.errors = out.diag().errors();
         if format == Format::Json {
             out.record(&summary)?;
         }
-        Ok(Exit::Ok)
+        Ok(if summary.matched == 0 { Exit::No } else { Exit::Ok })
     }
 
+    /// Prints the matching lines of a file. What is wrong with the file is reported here.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
     fn print_file(
         &self,
         path: &Path,
+        mut lines: InputLines,
         format: Format,
         out: &mut Out,
         summary: &mut AuditSummary,
-    ) -> anyhow::Result<()> {
-        let mut lines = open_input(path)?;
+    ) -> std::io::Result<()> {
         for number in 1_u64.. {
             // A line that is too long is reported, and the next one is read.
             let line = match lines.next_line(b'\n', MAX_LINE) {
@@ -104,7 +106,9 @@ impl AuditArgs {
                 }
             };
             if number == 1 && line.starts_with(GZIP_MAGIC) {
-                anyhow::bail!("is compressed: use `zcat {} | profctl audit -`", path.display());
+                let reason = format!("is compressed: use `zcat {} | profctl audit -`", path.display());
+                out.error(path.display(), reason);
+                return Ok(());
             }
             let text = String::from_utf8_lossy(&line);
             if text.trim().is_empty() {
@@ -332,6 +336,35 @@ mod tests {
         let mut out = Out::to(Box::new(std::io::sink()), "profctl", false, Verbosity::Quiet);
         parse_args::<AuditArgs>(&[path.to_str().unwrap()]).run(Format::Text, &mut out).unwrap();
         assert_eq!(out.diag().errors(), 1);
+    }
+
+    #[test]
+    fn nothing_that_matches_is_status_1() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.jsonl");
+        let exit = |lines: &str, args: &[&str]| {
+            std::fs::write(&path, lines).unwrap();
+            let mut out = Out::to(Box::new(std::io::sink()), "profctl", false, Verbosity::Quiet);
+            let args: AuditArgs = parse_args(&[args, &[path.to_str().unwrap()]].concat());
+            args.run(Format::Text, &mut out).unwrap()
+        };
+        assert_eq!(exit(&sample(), &["--client", "alice"]), Exit::Ok);
+        assert_eq!(exit(&sample(), &["--client", "bob"]), Exit::No);
+        assert_eq!(exit("", &[]), Exit::No);
+    }
+
+    #[test]
+    fn an_output_that_cannot_be_written_is_no_fault_of_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.jsonl");
+        std::fs::write(&path, sample()).unwrap();
+        for format in [Format::Text, Format::Json] {
+            let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+            let mut out = Out::to(Box::new(full), "profctl", false, Verbosity::Quiet);
+            let error = parse_args::<AuditArgs>(&[path.to_str().unwrap()]).run(format, &mut out).unwrap_err();
+            assert!(!error.to_string().contains("audit.jsonl"), "{error:#}");
+            assert_eq!(out.diag().errors(), 0, "the caller reports it");
+        }
     }
 
     #[test]

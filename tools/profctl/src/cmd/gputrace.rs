@@ -5,9 +5,9 @@ use std::time::Duration;
 use clap::Args;
 use common::duration::parse_whole_milliseconds;
 use common::out::Out;
-use common::rpc::config::{Config, ConfigError, check_placeholders};
+use common::rpc::config::{Config, ConfigError};
 
-use super::absolute_output_path;
+use super::expandable_output_path;
 use crate::function::RequestedFunction;
 use crate::on_demand::{OnDemandCommand, OnDemandPlan};
 use crate::option_value::parse_config_pair;
@@ -66,9 +66,10 @@ pub(crate) struct GpuTraceArgs {
     /// Trace file; each process inserts _PID before .json
     ///
     /// `%h` in it is replaced by the name of the host, `%H` by the process's pid on the host, `%p` by its own pid (the
-    /// two differ in a container), `%j` by the job id, `%r` by the rank, and `%%` by a percent sign. Use %h where several hosts write to
-    /// one directory. profd never gives two processes of a host the same file, also for requests one after the other: where
-    /// they would write the same one, it inserts the pid on the host, too.
+    /// two differ in a container), `%j` by the job id, `%r` by the rank, and `%%` by a percent sign. No two processes get
+    /// the same file: a request to several daemons inserts the name of each host before .json, unless %h is in the path (and the port or
+    /// the address where a host has several daemons); and where two processes of a host would write the same file, also for
+    /// requests one after the other, profd inserts the pid on the host.
     #[arg(long, value_name = "FILE")]
     log_file: String,
     /// Start time, in milliseconds since the Unix epoch; 0 starts now
@@ -114,8 +115,7 @@ impl GpuTraceArgs {
     /// # Errors
     /// The path is not usable.
     pub(crate) fn build_command(&self, out: &Out) -> anyhow::Result<OnDemandCommand> {
-        let log_file = absolute_output_path(&self.log_file, out)?;
-        check_placeholders(&log_file).map_err(|reason| anyhow::anyhow!("--log-file: {reason}"))?;
+        let log_file = expandable_output_path(&self.log_file, out)?;
         self.warn_about_silent_limits(&log_file, out);
         let start = self.sync.plan(self.iterations > 0, self.profile_start_time)?;
         let time_to_start = start.time_to_start();

@@ -18,6 +18,17 @@ use std::path::Path;
 use anyhow::anyhow;
 use common::error::HintExt;
 use common::out::Out;
+use common::rpc::config::check_placeholders;
+
+/// Returns the absolute form of `--log-file`, whose placeholders the daemon replaces.
+///
+/// # Errors
+/// As [`absolute_output_path`], or a placeholder is unknown.
+fn expandable_output_path(text: &str, out: &Out) -> anyhow::Result<String> {
+    let path = absolute_output_path(text, out)?;
+    check_placeholders(&path).map_err(|reason| anyhow!("--log-file: {reason}"))?;
+    Ok(path)
+}
 
 /// Returns the absolute form of `--log-file`. A training process has another working directory, so a relative path is
 /// resolved against the one of this process.

@@ -7,6 +7,7 @@ use common::duration::parse_duration;
 use common::exit::Exit;
 use common::out::Out;
 use common::rpc::message::FunctionState;
+use common::text::count_noun;
 
 use super::npu_monitor::NpuMonitorArgs;
 use super::watch::{HostStatus, query_all_hosts};
@@ -14,7 +15,7 @@ use crate::duration_text::format_duration;
 use crate::interrupt::Interrupted;
 use crate::on_demand::OnDemandCommand;
 use crate::option_value::{ActivityKind, CommaList, comma_list};
-use crate::process_filter::ProcessSelectionArgs;
+use crate::process_filter::{ProcessFilter, ProcessSelectionArgs};
 use crate::session::DaemonSession;
 
 /// How often processes are asked to stop while some are busy, and the pause between two times: processes poll every 1 to 5
@@ -24,7 +25,7 @@ const STOP_PAUSE: Duration = Duration::from_secs(2);
 
 /// Monitor Ascend devices for a limited time, and always stop monitoring afterwards
 ///
-/// Starts npu-monitor in the processes, prints after each interval how many are monitored and how many metrics their daemons
+/// Starts npu-monitor in the processes, prints after each interval how many of them are monitored and how many metrics their daemons
 /// have received, and stops npu-monitor: after the duration, or on Ctrl-C. The daemons store the metrics (profd(8),
 /// --metric-log-dir). To start and stop separately use npu-monitor.
 #[derive(Args, Debug)]
@@ -50,6 +51,7 @@ pub(crate) struct MonitorArgs {
 
 /// Validated monitoring.
 pub(crate) struct MonitorCommand {
+    filter: ProcessFilter,
     start: OnDemandCommand,
     stop: OnDemandCommand,
     interval: Duration,
@@ -72,6 +74,7 @@ impl MonitorArgs {
         );
         let stop = start.to_stop();
         Ok(MonitorCommand {
+            filter: self.processes.monitor_filter(self.process_limit),
             start: start.build_command(out)?,
             stop: stop.build_command(out)?,
             interval: Duration::from_secs(seconds),
@@ -129,19 +132,48 @@ impl MonitorCommand {
             let now: u64 = hosts.iter().map(|host| host.counter("metrics.received")).sum();
             let metrics = received.map(|before: u64| now.saturating_sub(before));
             received = Some(now);
-            let line = describe_monitoring(&hosts, metrics, begin.elapsed());
+            let line = describe_monitoring(&hosts, &self.filter, metrics, begin.elapsed());
             session.out.diag().notice("monitor", line);
         }
     }
 }
 
-/// Says how many processes are monitored, and how many metrics have come since the last query.
-fn describe_monitoring(hosts: &[HostStatus], metrics: Option<u64>, elapsed: Duration) -> String {
-    let processes = || hosts.iter().flat_map(HostStatus::processes);
-    let monitored = processes().filter(|p| p.npumonitor == Some(FunctionState::Running)).count();
-    let all = processes().count();
-    let metrics = metrics.map(|n| format!(", {n} metrics since the last query")).unwrap_or_default();
+/// Says how many of the selected processes are monitored, and how many metrics have come since the last query.
+fn describe_monitoring(
+    hosts: &[HostStatus],
+    filter: &ProcessFilter,
+    metrics: Option<u64>,
+    elapsed: Duration,
+) -> String {
+    let selected = || hosts.iter().flat_map(HostStatus::processes).filter(|process| filter.selects(process));
+    let monitored = selected().filter(|p| p.npumonitor == Some(FunctionState::Running)).count();
+    let all = count_noun(selected().count() as u64, "process");
+    let metrics =
+        metrics.map(|n| format!(", {} since the last query", count_noun(n, "metric"))).unwrap_or_default();
     let elapsed = format_duration(Duration::from_secs(elapsed.as_secs()));
-    let processes = if all == 1 { "process" } else { "processes" };
-    format!("{monitored} of {all} {processes} monitored after {elapsed}{metrics}")
+    format!("{monitored} of {all} monitored after {elapsed}{metrics}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_selected_processes_are_counted() {
+        let process = |pid: i32, rank: i64, state: &str| {
+            format!(r#"{{"pid":{pid},"job_id":0,"rank":{rank},"npumonitor":"{state}"}}"#)
+        };
+        let listed = [process(5, 0, "Running"), process(6, 1, "Idle"), process(7, 2, "Running")].join(",");
+        let host = HostStatus::of_reply(0, Ok(&format!(r#"{{"detail":{{"processes":[{listed}]}}}}"#)));
+        let describe = |args: &[&str], metrics| {
+            let args: MonitorArgs = crate::cmd::parse_args(args);
+            let filter = args.processes.monitor_filter(None);
+            describe_monitoring(std::slice::from_ref(&host), &filter, metrics, Duration::from_millis(3900))
+        };
+        assert_eq!(describe(&[], None), "2 of 3 processes monitored after 3 s");
+        let one = "0 of 1 process monitored after 3 s, 1 metric since the last query";
+        assert_eq!(describe(&["--rank", "1"], Some(1)), one);
+        let two = "1 of 2 processes monitored after 3 s, 2 metrics since the last query";
+        assert_eq!(describe(&["--pid", "5,6"], Some(2)), two);
+    }
 }

@@ -7,7 +7,7 @@ use common::duration::parse_whole_seconds;
 use common::out::Out;
 use common::rpc::config::{Config, ConfigError};
 
-use super::absolute_output_path;
+use super::expandable_output_path;
 use crate::function::RequestedFunction;
 use crate::on_demand::{OnDemandCommand, OnDemandPlan};
 use crate::option_value::{
@@ -54,6 +54,8 @@ pub(crate) struct NpuMonitorArgs {
     #[arg(long, value_parser = comma_list::<ActivityKind>(), default_value = "Marker", value_name = "LIST")]
     mspti_activity_kind: CommaList<ActivityKind>,
     /// Directory for files of single activities [default: send metrics to the daemon]
+    ///
+    /// %h, %H, %p, %j and %r in it are replaced as for gputrace, from profd only.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "DIR")]
     log_file: String,
     /// Format of the files below --log-file
@@ -100,7 +102,7 @@ impl NpuMonitorArgs {
         }
         let dir = match self.log_file.as_str() {
             "" => String::new(),
-            dir => absolute_output_path(dir, out)?,
+            dir => expandable_output_path(dir, out)?,
         };
         OnDemandCommand::new(OnDemandPlan {
             function: RequestedFunction::NpuMonitor,

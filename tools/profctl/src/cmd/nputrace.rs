@@ -7,7 +7,7 @@ use common::duration::parse_whole_milliseconds;
 use common::out::Out;
 use common::rpc::config::{Config, ConfigError};
 
-use super::absolute_output_path;
+use super::expandable_output_path;
 use crate::function::RequestedFunction;
 use crate::on_demand::{OnDemandCommand, OnDemandPlan};
 use crate::option_value::{
@@ -58,7 +58,7 @@ pub(crate) struct NpuTraceArgs {
         value_name = "N"
     )]
     iterations: Option<i64>,
-    /// Directory for the traces
+    /// Directory for the traces; %h, %H, %p, %j and %r in it are replaced as for gputrace, from profd only
     #[arg(long, value_name = "DIR")]
     log_file: String,
     /// Start time, in milliseconds since the Unix epoch; 0 starts now; ignored with --iterations
@@ -158,7 +158,7 @@ impl NpuTraceArgs {
     /// # Errors
     /// The path is not usable.
     pub(crate) fn build_command(&self, out: &Out) -> anyhow::Result<OnDemandCommand> {
-        let dir = absolute_output_path(&self.log_file, out)?;
+        let dir = expandable_output_path(&self.log_file, out)?;
         let config = self.build_config(&dir)?;
         let output = TraceOutput::Ascend {
             dir,

@@ -42,7 +42,7 @@ pub(crate) struct ScheduleArgs {
     times: u64,
     /// Run when this holds: step:N, stalled:TIME or slow:FACTOR
     ///
-    /// `step:100`: a process has reached step 100. `stalled:60s`: a process has been in one step for 60 s. `slow:2`: a step
+    /// The processes are those that the request selects. `step:100`: a process has reached step 100. `stalled:60s`: a process has been in one step for 60 s. `slow:2`: a step
     /// takes twice as long as the median of those before. The processes must report their steps to profd, as those on
     /// Ascend devices do. A condition that goes on holding counts once.
     #[arg(long, value_parser = parse_condition, value_name = "CONDITION")]
@@ -167,7 +167,9 @@ fn explain_bad_request<T>(error: &clap::Error) -> anyhow::Result<T> {
 }
 
 impl ScheduledCommandPlan {
-    pub(crate) fn run(self, mut session: DaemonSession<'_>) -> anyhow::Result<Exit> {
+    pub(crate) fn run(mut self, mut session: DaemonSession<'_>) -> anyhow::Result<Exit> {
+        // Now, for the condition: it is about the processes of the request.
+        self.command.use_slurm_job(session.slurm_job_ids())?;
         let begin = Instant::now();
         let mut follower = StepFollower::default();
         let mut held = false;
@@ -217,7 +219,7 @@ impl ScheduledCommandPlan {
             session.restart_deadline();
             let hosts = query_all_hosts(session)?;
             let now = Instant::now();
-            hosts.iter().for_each(|host| host.follow_steps(follower, now));
+            hosts.iter().for_each(|host| host.follow_steps(self.command.filter(), follower, now));
             let found = follower.all().find_map(|progress| condition.holds_for(progress, now));
             let before = std::mem::replace(held, found.is_some());
             if let Some(reason) = found.filter(|_| !before) {

@@ -6,7 +6,7 @@ use common::record::profctl as record;
 use common::rpc::message::{
     CertificateStatus, CertificateSummary, CrlStatus, FunctionState, ProcessStatus, Request, StatusReply,
 };
-use common::text::Safe;
+use common::text::{Safe, count_noun};
 
 use super::status_views::{
     format_age, function_state_name, health_record, known_step, print_health, print_processes, process_record,
@@ -164,7 +164,7 @@ pub(crate) fn format_headline(reply: &StatusReply) -> String {
     }
     if let Some(detail) = &reply.detail {
         let n = detail.processes.len() as u64 + detail.processes_omitted;
-        parts.push(format!("{n} process{}", if n == 1 { "" } else { "es" }));
+        parts.push(count_noun(n, "process"));
         parts.push(format!("up {} s", detail.uptime_s));
     }
     parts.join(", ")

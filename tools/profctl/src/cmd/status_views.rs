@@ -2,7 +2,7 @@
 
 use common::record::profctl as record;
 use common::rpc::message::{FunctionState, HealthReply, ListPage, ProcessListReply, ProcessStatus, Request};
-use common::text::Safe;
+use common::text::{Safe, count_noun};
 
 use crate::reply::{decode_reply, format_decline};
 use crate::session::DaemonSession;
@@ -31,7 +31,7 @@ pub(super) fn print_processes(session: &mut DaemonSession<'_>) -> anyhow::Result
             return Ok(());
         }
         let n = list.total;
-        session.print_line(&answer, &format!("{n} process{}", if n == 1 { "" } else { "es" }))?;
+        session.print_line(&answer, &count_noun(n, "process"))?;
         for line in format_table(&list.processes) {
             writeln!(session.out.text(), "  {}", Safe(&line))?;
         }

@@ -7,11 +7,13 @@ use common::duration::parse_duration;
 use common::exit::Exit;
 use common::record::profctl::ReplySummary;
 use common::rpc::message::{ProcessStatus, Request, StatusReply};
+use common::text::count_noun;
 
 use super::status::{format_headline, status_record};
 use super::status_views::function_state_name;
 use crate::duration_text::format_duration;
 use crate::interrupt::Interrupted;
+use crate::process_filter::ProcessFilter;
 use crate::reply::{RequestFailure, decode_status_reply};
 use crate::screen::{TableScreen, align_columns};
 use crate::session::DaemonSession;
@@ -125,9 +127,9 @@ impl HostStatus {
         detail.and_then(|detail| detail.counters.get(name)).copied().unwrap_or(0)
     }
 
-    /// Notes the steps of the processes.
-    pub(crate) fn follow_steps(&self, follower: &mut StepFollower, now: Instant) {
-        for process in self.processes() {
+    /// Notes the steps of the selected processes.
+    pub(crate) fn follow_steps(&self, filter: &ProcessFilter, follower: &mut StepFollower, now: Instant) {
+        for process in self.processes().iter().filter(|process| filter.selects(process)) {
             if let Some(step) = process.current_step.filter(|step| *step >= 0) {
                 follower.note((self.place, process.job_id, process.pid), step, now);
             }
@@ -156,8 +158,9 @@ fn draw_table(hosts: &[HostStatus], follower: &mut StepFollower, now: Instant) -
     let failed = hosts.iter().filter(|host| host.reply.is_err());
     let processes: usize = hosts.iter().map(|host| host.processes().len()).sum();
     let unreachable = failed.clone().count();
-    let mut lines =
-        vec![format!("{} daemons, {unreachable} without an answer, {processes} processes", hosts.len())];
+    let (daemons, processes) =
+        (count_noun(hosts.len() as u64, "daemon"), count_noun(processes as u64, "process"));
+    let mut lines = vec![format!("{daemons}, {unreachable} without an answer, {processes}")];
     lines.extend(failed.filter_map(|host| {
         let reason = &host.reply.as_ref().err()?.reason;
         Some(format!("{}: {reason}", host.answer.host))
@@ -221,22 +224,25 @@ mod tests {
     use super::*;
     use common::record::profctl::RequestOutcome;
 
-    fn look(place: usize, json: Result<&str, &str>) -> HostStatus {
-        let answer = ReplySummary {
-            host: format!("node{place}"),
-            port: 1778,
-            address: None,
-            outcome: RequestOutcome::Done,
-            reason: None,
-            code: None,
-            hints: Vec::new(),
-            elapsed_ms: 1,
-        };
-        let reply = match json {
-            Ok(json) => crate::reply::decode_status_reply(json.as_bytes()),
-            Err(reason) => Err(RequestFailure::from_error(reason, None)),
-        };
-        HostStatus { place, answer, reply }
+    impl HostStatus {
+        /// Returns the status of a host that has answered with a text, or has not answered.
+        pub(crate) fn of_reply(place: usize, json: Result<&str, &str>) -> Self {
+            let answer = ReplySummary {
+                host: format!("node{place}"),
+                port: 1778,
+                address: None,
+                outcome: RequestOutcome::Done,
+                reason: None,
+                code: None,
+                hints: Vec::new(),
+                elapsed_ms: 1,
+            };
+            let reply = match json {
+                Ok(json) => crate::reply::decode_status_reply(json.as_bytes()),
+                Err(reason) => Err(RequestFailure::from_error(reason, None)),
+            };
+            Self { place, answer, reply }
+        }
     }
 
     #[test]
@@ -247,13 +253,16 @@ mod tests {
                     "job_id":3,"rank":7,"command":"python3 train.py","user":"ann","uid":1000,"device":1,"nputrace":"Idle","current_step":{step},
                     "last_poll_ms":800}},{{"pid":6,"job_id":3}}]}}}}"#
             );
-            [look(0, Ok(&json)), look(1, Err("connection refused")), look(2, Ok(r#"{"status":1}"#))]
+            let refused = HostStatus::of_reply(1, Err("connection refused"));
+            [HostStatus::of_reply(0, Ok(&json)), refused, HostStatus::of_reply(2, Ok(r#"{"status":1}"#))]
         };
         let start = Instant::now();
         let mut follower = StepFollower::default();
         draw_table(&of(10), &mut follower, start);
         let lines = draw_table(&of(30), &mut follower, start + Duration::from_secs(10));
         assert_eq!(lines[0], "3 daemons, 1 without an answer, 2 processes");
+        let one = draw_table(&[HostStatus::of_reply(2, Ok(r#"{"status":1}"#))], &mut follower, start);
+        assert_eq!(one[0], "1 daemon, 0 without an answer, 0 processes");
         assert_eq!(lines[1], "node1: connection refused");
         let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(

@@ -152,6 +152,42 @@ fn without_wait_the_expected_paths_are_printed() {
     );
 }
 
+/// Their processes can have one pid, as containers do, and their directory can be shared.
+#[test]
+fn no_two_daemons_are_told_the_same_file() {
+    let fakes = [daemon(Vec::new()), daemon(Vec::new())];
+    let hosts = fakes.each_ref().map(|fake| format!("127.0.0.1:{}", fake.port)).join(",");
+    for (log_file, begin) in
+        [("/tmp/t.json", "/tmp/t"), ("/tmp/rank%r.json", "/tmp/rank%r"), ("/tmp/t", "/tmp/t")]
+    {
+        let args = [
+            "--certs-dir",
+            "NO_CERTS",
+            "--format",
+            "json",
+            "--hosts",
+            &hosts,
+            "gputrace",
+            "--log-file",
+            log_file,
+        ];
+        let ran = run(&args);
+        let asked: std::collections::BTreeSet<String> =
+            fakes.iter().map(|fake| fake.next_request()["config"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(asked.len(), 2, "{asked:?}");
+        for fake in &fakes {
+            let told = format!("ACTIVITIES_LOG_FILE={begin}_{}{}\n", fake.port, &log_file[begin.len()..]);
+            assert!(asked.iter().any(|config| config.starts_with(&told)), "{told}: {asked:?}");
+        }
+        let requests = ran.records_of("profctl.request");
+        let triggered = requests.iter().flat_map(|request| request["triggered"].as_array().unwrap());
+        let paths: std::collections::BTreeSet<&str> =
+            triggered.map(|t| t["path"].as_str().unwrap()).collect();
+        // Without .json libkineto has no place for the pid.
+        assert_eq!(paths.len(), if log_file.ends_with(".json") { 4 } else { 2 }, "{paths:?}");
+    }
+}
+
 /// A rule of the daemon may count the questions of a wait as requests (profd-rules(5)).
 #[test]
 fn a_wait_goes_on_to_ask_a_daemon_that_has_answered_too_often() {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use common::rpc::message::{CommandStatus, FunctionState, JobCount, OnDemandDetail, StatusReply};
+use common::text::count_noun;
 
 use super::{MAX_LISTED, TriggerResult, format_pids, format_process_count};
 use crate::duration_text::format_duration;
@@ -275,7 +276,7 @@ fn explain_other_jobs(jobs: &[JobCount], filter: &ProcessFilter) -> RequestFailu
         .collect();
     let more = match jobs.len().saturating_sub(MAX_LISTED) {
         0 => String::new(),
-        n => format!(", and {n} more jobs"),
+        n => format!(", and {}", count_noun(n as u64, "more job")),
     };
     let mut failure = RequestFailure::from_decline(format!(
         "no process of job {} is registered; {}{more}",

@@ -37,34 +37,39 @@ fn parse_dir_name(name: &str) -> Option<(i64, &str)> {
 
 /// Finds the traces of one request.
 pub(crate) struct AscendTraceFinder {
-    dir: PathBuf,
+    /// The requested directory, with its placeholders.
+    dir: String,
     analyzed: bool,
     ranks: Option<usize>,
-    /// The directories that existed before the request, and those that are already reported.
-    known: HashSet<OsString>,
-    /// Directories of incomplete traces, to be watched.
-    incomplete_dirs: Vec<PathBuf>,
+    /// The directories of traces that existed before the request, and those that are already reported.
+    known: HashSet<PathBuf>,
+    /// The directories in which traces are expected, and those of incomplete ones; to be watched.
+    watched: Vec<PathBuf>,
 }
 
 impl AscendTraceFinder {
     /// Lists the directories that exist.
     pub(crate) fn new(dir: &str, analyzed: bool, ranks: Option<usize>) -> Self {
-        let dir = PathBuf::from(dir);
-        let known = list_names(&dir).collect();
-        Self { dir, analyzed, ranks, known, incomplete_dirs: Vec::new() }
+        let known = list_existing(dir);
+        Self { dir: dir.to_owned(), analyzed, ranks, known, watched: Vec::new() }
     }
 
     /// Finds the latest new directory of a process.
-    fn find_newest_dir(&self, pid: i64) -> Option<PathBuf> {
-        let new = list_names(&self.dir).filter(|n| !self.known.contains(n));
-        let own = new.filter_map(|n| {
+    fn find_newest_dir(&self, dir: &Path, pid: i64) -> Option<PathBuf> {
+        let own = list_names(dir).filter_map(|n| {
             // The name of the worker can have any encoding; the parsed part is ASCII.
             let name = n.to_string_lossy();
             let (found, time) = parse_dir_name(&name)?;
-            (found == pid).then(|| (time.to_owned(), n.clone()))
+            let path = dir.join(&n);
+            (found == pid && !self.known.contains(&path)).then(|| (time.to_owned(), path))
         });
-        let (_, name) = own.max()?;
-        Some(self.dir.join(name))
+        own.max().map(|(_, path)| path)
+    }
+
+    fn watch(&mut self, dir: PathBuf) {
+        if !self.watched.contains(&dir) {
+            self.watched.push(dir);
+        }
     }
 
     /// Returns why a trace is not complete.
@@ -88,27 +93,46 @@ impl AscendTraceFinder {
     }
 }
 
+/// Lists what is in a directory; with placeholders, in every directory whose name begins as the path does before the first of
+/// them. What exists already does not belong to the request, wherever it is.
+fn list_existing(dir: &str) -> HashSet<PathBuf> {
+    let mut dirs = vec![PathBuf::from("/")];
+    for part in dir.split('/').filter(|part| !part.is_empty()) {
+        let begin = part.split('%').next().unwrap_or_default();
+        let is_like = |name: &OsString| name.as_encoded_bytes().starts_with(begin.as_bytes());
+        dirs = if begin == part {
+            dirs.into_iter().map(|dir| dir.join(part)).collect()
+        } else {
+            let below = |dir: PathBuf| {
+                list_names(&dir).filter(is_like).map(|name| dir.join(name)).collect::<Vec<_>>()
+            };
+            dirs.into_iter().flat_map(below).take(MAX_ENTRIES).collect()
+        };
+    }
+    let paths = |dir: PathBuf| list_names(&dir).map(|name| dir.join(name)).collect::<Vec<_>>();
+    dirs.into_iter().flat_map(paths).take(MAX_ENTRIES).collect()
+}
+
 fn list_names(dir: &Path) -> impl Iterator<Item = OsString> {
     std::fs::read_dir(dir).into_iter().flatten().flatten().take(MAX_ENTRIES).map(|e| e.file_name())
 }
 
 impl TraceFinder for AscendTraceFinder {
     fn check_trace(&mut self, expected: &ExpectedTrace, stop: Instant) -> TraceState {
-        let Some(trace) = self.find_newest_dir(expected.pid) else {
-            let path = PathBuf::from(trace_dir_pattern(&self.dir.to_string_lossy(), expected.pid));
+        let dir = PathBuf::from(expected.log_file.as_ref().unwrap_or(&self.dir));
+        self.watch(dir.clone());
+        let Some(trace) = self.find_newest_dir(&dir, expected.pid) else {
+            let path = PathBuf::from(trace_dir_pattern(&dir.to_string_lossy(), expected.pid));
             return TraceState::Waiting { path, reason: "no such directory".to_owned() };
         };
         if let Some(reason) = self.find_missing_part(&trace, stop) {
-            for dir in [trace.clone(), trace.join(ANALYSIS_DIR)] {
-                if !self.incomplete_dirs.contains(&dir) {
-                    self.incomplete_dirs.push(dir);
-                }
-            }
+            self.watch(trace.clone());
+            self.watch(trace.join(ANALYSIS_DIR));
             return TraceState::Waiting { path: trace, reason: reason.to_owned() };
         }
         // A process with the same pid on another host has another directory.
-        self.known.extend(trace.file_name().map(ToOwned::to_owned));
-        self.incomplete_dirs.retain(|d| !d.starts_with(&trace));
+        self.known.insert(trace.clone());
+        self.watched.retain(|d| !d.starts_with(&trace));
         let owner = std::fs::symlink_metadata(&trace).ok().map(|m| m.uid());
         let remark =
             owner.and_then(describe_foreign_owner).map(|owner| format!("{} {owner}", trace.display()));
@@ -117,9 +141,7 @@ impl TraceFinder for AscendTraceFinder {
     }
 
     fn watched_directories(&self) -> Vec<PathBuf> {
-        let mut directories = vec![self.dir.clone()];
-        directories.extend(self.incomplete_dirs.iter().cloned());
-        directories
+        self.watched.clone()
     }
 
     fn needed_count(&self, expected: usize) -> usize {
@@ -143,6 +165,25 @@ mod tests {
         {
             assert_eq!(parse_dir_name(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_exists_before_the_request_is_known_wherever_placeholders_lead() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a-node1/7", "a-node2/8", "b/7"] {
+            std::fs::create_dir_all(dir.path().join(name).join("h_7_20240102030405_ascend_pt")).unwrap();
+        }
+        let known = |pattern: &str| {
+            let known = list_existing(&format!("{}/{pattern}", dir.path().display()));
+            let relative = |path: &PathBuf| path.strip_prefix(dir.path()).unwrap().display().to_string();
+            let mut known: Vec<_> = known.iter().map(relative).collect();
+            known.sort();
+            known
+        };
+        let of = |parent: &str| format!("{parent}/h_7_20240102030405_ascend_pt");
+        assert_eq!(known("a-%h/%r"), [of("a-node1/7"), of("a-node2/8")]);
+        assert_eq!(known("b/7"), [of("b/7")]);
+        assert_eq!(known("missing/%r"), [""; 0]);
     }
 
     #[test]

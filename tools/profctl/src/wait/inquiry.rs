@@ -17,12 +17,12 @@ use crate::reply::{RequestFailure, decode_reply};
 use crate::runtime::ClientRuntime;
 use crate::transport::Transport;
 
-/// How often the daemons are asked.
+/// How often the daemons are asked. They hold their answers back that long, unless a process ends.
 const INTERVAL: Duration = Duration::from_secs(2);
 /// How long a running profiler may keep a process from a request: it may be about to end. libkineto asks every 5 s.
 const BUSY_PATIENCE: Duration = Duration::from_secs(15);
-/// How long the trace of a process that has ended may take to appear, for example on NFS.
-const APPEARANCE_TIME: Duration = Duration::from_secs(5);
+/// How long the trace of a process that has ended may take to appear where another host has written it, such as on NFS.
+pub(super) const APPEARANCE_TIME: Duration = Duration::from_secs(5);
 /// How long a process may not ask: six polls of libkineto, which asks every 5 s. One that is stopped, hangs, or runs another
 /// program by now asks no more.
 const SILENCE_PATIENCE: Duration = Duration::from_secs(30);
@@ -75,13 +75,13 @@ pub(super) struct ConfigInquiry {
 }
 
 impl ConfigInquiry {
-    /// Starts to ask about the traces that are expected. Without an id there is nothing to ask about. `outlives_process`:
-    /// something else completes a trace after its process has ended.
+    /// Starts to ask about the traces that are expected. Without an id there is nothing to ask about. `after_end` is how long the
+    /// trace of a process that has ended may take to appear; `None` if something else completes it.
     pub(super) fn start(
         transport: &Transport,
         parallel: usize,
         expected: &[ExpectedTrace],
-        outlives_process: bool,
+        after_end: Option<Duration>,
     ) -> Self {
         let mut asked = AskedDaemons::new();
         for trace in expected {
@@ -96,11 +96,7 @@ impl ConfigInquiry {
         if !asked.is_empty() {
             // The thread is not waited for: it may wait for a daemon.
             std::thread::spawn(move || {
-                let keep = |news: &RequestNews| match news {
-                    RequestNews::Verdict(verdict) => !(outlives_process && verdict.grace == APPEARANCE_TIME),
-                    RequestNews::State(_) => true,
-                };
-                ask_until_settled(&transport, parallel, asked, &told, &send, keep);
+                ask_until_settled(&transport, parallel, asked, &told, &send, after_end);
             });
         }
         Self { news, settled }
@@ -122,6 +118,15 @@ impl ConfigInquiry {
 impl AskedDaemon {
     fn new(address: DaemonAddress) -> Self {
         Self { address, open: HashSet::new(), pause: INTERVAL, not_before: Instant::now() }
+    }
+
+    /// Does not ask about these any more. Returns whether it has asked about any of them.
+    fn forget(&mut self, ids: impl Iterator<Item = u64>) -> bool {
+        let before = self.open.len();
+        for id in ids {
+            self.open.remove(&id);
+        }
+        self.open.len() < before
     }
 
     /// Waits longer before the next question: a rule of the daemon may limit requests, and older daemons count questions, too.
@@ -158,21 +163,27 @@ fn ask_until_settled(
     mut asked: AskedDaemons,
     told: &Receiver<RequestKey>,
     send: &Sender<(RequestKey, RequestNews)>,
-    keep: impl Fn(&RequestNews) -> bool,
+    after_end: Option<Duration>,
 ) {
     let Ok(runtime) = ClientRuntime::new() else { return };
     let limits = FanoutLimits { parallel, retries: 0, deadline: None };
+    let mut next = Instant::now();
     while !asked.is_empty() {
-        if !wait_for_next_round(told, &mut asked) {
+        if !wait_for_next_round(told, &mut asked, next) {
             return;
         }
         let now = Instant::now();
+        next = now + INTERVAL;
+        // Where some daemons wait for their turn, none holds back the answer. The reply must come within the time limit.
+        let wait = if asked.len() > parallel { Duration::ZERO } else { INTERVAL.min(transport.timeout / 2) };
+        let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(0);
         let due: Vec<_> = asked.iter().filter(|(_, daemon)| daemon.not_before <= now).collect();
         let places: Vec<usize> = due.iter().map(|(place, _)| **place).collect();
         let requests = due.iter().map(|(_, daemon)| DaemonRequest {
             daemon: daemon.address.clone(),
             body: Request::ConfigStates {
                 trace_ids: daemon.open.iter().take(MAX_TRACE_IDS).copied().collect(),
+                wait_ms,
             }
             .encode()
             .into(),
@@ -188,11 +199,20 @@ fn ask_until_settled(
             };
             let unanswered = match reply {
                 Ok(reply) => {
+                    let ended = reply.configs.iter().filter(|config| config.state.is_final());
+                    let ended = ended.filter_map(|config| config.trace_id.parse().ok());
                     if let Some(daemon) = asked.get_mut(&place) {
                         daemon.pause = INTERVAL;
+                        // The answer came early: others of that daemon may come to their end as early.
+                        if daemon.forget(ended) {
+                            next = Instant::now();
+                        }
+                        if daemon.open.is_empty() {
+                            asked.remove(&place);
+                        }
                     }
                     for state in &reply.configs {
-                        if let Some(news) = assess_state(state).filter(&keep) {
+                        if let Some(news) = assess_state(state, after_end) {
                             send.send(((place, state.trace_id.clone()), news))?;
                         }
                     }
@@ -225,8 +245,7 @@ fn ask_until_settled(
 }
 
 /// Waits until the daemons are to be asked again, and returns whether any trace is still waited for.
-fn wait_for_next_round(told: &Receiver<RequestKey>, asked: &mut AskedDaemons) -> bool {
-    let next = Instant::now() + INTERVAL;
+fn wait_for_next_round(told: &Receiver<RequestKey>, asked: &mut AskedDaemons, next: Instant) -> bool {
     loop {
         match told.recv_timeout(next.saturating_duration_since(Instant::now())) {
             Ok((place, id)) => {
@@ -245,8 +264,9 @@ fn wait_for_next_round(told: &Receiver<RequestKey>, asked: &mut AskedDaemons) ->
     }
 }
 
-/// Decides whether a trace can still appear. `None` for a state that this version does not know.
-fn assess_state(state: &ConfigState) -> Option<RequestNews> {
+/// Decides whether a trace can still appear. `None` for a state that this version does not know, or that does not matter.
+/// `after_end` as for [`ConfigInquiry::start`].
+fn assess_state(state: &ConfigState, after_end: Option<Duration>) -> Option<RequestNews> {
     let since = Duration::from_millis(state.since_ms);
     let last_poll = state.last_poll_ms.map(Duration::from_millis);
     let last_asked = match last_poll {
@@ -260,7 +280,7 @@ fn assess_state(state: &ConfigState) -> Option<RequestNews> {
         }
         ConfigProgress::EndedAfter => {
             let reason = "the process has fetched the request, and ended without a complete trace";
-            (reason.to_owned(), APPEARANCE_TIME)
+            (reason.to_owned(), after_end?)
         }
         ConfigProgress::Expired if state.profiler_busy => {
             (format!("{BUSY}, and the request has expired"), Duration::ZERO)
@@ -303,14 +323,14 @@ mod tests {
     }
 
     fn verdict(of: &ConfigState) -> Option<TraceVerdict> {
-        match assess_state(of)? {
+        match assess_state(of, Some(APPEARANCE_TIME))? {
             RequestNews::Verdict(verdict) => Some(verdict),
             RequestNews::State(_) => None,
         }
     }
 
     fn open_state(of: &ConfigState) -> (String, bool) {
-        let Some(RequestNews::State(state)) = assess_state(of) else { panic!("{of:?}") };
+        let Some(RequestNews::State(state)) = assess_state(of, None) else { panic!("{of:?}") };
         (state.text, state.is_pending)
     }
 
@@ -330,6 +350,7 @@ mod tests {
         assert!(expired.ends_with("it last asked 61 s ago"), "{expired}");
         assert_eq!(verdict(&state(EndedBefore, 0, false)).unwrap().grace, Duration::ZERO);
         assert!(verdict(&state(EndedAfter, 0, false)).unwrap().grace > Duration::ZERO);
+        assert_eq!(assess_state(&state(EndedAfter, 0, false), None), None, "it is analyzed elsewhere");
     }
 
     #[test]

@@ -159,12 +159,11 @@ impl KinetoTraceFinder {
         paths
     }
 
-    fn describe_fallback(&self, path: &Path) -> Option<String> {
+    fn describe_fallback(&self, path: &Path, expected: &ExpectedTrace) -> Option<String> {
+        let log_file = expected.log_file.as_ref().unwrap_or(&self.log_file);
         let own = path.parent() == Some(&self.fallback_dir)
             && path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(FALLBACK_PREFIX));
-        own.then(|| {
-            format!("the process does not write to {}; it wrote {} instead", self.log_file, path.display())
-        })
+        own.then(|| format!("the process does not write to {log_file}; it wrote {} instead", path.display()))
     }
 
     /// Checks the file at one path.
@@ -215,7 +214,7 @@ impl KinetoTraceFinder {
             Ok(content) => content,
             Err(reason) => return CandidateState::Rejected(reason),
         };
-        let (path, remark) = (path.to_owned(), self.describe_fallback(path));
+        let (path, remark) = (path.to_owned(), self.describe_fallback(path, expected));
         match_trace(
             CompleteTrace {
                 path,

@@ -35,7 +35,7 @@ use crate::sync_start::SyncedStart;
 use ascend::AscendTraceFinder;
 use collect::{RemoteCopies, copy_shared};
 use finder::{CompleteTrace, TraceFinder};
-use inquiry::ConfigInquiry;
+use inquiry::{APPEARANCE_TIME, ConfigInquiry};
 use kineto::KinetoTraceFinder;
 use pending::{MissingTrace, poll_until_complete};
 use skew::StartTimes;
@@ -77,8 +77,12 @@ impl TraceWait {
         let progress = bar(session.out.diag(), Unit::Items, Some(needed as u64), "traces");
         progress.enable_steady_tick(Duration::from_millis(200));
         let (transport, parallel) = session.transport();
-        let outlives_process = matches!(self.output, TraceOutput::Ascend { analyzed: true, .. });
-        let inquiry = ConfigInquiry::start(transport, parallel, &expected, outlives_process);
+        let after_end = match &self.output {
+            TraceOutput::Ascend { analyzed: true, .. } => None,
+            output if self.plan.is_local() && !output.is_shared() => Some(Duration::ZERO),
+            _ => Some(APPEARANCE_TIME),
+        };
+        let inquiry = ConfigInquiry::start(transport, parallel, &expected, after_end);
         let mut starts = synced.map(StartTimes::new);
         let (start, plan) = (self.start, &self.plan);
         let mut reporter = TraceReporter { session, plan, start, starts: starts.as_mut() };
@@ -93,7 +97,7 @@ impl TraceWait {
                 poll_until_complete(finder.as_mut(), expected, needed, plan.timeout, news, found)?
             }
             (None, Some(collect)) => {
-                let copies = RemoteCopies::start(collect, &self.output, expected, plan.timeout);
+                let copies = RemoteCopies::start(collect, &self.output, expected, plan.timeout)?;
                 copies.wait_for_all(news, found)?
             }
             (None, None) => Vec::new(),

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use common::rpc::config::trace_path;
+use common::fsat::is_on_network_file_system;
+use common::rpc::config::{insert_into_trace_name, trace_path};
 
 use super::ascend::trace_dir_pattern;
 use super::plain_name::require_plain_name;
@@ -40,9 +41,7 @@ impl TraceOutput {
         match self {
             Self::None => None,
             Self::Kineto { log_file } => {
-                let at = log_file.find(".pt.trace.json").or_else(|| log_file.find(".json"));
-                let at = at.unwrap_or(log_file.len());
-                log_file.insert_str(at, &format!("_run{run}"));
+                *log_file = insert_into_trace_name(log_file, &format!("run{run}"));
                 Some(log_file.clone())
             }
             Self::Ascend { dir, .. } => {
@@ -52,28 +51,21 @@ impl TraceOutput {
         }
     }
 
-    /// Returns whether the path has parts that the daemon replaces for each process.
-    pub(crate) fn has_placeholders(&self) -> bool {
-        matches!(self, Self::Kineto { log_file } if log_file.contains('%'))
-    }
-
-    /// Returns whether the path has what would be replaced in that of a trace of PyTorch.
-    pub(crate) fn has_unused_placeholders(&self) -> bool {
-        let Self::Ascend { dir, .. } = self else { return false };
-        ["%h", "%H", "%p", "%j", "%r"].iter().any(|placeholder| dir.contains(placeholder))
-    }
-
-    /// Returns the path of the trace of a process with `*` for its unknown parts, if they exist.
-    pub(crate) fn trace_pattern_of(&self, pid: i64) -> Option<String> {
+    /// Returns the path of the trace of a process with `*` for its unknown parts, if they exist. `told` as in
+    /// [`Self::trace_path_of`].
+    pub(crate) fn trace_pattern_of(&self, told: Option<&str>, pid: i64) -> Option<String> {
         match self {
-            Self::Ascend { dir, .. } => Some(trace_dir_pattern(dir, pid)),
+            Self::Ascend { dir, .. } => Some(trace_dir_pattern(told.unwrap_or(dir), pid)),
             _ => None,
         }
     }
 
-    /// Returns the path or the pattern, for text output.
+    /// Returns the path or the pattern, for text output; of what writes no traces, the directory that it was told.
     pub(crate) fn displayed_path_of(&self, told: Option<&str>, pid: i64) -> Option<String> {
-        self.trace_path_of(told, pid).or_else(|| self.trace_pattern_of(pid))
+        match self {
+            Self::None => told.map(str::to_owned),
+            _ => self.trace_path_of(told, pid).or_else(|| self.trace_pattern_of(told, pid)),
+        }
     }
 
     /// Checks that a copy of a trace can have its name, and unless it `is_shared` that all of its path can be given to other programs.
@@ -87,6 +79,15 @@ impl TraceOutput {
         let parts = path.rsplit('/').filter(|part| !part.is_empty());
         let count = if is_shared { 1 } else { usize::MAX };
         parts.take(count).try_for_each(require_plain_name)
+    }
+
+    /// Returns whether other hosts may write to the directory of the traces.
+    pub(crate) fn is_shared(&self) -> bool {
+        let (Self::Kineto { log_file: path } | Self::Ascend { dir: path, .. }) = self else { return false };
+        // The rest is known for each process only.
+        let known = Path::new(path.split('%').next().unwrap_or_default());
+        let existing = known.ancestors().find(|dir| dir.is_dir());
+        existing.is_some_and(|dir| is_on_network_file_system(&dir.join("trace")))
     }
 
     /// Returns the directory of the traces if it does not exist and the processes do not create it.

@@ -8,8 +8,8 @@ use super::inquiry::{RequestKey, RequestNews, RequestState};
 use super::kineto::SETTLE_TIME;
 use super::watch::DirectoryWatch;
 
-/// How often to check without a notification.
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// How often to look whether the daemons have said something.
+const NEWS_INTERVAL: Duration = Duration::from_millis(50);
 /// The longest time that the check of one trace may take at once. Its file may be of any size.
 const CHECK_TIME: Duration = Duration::from_millis(100);
 
@@ -37,9 +37,17 @@ struct PendingTrace {
 /// A check of all pending traces.
 #[derive(Default)]
 struct CheckRound {
-    /// Each with where it is expected, and why it is not complete.
-    missing: Vec<(PendingTrace, PathBuf, String)>,
+    missing: Vec<IncompleteTrace>,
     doubtful: Vec<(PendingTrace, CompleteTrace)>,
+}
+
+/// A trace that is not complete yet.
+struct IncompleteTrace {
+    trace: PendingTrace,
+    /// Where it is expected.
+    path: PathBuf,
+    reason: String,
+    /// The file has changed just now, or has not been read to its end: whether it is complete is not known.
     is_unsettled: bool,
 }
 
@@ -75,9 +83,11 @@ pub(super) fn poll_until_complete(
         let (over, doubtful) = round.doubtful.into_iter().partition::<Vec<_>, _>(|(trace, _)| is_over(trace));
         round.doubtful = doubtful;
         over.into_iter().try_for_each(|(trace, complete)| found(&trace.expected, complete))?;
-        let (over, missing) = round.missing.into_iter().partition::<Vec<_>, _>(|(trace, ..)| is_over(trace));
+        // The last words of a process may still have to be read.
+        let is_given_up = |m: &IncompleteTrace| left.is_zero() || !m.is_unsettled && is_over(&m.trace);
+        let (over, missing) = round.missing.into_iter().partition::<Vec<_>, _>(is_given_up);
         round.missing = missing;
-        given_up.extend(over.into_iter().map(|(trace, path, reason)| {
+        given_up.extend(over.into_iter().map(|IncompleteTrace { trace, path, reason, .. }| {
             let PendingTrace { expected, verdict, state } = trace;
             match verdict {
                 Some((verdict, at)) if now >= at => {
@@ -94,12 +104,24 @@ pub(super) fn poll_until_complete(
             return Ok(given_up);
         }
         let doubtful = round.doubtful.into_iter().map(|(trace, _)| trace);
-        pending = round.missing.into_iter().map(|(trace, ..)| trace).chain(doubtful).collect();
-        watch.wait_for_change(left.min(if round.is_unsettled { SETTLE_TIME } else { POLL_INTERVAL }));
+        let is_unsettled = round.missing.iter().any(|missing| missing.is_unsettled);
+        pending = round.missing.into_iter().map(|missing| missing.trace).chain(doubtful).collect();
+        let interval = if is_unsettled { SETTLE_TIME } else { watch.poll_interval() };
+        let verdicts = pending.iter().filter_map(|trace| trace.verdict.as_ref().map(|(_, at)| *at));
+        let until = verdicts.filter(|at| *at > now).fold(now + left.min(interval), Instant::min);
+        let mut pause = until.saturating_duration_since(Instant::now());
+        while !pause.is_zero() && !watch.wait_for_change(pause.min(NEWS_INTERVAL)) {
+            if note_news(&mut pending, news()) {
+                break;
+            }
+            pause = until.saturating_duration_since(Instant::now());
+        }
     }
 }
 
-fn note_news(pending: &mut [PendingTrace], all: Vec<(RequestKey, RequestNews)>) {
+/// Notes what the daemons have said, and returns whether it is that a trace can no longer appear.
+fn note_news(pending: &mut [PendingTrace], all: Vec<(RequestKey, RequestNews)>) -> bool {
+    let mut has_verdict = false;
     for ((place, id), news) in all {
         let own = |trace: &&mut PendingTrace| {
             trace.expected.place == place && trace.expected.trace_id.as_ref() == Some(&id)
@@ -112,10 +134,12 @@ fn note_news(pending: &mut [PendingTrace], all: Vec<(RequestKey, RequestNews)>) 
                 // The file may be there already, and must be seen not to change.
                 let grace = verdict.grace.max(3 * SETTLE_TIME);
                 trace.verdict = Some((verdict.reason, Instant::now() + grace));
+                has_verdict = true;
             }
             RequestNews::State(state) => trace.state = Some(state),
         }
     }
+    has_verdict
 }
 
 fn check_all(
@@ -132,10 +156,11 @@ fn check_all(
             TraceState::Complete(complete) => found(&trace.expected, complete)?,
             TraceState::Doubtful(complete) => round.doubtful.push((trace, complete)),
             TraceState::Unsettled { path, reason } => {
-                round.is_unsettled = true;
-                round.missing.push((trace, path, reason));
+                round.missing.push(IncompleteTrace { trace, path, reason, is_unsettled: true });
             }
-            TraceState::Waiting { path, reason } => round.missing.push((trace, path, reason)),
+            TraceState::Waiting { path, reason } => {
+                round.missing.push(IncompleteTrace { trace, path, reason, is_unsettled: false });
+            }
         }
     }
     Ok(round)

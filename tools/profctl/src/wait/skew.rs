@@ -5,6 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use common::record::profctl::StartSkew;
+use common::text::count_noun;
 
 use crate::clock::{ClockOffset, format_ms};
 use crate::session::DaemonSession;
@@ -61,8 +62,8 @@ impl StartTimes {
             })?);
         }
         let text = format!(
-            "{} traces begin within {}, the first {} after the planned start; clocks known to {}",
-            self.begins.len(),
+            "begins of {}: within {}, the first {} after the planned start; clocks known to {}",
+            count_noun(self.begins.len() as u64, "trace"),
             format_ms(skew_ns),
             format_ms(first_after_ns),
             format_ms(self.uncertainty_ns)

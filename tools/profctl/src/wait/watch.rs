@@ -10,7 +10,9 @@ use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
 
 /// Time to collect further events after the first one.
 const GATHER_TIME: Duration = Duration::from_millis(20);
-/// Polling interval without inotify.
+
+/// How often to check without a notification, and without inotify.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const NO_INOTIFY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Watches directories for changes.
@@ -21,7 +23,7 @@ pub(super) struct DirectoryWatch {
 
 impl DirectoryWatch {
     /// Creates a watch without directories. If inotify is not available, for example because the limit of instances is
-    /// reached, [`Self::wait_for_change`] returns at a short interval instead.
+    /// reached, [`Self::poll_interval`] is short instead.
     pub(super) fn new() -> Self {
         Self { inotify: init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok(), watched: HashSet::new() }
     }
@@ -44,11 +46,20 @@ impl DirectoryWatch {
         }
     }
 
-    /// Returns when something has changed, at the latest after `limit`.
-    pub(super) fn wait_for_change(&self, limit: Duration) {
-        let Some(inotify) = self.inotify.as_ref().filter(|_| !self.watched.is_empty()) else {
-            std::thread::sleep(limit.min(NO_INOTIFY_INTERVAL));
-            return;
+    /// Returns how often the directories must be checked without a notification.
+    pub(super) fn poll_interval(&self) -> Duration {
+        if self.watching().is_some() { POLL_INTERVAL } else { NO_INOTIFY_INTERVAL }
+    }
+
+    fn watching(&self) -> Option<&OwnedFd> {
+        self.inotify.as_ref().filter(|_| !self.watched.is_empty())
+    }
+
+    /// Waits until something has changed, at the latest for `limit`. Returns whether something may have.
+    pub(super) fn wait_for_change(&self, limit: Duration) -> bool {
+        let Some(inotify) = self.watching() else {
+            std::thread::sleep(limit);
+            return false;
         };
         let timeout = Timespec {
             tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
@@ -60,6 +71,8 @@ impl DirectoryWatch {
             // The events themselves do not matter: all traces are checked after any of them.
             let mut events = [0; 4096];
             while matches!(rustix::io::read(inotify, &mut events), Ok(n) if n > 0) {}
+            return true;
         }
+        false
     }
 }

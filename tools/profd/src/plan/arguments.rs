@@ -18,13 +18,11 @@ use super::collector::check_endpoint;
 use super::config_file::read_config_file;
 use super::devices::complete_address;
 use super::directory_check::explain_unusable_metric_dir;
+use super::foreign::is_existing_name;
 use super::gflags::{ArgumentReader, OptionSource};
 
-/// The name that makes the daemon behave as the existing ones where an option is missing.
-const EXISTING_NAME: &str = "dynolog";
-
-/// The certificates of a daemon that is called by that name and is given none. Without them it serves plain TCP on
-/// loopback: the existing daemons have no certificates unless an option says so.
+/// The certificates of a daemon that is called by the name of the existing ones and is given none. Without them it serves
+/// plain TCP on loopback: the existing daemons have no certificates unless an option says so.
 pub(super) const DEFAULT_CERTS_DIR: &str = "/etc/profguard/server_certs";
 
 /// The directory with the credentials of a service (systemd.exec(5)).
@@ -56,7 +54,7 @@ pub(crate) fn collect_arguments(args: Vec<OsString>, command: &Command) -> anyho
         of_file.retain(|argument| argument.option_name().is_none_or(|name| !given.contains(name)));
         arguments.splice(0..0, of_file);
     }
-    let is_existing = name.rsplit('/').next() == Some(EXISTING_NAME);
+    let is_existing = is_existing_name(&name);
     if is_existing {
         accept_endpoint(&mut arguments);
         leave_out_invalid(&mut arguments);

@@ -3,6 +3,14 @@
 
 use std::ffi::{OsStr, OsString};
 
+/// The name that makes the daemon behave as the existing ones where an option is missing.
+const EXISTING_NAME: &str = "dynolog";
+
+/// Returns whether a program that was called by this name starts as one of the existing daemons.
+pub(super) fn is_existing_name(program: &str) -> bool {
+    program.rsplit('/').next() == Some(EXISTING_NAME)
+}
+
 /// The kind of an option of an existing daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ForeignKind {

@@ -82,6 +82,8 @@ impl ArgumentReader<'_> {
             flag.match_switch(|name| foreign::find(name).is_some_and(ForeignKind::is_switch))
         {
             self.arguments.push(Argument::Foreign { name, is_on });
+        } else if let Some(warning) = self.explain_invalid_switch(&flag, &typed, source) {
+            self.arguments.push(Argument::Warning(warning));
         } else if matches!(flag.name.as_str(), "helpfull" | "helpshort" | "helpon" | "helpmatch" | "helpxml")
         {
             self.arguments.push(Argument::Other("--help".into()));
@@ -91,6 +93,30 @@ impl ArgumentReader<'_> {
             self.arguments.push(Argument::Foreign { name: flag.name, is_on: true });
         }
         Ok(())
+    }
+
+    /// Returns the warning about a switch whose value is not a boolean. One of `profd` itself is left to the parser of the command
+    /// line, unless it starts as one of the existing daemons.
+    fn explain_invalid_switch(
+        &self,
+        flag: &GflagsArg,
+        typed: &OsStr,
+        source: OptionSource,
+    ) -> Option<String> {
+        flag.value.as_ref()?;
+        let may_reject = source == OptionSource::CommandLine && !foreign::is_existing_name(self.program);
+        let is_foreign = |name: &str| {
+            foreign::translate_switch(name).is_some()
+                || foreign::find(name).is_some_and(ForeignKind::is_switch)
+        };
+        let is_switch = |name: &str| is_foreign(name) || self.options.has_switch(name) && !may_reject;
+        let off = flag.name.strip_prefix("no").map(|name| name.trim_start_matches('-'));
+        let expected = match off {
+            _ if is_switch(&flag.name) => "expected true or false",
+            Some(name) if is_switch(name) => "expected no value",
+            _ => return None,
+        };
+        Some(format!("{} is ignored: {expected}", typed.to_string_lossy()))
     }
 
     /// Adds the option that does the same, or takes it away again: the last one of a switch counts.
@@ -295,6 +321,31 @@ mod tests {
             "{wrong}"
         );
         assert!(wrong.contains("--option-warning=--otlp-timeout-ms=-5 is ignored"), "{wrong}");
+    }
+
+    #[test]
+    fn a_switch_with_a_value_that_is_not_boolean_is_not_unknown() {
+        for (option, expected) in [
+            ("--enable_gpu_monitor=maybe", "expected true or false"),
+            ("--use_ODS=2", "expected true or false"),
+            ("--logtostderr=", "expected true or false"),
+            ("--noenable_gpu_monitor=true", "expected no value"),
+        ] {
+            let warning = format!("d --option-warning={option} is ignored: {expected}");
+            assert_eq!(rewritten(&format!("d {option}")), warning);
+        }
+        // A switch of profd is its own to explain, unless nothing may keep the daemon from starting.
+        assert_eq!(rewritten("d --use_json=perhaps"), "d --use_json=perhaps");
+        let existing = rewritten("/x/dynolog --certs_dir=/c --use_JSON=perhaps");
+        assert!(
+            existing.contains("--option-warning=--use_JSON=perhaps is ignored: expected true"),
+            "{existing}"
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("flags");
+        std::fs::write(&file, "--enable_gpu_monitor=maybe\n--enable_ipc_monitor=maybe\n").unwrap();
+        let of_file = rewritten(&format!("d --flagfile={}", file.display()));
+        assert_eq!(of_file.matches("=maybe is ignored: expected true or false").count(), 2, "{of_file}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::rpc::audited::{CONNECTION, note_rejection, record_rejection};
 use crate::rpc::connection_pool::ConnectionLimit;
 use crate::rpc::connection_table::{ConnectionPlace, NotEstablished};
 use crate::rpc::context::RpcContext;
-use crate::rpc::dispatch::answer_request;
+use crate::rpc::dispatch::{answer_request, wait_for_final_state};
 use crate::rpc::peer::RpcPeer;
 use crate::shutdown::DaemonPhase;
 
@@ -311,6 +311,13 @@ where
             Ok(request) => request,
             Err(e) => return ConnectionEnd::BadRequest(e),
         };
+        // A question that is held back is no request in progress: it gives way to other connections, and to a shutdown.
+        tokio::select! {
+            biased;
+            () = wait_for_final_state(context, peer, &request) => {}
+            () = closing.notified() => return ConnectionEnd::Displaced { had_reply },
+            () = shutdown.reached(DaemonPhase::Draining) => {}
+        }
         // Also of a client that asks without a pause.
         if changes.as_mut().is_some_and(|changes| changes.has_changed().unwrap_or(false)) {
             if let Some(changes) = &mut changes {

@@ -5,11 +5,13 @@
 //! there are processes: a request that needs no lookup is answered without a change of threads.
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::rpc::message::{ErrorCode, HostSample, ListPage, MetricSeries, OnDemand, Request};
 use time::format_description::well_known::Rfc3339;
+use tokio::time::{sleep, timeout};
 
 use crate::certs::measure_certificates;
 use crate::core::access::{Access, Permission};
@@ -32,6 +34,39 @@ use crate::state::{DaemonState, IPC_SILENCE_LIMIT};
 /// seconds: ten may wait at a time.
 const STATE_REQUESTS_PER_MINUTE: u32 = 300;
 
+/// The longest that a question about the state of requests is held back.
+const MAX_STATE_WAIT: Duration = Duration::from_secs(10);
+/// How long it is held back when a process has ended: others of its job often end at the same time.
+const GATHER_TIME: Duration = Duration::from_millis(50);
+
+/// Holds back a question about the state of requests, as long as it asks for, until one of them has come to its end. Returns at once
+/// for all other requests.
+pub(crate) async fn wait_for_final_state(context: &RpcContext, peer: &RpcPeer, request: &Request) {
+    let Request::ConfigStates { trace_ids, wait_ms: wait_ms @ 1.. } = request else { return };
+    let rules = context.access.rules();
+    // It is rejected, which need not wait.
+    let Ok(access) = rules.find(peer.identity()) else { return };
+    let (state, scope) = (&context.state, access.scope());
+    let has_final = || {
+        let states = state.registry().list_config_states(state.uptime(), &scope, trace_ids);
+        states.iter().any(|config| config.state.is_final())
+    };
+    let wait = Duration::from_millis((*wait_ms).into()).min(MAX_STATE_WAIT);
+    let _ = timeout(wait, async {
+        loop {
+            // Registered before the look: an end in between is not missed.
+            let mut ended = pin!(state.process_ended.notified());
+            ended.as_mut().enable();
+            if has_final() {
+                return;
+            }
+            ended.await;
+            sleep(GATHER_TIME).await;
+        }
+    })
+    .await;
+}
+
 /// Answers a request. Returns the body of the reply frame, once the audit trail has the answer.
 pub(crate) async fn answer_request(context: &RpcContext, peer: &RpcPeer, request: Request) -> Vec<u8> {
     let function = request.name();
@@ -53,7 +88,7 @@ pub(crate) async fn answer_request(context: &RpcContext, peer: &RpcPeer, request
             Request::Processes(page) => look_up_and_list_processes(context, access, page).await,
             Request::Health => handle_health(collect_health(context)),
             Request::Metrics(page) => handle_metrics(page, collect_metrics(context, &access.scope(), page)),
-            Request::ConfigStates { trace_ids } => {
+            Request::ConfigStates { trace_ids, .. } => {
                 let state = &context.state;
                 look_up(state, DaemonState::reap_dead_processes).await;
                 handle_config_states(&state.registry(), state.uptime(), &access.scope(), &trace_ids)

@@ -106,7 +106,7 @@ fn a_client_that_asks_too_often_is_told_when_it_may_ask_again() {
     }
     let reply = daemon.ask(&json!({"fn": "getVersion"}));
     assert_eq!(reply["error"]["code"], "rate");
-    let question = common::rpc::message::Request::ConfigStates { trace_ids: vec![1] };
+    let question = common::rpc::message::Request::ConfigStates { trace_ids: vec![1], wait_ms: 0 };
     let reply_to_wait = daemon.ask(&serde_json::from_slice(&question.encode()).unwrap());
     assert_eq!(reply_to_wait["configs"], json!([]), "a wait goes on: {reply_to_wait}");
     let ask_again = || daemon.ask(&serde_json::from_slice(&question.encode()).unwrap());

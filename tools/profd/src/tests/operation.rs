@@ -170,9 +170,40 @@ fn a_config_whose_process_ended_between_two_daemons_is_counted_and_has_its_reaso
     let next = start();
     let counters = ["configs.expired", "processes.removed"].map(|name| next.counter(name));
     assert_eq!(counters, [1, 1]);
-    let question = common::rpc::message::Request::ConfigStates { trace_ids: vec![given.parse().unwrap()] };
+    let question =
+        common::rpc::message::Request::ConfigStates { trace_ids: vec![given.parse().unwrap()], wait_ms: 0 };
     let reply = next.ask(&serde_json::from_slice(&question.encode()).unwrap());
     assert_eq!(reply["configs"][0]["state"], "ended_before", "{reply}");
+}
+
+#[test]
+fn a_question_about_requests_is_held_back_until_a_process_ends() {
+    let daemon = TestDaemon::new();
+    let mut workers = [0, 1].map(|_| Worker::start(daemon.dir.path()));
+    workers.iter_mut().for_each(|worker| drop(worker.run_command("poll")));
+    let triggered = daemon.request(&[])["detail"]["triggered"].as_array().unwrap().clone();
+    let id_of = |worker: &Worker| {
+        triggered.iter().find(|t| t["pid"] == worker.pid()).unwrap()["trace_id"].as_str().unwrap().to_owned()
+    };
+    let [first, second] = workers;
+    let ids = [id_of(&first), id_of(&second)];
+    let question =
+        |ids: &[String], wait_ms: u32| json!({"fn": "getConfigStates", "trace_ids": ids, "wait_ms": wait_ms});
+    let states =
+        |reply: &Value| [0, 1].map(|n| reply["configs"][n]["state"].as_str().unwrap_or_default().to_owned());
+    assert_eq!(states(&daemon.ask(&question(&ids, 10))), ["pending", "pending"]);
+    let (mut both, mut other) = (daemon.connect(), daemon.connect());
+    both.send(question(&ids, 60_000).to_string().as_bytes());
+    other.send(question(&ids[1..], 60_000).to_string().as_bytes());
+    let begin = std::time::Instant::now();
+    first.kill();
+    assert_eq!(states(&both.read_reply().unwrap()), ["ended_before", "pending"]);
+    assert!(begin.elapsed() < Duration::from_secs(9), "the time was over: {:?}", begin.elapsed());
+    // What has come to its end is answered at once; a shutdown does not wait.
+    assert_eq!(states(&both.ask(&question(&ids, 60_000))), ["ended_before", "pending"]);
+    daemon.stop();
+    assert_eq!(states(&other.read_reply().unwrap()), ["pending", ""]);
+    assert!(begin.elapsed() < Duration::from_secs(9), "the time was over: {:?}", begin.elapsed());
 }
 
 #[test]

@@ -9,6 +9,7 @@ use common::error::HintExt;
 use common::exit::Exit;
 use common::out::Out;
 use common::record::proftap::Summary;
+use common::text::count_noun;
 use rustix::event::{PollFd, PollFlags};
 
 use crate::fabric::{
@@ -194,7 +195,7 @@ impl ProcessTap {
     fn write_summary(&self, out: &mut Out) -> io::Result<()> {
         let unsent = self.queue.unsent_count();
         if unsent > 0 {
-            out.error("daemon", format_args!("{unsent} messages could not be sent"));
+            out.error("daemon", format_args!("{} could not be sent", count_noun(unsent, "message")));
         }
         let (configs, sent, errors) =
             (self.reporter.config_count(), self.queue.sent_count(), out.diag().errors());

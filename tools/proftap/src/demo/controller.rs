@@ -7,6 +7,7 @@ use common::ipc::message::State;
 use common::out::Out;
 use common::record::proftap::{Summary, Trace};
 use common::rpc::config::Config;
+use common::text::count_noun;
 use rustix::event::{PollFd, PollFlags};
 
 use super::config_request::{ConfigRequest, MonitorRequest, TraceRequest};
@@ -173,7 +174,10 @@ impl DemoController {
                 }
                 JobEvent::Ended { steps, loss } => {
                     self.job_ended = true;
-                    out.diag().info("job", format_args!("ended after {steps} steps, loss {loss:.4}"));
+                    out.diag().info(
+                        "job",
+                        format_args!("ended after {}, loss {loss:.4}", count_noun(steps, "step")),
+                    );
                 }
             }
         }

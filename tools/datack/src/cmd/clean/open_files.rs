@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use common::out::Diag;
+use common::text::count_noun;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
@@ -41,10 +42,10 @@ impl OpenFileGuard {
     pub(super) fn new(diag: &Diag) -> Self {
         let writers = FileWriters::scan_processes();
         if writers.hidden > 0 {
-            let n = writers.hidden;
+            let processes = count_noun(writers.hidden, "process");
             diag.info(
                 "clean",
-                format_args!("cannot read the open files of {n} processes; --idle protects theirs"),
+                format_args!("cannot read the open files of {processes}; --idle protects theirs"),
             );
         }
         let (watched, opened) = (HashMap::new(), HashSet::new());

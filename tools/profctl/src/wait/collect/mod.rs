@@ -4,6 +4,7 @@
 //! Data from a host is not trusted: names are made here, and names inside a trace's directory must be plain. A copy
 //! counts when its SHA-256 is that of the original.
 
+mod child;
 mod remote;
 mod shared;
 

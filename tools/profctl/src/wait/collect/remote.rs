@@ -1,15 +1,15 @@
 //! Copies from the hosts, with ssh or rsync. A trace that is not there, or not complete, is tried again.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use common::fsat::{AtomicFile, open_regular};
+use common::held_signals::HeldSignals;
 use common::policy::Mode;
-use common::program::run_program;
 use common::text::without_error_numbers;
 
 use super::super::document::{DocumentReader, JsonDocument};
@@ -19,7 +19,8 @@ use super::super::kineto::default_trace_path;
 use super::super::output::TraceOutput;
 use super::super::pending::MissingTrace;
 use super::super::plain_name::require_plain_name;
-use super::shared::{hash_and_copy, hash_file};
+use super::child::{AttemptLimit, LimitedReader, run_child};
+use super::shared::hash_and_copy;
 use super::{CollectPlan, CollectWay, destination_of};
 
 /// Copies at the same time.
@@ -28,8 +29,8 @@ const AT_ONCE: usize = 8;
 const PAUSE: Duration = Duration::from_secs(2);
 /// The longest that a short command on a host may take.
 const COMMAND_TIME: Duration = Duration::from_secs(60);
-/// How long an attempt may go on after the time is over: the trace may have appeared just before.
-const LAST_ATTEMPT: Duration = Duration::from_secs(10);
+/// How long after the deadline an attempt may take to notice it: one that waits for a dead file system does not.
+const LAST_STEP: Duration = Duration::from_secs(2);
 /// Options that keep ssh from asking the user, and from waiting for a host that does not answer (ssh_config(5)).
 const SSH_OPTIONS: [&str; 3] = ["-oBatchMode=yes", "-oConnectTimeout=10", "-T"];
 
@@ -37,7 +38,7 @@ const SSH_OPTIONS: [&str; 3] = ["-oBatchMode=yes", "-oConnectTimeout=10", "-T"];
 pub(in crate::wait) struct RemoteCopies {
     plan: CollectPlan,
     jobs: Vec<CopyJob>,
-    deadline: Instant,
+    limit: AttemptLimit,
     running: usize,
     send: Sender<(usize, anyhow::Result<CompleteTrace>)>,
     ended: Receiver<(usize, anyhow::Result<CompleteTrace>)>,
@@ -66,13 +67,18 @@ enum JobState {
 }
 
 impl RemoteCopies {
-    /// Prepares the copies of the traces that are expected.
+    /// Prepares the copies of the traces that are expected. From now on signals wait until all programs have ended.
+    ///
+    /// # Errors
+    /// The system does not allow that.
     pub(in crate::wait) fn start(
         plan: &CollectPlan,
         output: &TraceOutput,
         expected: Vec<ExpectedTrace>,
         timeout: Duration,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
+        let signals = Some(Arc::new(HeldSignals::new()?));
+        let limit = AttemptLimit { deadline: Instant::now() + timeout, signals };
         let (send, ended) = channel();
         let job = |expected: ExpectedTrace| {
             let told = output.trace_path_of(expected.log_file.as_deref(), expected.pid);
@@ -97,10 +103,11 @@ impl RemoteCopies {
             }
         };
         let jobs = expected.into_iter().map(job).collect();
-        Self { plan: plan.clone(), jobs, deadline: Instant::now() + timeout, running: 0, send, ended }
+        Ok(Self { plan: plan.clone(), jobs, limit, running: 0, send, ended })
     }
 
-    /// Copies until every trace is copied, can no longer appear, or the time is over. Returns the missing ones.
+    /// Copies until every trace is copied, can no longer appear, or the time is over. Returns the missing ones. A signal ends the
+    /// process when its programs have ended.
     ///
     /// # Errors
     /// The first error of `found`.
@@ -136,6 +143,9 @@ impl RemoteCopies {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
+        if let Some(signals) = &self.limit.signals {
+            signals.raise_noted();
+        }
         let missing = |job: CopyJob| MissingTrace {
             path: job.sources.first().map(PathBuf::from).unwrap_or_default(),
             is_final: job.verdict.is_some() || job.sources.is_empty(),
@@ -166,16 +176,21 @@ impl RemoteCopies {
 
     fn give_up_late(&mut self) {
         let now = Instant::now();
-        for job in self.jobs.iter_mut().filter(|job| job.state == JobState::Waiting) {
-            if now >= self.deadline || job.verdict.as_ref().is_some_and(|(_, at)| now >= *at) {
+        let is_over = self.limit.check().is_err();
+        for job in &mut self.jobs {
+            let has_verdict = job.verdict.as_ref().is_some_and(|(_, at)| now >= *at);
+            if job.state == JobState::Waiting && (is_over || has_verdict) {
                 job.state = JobState::GivenUp;
+            }
+            if job.state == JobState::Running && now >= self.limit.deadline + LAST_STEP {
+                job.state = JobState::GivenUp;
+                job.reason = format!("{} does not respond", self.plan.dir.display());
             }
         }
     }
 
     fn start_attempts(&mut self) {
         let now = Instant::now();
-        let stop = self.deadline + LAST_ATTEMPT;
         for (index, job) in self.jobs.iter_mut().enumerate() {
             if self.running >= AT_ONCE {
                 return;
@@ -187,8 +202,9 @@ impl RemoteCopies {
             self.running += 1;
             let (plan, send) = (self.plan.clone(), self.send.clone());
             let (expected, sources) = (job.expected.clone(), job.sources.clone());
+            let limit = self.limit.clone();
             std::thread::spawn(move || {
-                let attempt = Attempt { plan: &plan, expected: &expected, stop };
+                let attempt = Attempt { plan: &plan, expected: &expected, limit: &limit };
                 // Nobody waits any more if it cannot be sent.
                 let _ = send.send((index, attempt.copy_first(&sources)));
             });
@@ -200,7 +216,7 @@ impl RemoteCopies {
 struct Attempt<'a> {
     plan: &'a CollectPlan,
     expected: &'a ExpectedTrace,
-    stop: Instant,
+    limit: &'a AttemptLimit,
 }
 
 impl Attempt<'_> {
@@ -228,7 +244,8 @@ impl Attempt<'_> {
             CollectWay::Rsync => self.copy_with_rsync(host, source, &partial.0)?,
             CollectWay::Ssh | CollectWay::Shared => self.copy_with_ssh(host, source, &partial.0)?,
         }
-        let copied = hash_file(&partial.0)?;
+        let mut file = LimitedReader { from: open_regular(&partial.0)?.0, limit: self.limit };
+        let copied = hash_and_copy(&mut file, &mut std::io::sink(), u64::MAX)?.sha256;
         ensure!(copied == sha256, "the copy differs: SHA-256 {copied}, not {sha256}");
         let trace_id = self.check_content(&partial.0)?;
         let size_bytes = partial.0.metadata()?.len();
@@ -247,8 +264,9 @@ impl Attempt<'_> {
     fn ask_digest(&self, host: &str, source: &str) -> anyhow::Result<String> {
         let mut command = ssh_command(host);
         command.arg(format!("sha256sum -- {source}"));
-        let printed = run_program(&mut command, self.time_left()?.min(COMMAND_TIME), 1 << 16)
-            .map_err(|reason| anyhow!("ssh: {reason}"))?;
+        let mut printed = Vec::new();
+        run_child(&mut command, &self.limit.within(COMMAND_TIME), 1 << 16, &mut printed).context("ssh")?;
+        let printed = String::from_utf8_lossy(&printed);
         let digest = printed.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
         let is_digest = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
         ensure!(is_digest, "ssh: sha256sum printed no digest");
@@ -258,23 +276,24 @@ impl Attempt<'_> {
     fn copy_with_ssh(&self, host: &str, source: &str, to: &Path) -> anyhow::Result<()> {
         let mut command = ssh_command(host);
         command.arg(format!("cat -- {source}"));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().context("ssh")?;
-        let Some(mut stdout) = child.stdout.take() else { bail!("ssh: no standard output") };
-        let guard = KillAt::new(child, self.stop);
         let mut file = AtomicFile::create(to, Mode(0o640))?;
-        hash_and_copy(&mut stdout, &mut file, self.plan.max_bytes)?;
-        ensure!(guard.wait_for_end()?, "ssh: cat failed");
+        run_child(&mut command, self.limit, self.plan.max_bytes, &mut file).context("ssh")?;
         Ok(file.commit()?)
     }
 
     fn copy_with_rsync(&self, host: &str, source: &str, to: &Path) -> anyhow::Result<()> {
         let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
         let mut command = Command::new("rsync");
-        command.args(["--compress", "--chmod=0640", "--rsh", &format!("ssh {}", SSH_OPTIONS.join(" "))]);
+        command.args([
+            "--inplace",
+            "--compress",
+            "--chmod=0640",
+            "--rsh",
+            &format!("ssh {}", SSH_OPTIONS.join(" ")),
+        ]);
         command.arg(format!("--max-size={}", self.plan.max_bytes)).arg("--");
         command.arg(format!("{bracketed}:{source}")).arg(to);
-        run_program(&mut command, self.time_left()?, 1 << 16).map_err(|reason| anyhow!("rsync: {reason}"))?;
+        run_child(&mut command, self.limit, 1 << 16, &mut std::io::sink()).context("rsync")?;
         ensure!(to.exists(), "rsync has copied nothing: the file is larger than --max-trace-bytes");
         Ok(())
     }
@@ -282,7 +301,7 @@ impl Attempt<'_> {
     /// Checks that a copy is the complete trace of this request, and returns the id in it.
     fn check_content(&self, copy: &Path) -> anyhow::Result<Option<String>> {
         let mut reader = DocumentReader::new(open_regular(copy)?.0);
-        match reader.read_on(self.stop)? {
+        match reader.read_on(self.limit.deadline)? {
             None => bail!("too large to be read in the time"),
             Some(JsonDocument::Truncated) => bail!("still being written"),
             Some(JsonDocument::NotJson) => bail!("not a JSON document"),
@@ -294,12 +313,6 @@ impl Attempt<'_> {
                 Ok(trace_id)
             }
         }
-    }
-
-    fn time_left(&self) -> anyhow::Result<Duration> {
-        let left = self.stop.saturating_duration_since(Instant::now());
-        ensure!(!left.is_zero(), "the time is over");
-        Ok(left)
     }
 }
 
@@ -317,40 +330,5 @@ struct PartialCopy(PathBuf);
 impl Drop for PartialCopy {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-/// A child process that is killed when its time is over, or when its result is not needed any more.
-struct KillAt(Arc<Mutex<Child>>);
-
-impl KillAt {
-    fn new(child: Child, stop: Instant) -> Self {
-        let child = Arc::new(Mutex::new(child));
-        let watched = Arc::downgrade(&child);
-        std::thread::spawn(move || {
-            std::thread::sleep(stop.saturating_duration_since(Instant::now()));
-            if let Some(child) = watched.upgrade() {
-                let _ = child.lock().unwrap_or_else(PoisonError::into_inner).kill();
-            }
-        });
-        Self(child)
-    }
-
-    /// Waits for the end of a child that has closed its output, and returns whether it succeeded.
-    fn wait_for_end(&self) -> std::io::Result<bool> {
-        loop {
-            if let Some(status) = self.0.lock().unwrap_or_else(PoisonError::into_inner).try_wait()? {
-                return Ok(status.success());
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-impl Drop for KillAt {
-    fn drop(&mut self) {
-        let mut child = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = child.kill();
-        let _ = child.wait();
     }
 }

@@ -1,6 +1,6 @@
 //! `setKinetOnDemandRequest`: makes a config pending for the processes that match.
 
-use common::rpc::config::{Config, ConfigError, LOG_FILE, MAX_TEXT, TRACE_ID, check_placeholders};
+use common::rpc::config::{Config, ConfigError, MAX_TEXT, TRACE_ID, check_placeholders};
 use common::rpc::message::{ErrorCode, OnDemand};
 
 use crate::core::accounts::Accounts;
@@ -62,7 +62,7 @@ pub(crate) fn check_config(
     if let Some(selection) = &request.selection {
         check_patterns(selection).map_err(|reason| reject(ErrorCode::Request, reason))?;
     }
-    if let Some(path) = config.get(LOG_FILE).filter(|_| request.expand) {
+    if let Some(path) = config.output().filter(|_| request.expand) {
         check_placeholders(path).map_err(|reason| reject(ErrorCode::Config, reason))?;
         let longest = request.config.len() + path.matches('%').count() * MAX_EXPANSION;
         if longest > MAX_TEXT {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use common::rpc::config::{Config, LOG_FILE, trace_path};
+use common::rpc::config::{Config, LOG_FILE, MONITOR_LOG_FILE, insert_into_trace_name, trace_path};
 
 use super::process::ProcessKey;
 
@@ -46,21 +46,20 @@ fn expand_placeholders(path: &str, host_name: &str, key: ProcessKey, pid: i32, r
 }
 
 /// Returns the text of a config with another path.
-fn replace_log_file(config: &Config, path: &str) -> String {
-    let line =
-        |(key, value): &(String, String)| format!("{key}={}", if key == LOG_FILE { path } else { value });
+fn replace_output(config: &Config, path: &str) -> String {
+    let is_output = |key: &str, value: &str| {
+        [LOG_FILE, MONITOR_LOG_FILE].contains(&key) && config.output() == Some(value)
+    };
+    let line = |(key, value): &(String, String)| {
+        format!("{key}={}", if is_output(key, value) { path } else { value })
+    };
     config.pairs().iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Inserts the pid on the host, and a number from 2 on, into the name of a file: before the first `.json` as libkineto does,
-/// or else before the suffix.
+/// Inserts the pid on the host, and a number from 2 on, into the name of a file.
 fn insert_host_pid(path: &str, host_pid: i32, number: u64) -> String {
-    let name_start = path.rfind('/').map_or(0, |at| at + 1);
-    let suffix = || path[name_start..].rfind('.').filter(|at| *at > 0).map(|at| name_start + at);
-    let json = [".pt.trace.json", ".json"].iter().find_map(|suffix| path.find(suffix));
-    let at = json.or_else(suffix).unwrap_or(path.len());
     let number = if number > 1 { format!("_{number}") } else { String::new() };
-    format!("{}_{host_pid}{number}{}", &path[..at], &path[at..])
+    insert_into_trace_name(path, &format!("{host_pid}{number}"))
 }
 
 /// Keys of which only configs for the profilers of Ascend have one (msMonitor b942bf5, `nputrace`).
@@ -108,7 +107,7 @@ impl<'a> TraceOutputs<'a> {
     /// Makes the config of a process.
     pub(super) fn config_for(&mut self, key: ProcessKey, pid: i32, rank: Option<i64>) -> ProcessConfig {
         let unchanged = |file| ProcessConfig { text: self.config.to_string(), log_file: None, file };
-        let Some(requested) = self.config.get(LOG_FILE) else { return unchanged(None) };
+        let Some(requested) = self.config.output() else { return unchanged(None) };
         let expanded = match self.host_name {
             Some(host_name) => expand_placeholders(requested, host_name, key, pid, rank),
             None => requested.to_owned(),
@@ -129,7 +128,7 @@ impl<'a> TraceOutputs<'a> {
         if path == requested {
             return unchanged(file);
         }
-        ProcessConfig { text: replace_log_file(self.config, &path), log_file: Some(path), file }
+        ProcessConfig { text: replace_output(self.config, &path), log_file: Some(path), file }
     }
 }
 
@@ -192,6 +191,21 @@ mod tests {
             TraceOutputs::new(&config, None, BTreeMap::new).config_for(key(100), 1, None).log_file,
             None
         );
+        // The directories of the profilers of Ascend, and of npu-monitor.
+        for text in
+            ["ACTIVITIES_LOG_FILE=/d/%h/%r\nPROFILE_ANALYSE=false", "A=1\nNPU_MONITOR_LOG_FILE=/d/%h/%r"]
+        {
+            let config = Config::parse(text).unwrap();
+            let of = |host_name| {
+                TraceOutputs::new(&config, host_name, BTreeMap::new).config_for(key(7), 7, Some(3))
+            };
+            let told = of(Some("node7"));
+            assert_eq!(
+                (told.text, told.log_file),
+                (text.replace("%h/%r", "node7/3"), Some("/d/node7/3".into()))
+            );
+            assert_eq!((of(None).text.as_str(), of(None).log_file), (text, None));
+        }
         let config = Config::parse("ACTIVITIES_LOG_FILE=/tmp/rank%r.json").unwrap();
         let mut outputs = TraceOutputs::new(&config, Some("node7"), BTreeMap::new);
         assert_eq!(outputs.config_for(key(100), 1, Some(12)).log_file.as_deref(), Some("/tmp/rank12.json"));

@@ -10,7 +10,7 @@ use signal_hook::{flag, low_level};
 
 /// Holds back SIGINT and SIGTERM until it is dropped.
 #[derive(Debug)]
-pub(crate) struct HeldSignals(&'static SignalFlags);
+pub struct HeldSignals(&'static SignalFlags);
 
 #[derive(Debug, Default)]
 struct SignalFlags {
@@ -34,7 +34,10 @@ fn install_handlers() -> io::Result<SignalFlags> {
 
 impl HeldSignals {
     /// Holds the signals back from now on.
-    pub(crate) fn new() -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// The system does not allow handlers.
+    pub fn new() -> anyhow::Result<Self> {
         let signals =
             SIGNALS.get_or_init(|| install_handlers().ok()).as_ref().context("signals cannot be held")?;
         signals.idle.store(false, Ordering::SeqCst);
@@ -42,12 +45,13 @@ impl HeldSignals {
     }
 
     /// Whether a signal was received.
-    pub(crate) fn has_arrived(&self) -> bool {
+    #[must_use]
+    pub fn has_arrived(&self) -> bool {
         self.0.noted.load(Ordering::SeqCst) != 0
     }
 
     /// Ends the process with the signal that was received, if there was one.
-    pub(crate) fn raise_noted(&self) {
+    pub fn raise_noted(&self) {
         let signal = self.0.noted.load(Ordering::SeqCst) as i32;
         if signal != 0 {
             let _ = low_level::emulate_default_handler(signal);
