@@ -131,7 +131,7 @@ impl<'s> Emitter<'s> {
 
     /// Another one for the same sink and outcome.
     pub(super) fn again(&mut self) -> Emitter<'_> {
-        let args = Arguments { text: Vec::new(), unwanted: self.args.unwanted };
+        let args = Arguments { unwanted: self.args.unwanted, ..Arguments::default() };
         Emitter { sink: &mut *self.sink, out: &mut *self.out, strict: self.strict, args }
     }
 
