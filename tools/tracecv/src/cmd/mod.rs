@@ -111,10 +111,7 @@ impl TraceReader {
                 1 => " (as in another trace)".to_owned(),
                 _ => format!(" (as in {others} others)"),
             };
-            out.warn(
-                label,
-                format_args!("members beside the events that are not kept{as_others}: {list}"),
-            );
+            out.warn(label, format_args!("members beside the events that are not kept{as_others}: {list}"));
         }
     }
 

@@ -251,7 +251,8 @@ fn write_text(to: &mut dyn Write, trace: &Trace, sums: &Sums) -> io::Result<()> 
     };
     let format = outcome.meta.dialect.name();
     let (events, span) = (format_count(outcome.events), format_duration(sums.span));
-    writeln!(to, "{}: {format}{rank}, {events} events, {span}", safe(&trace.label()))?;
+    let noun = if outcome.events == 1 { "event" } else { "events" };
+    writeln!(to, "{}: {format}{rank}, {events} {noun}, {span}", safe(&trace.label()))?;
     if sums.totals.iter().any(|t| t.split.is_some()) {
         device_table(to, sums)?;
     } else {

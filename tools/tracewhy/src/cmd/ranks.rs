@@ -6,6 +6,7 @@ use clap::Args;
 use common::exit::Exit;
 use common::out::Out;
 use common::record::tracewhy as record;
+use common::text::count_noun;
 use trace::report::format_count;
 use trace::units::{TimeUnit, format_duration};
 
@@ -258,7 +259,8 @@ pub(super) fn headline(job: &Job, result: &RanksResult) -> String {
             (0 | 1, _) => "who is slow is not known: one rank can be compared with no other".to_owned(),
             (_, 0) => "who is slow is not known: the ranks share no collective in which all wait".to_owned(),
             _ => format!(
-                "no rank is slow, of {count} in {steps} steps: who comes last changes, or it does not matter"
+                "no rank is slow, of {count} in {}: who comes last changes, or it does not matter",
+                count_noun(*steps as u64, "step")
             ),
         };
     };
@@ -312,12 +314,13 @@ fn when(found: &FoundCause) -> String {
     if found.cause == SlowCause::Link && found.ratio.is_some() {
         return format!("; each takes {late} more");
     }
+    let all = count_noun(steps as u64, "step");
     match found.only_steps.as_slice() {
-        [] if found.slow_steps == steps => format!("; it comes {late} late in each of {steps} steps"),
-        [] => format!("; it comes {late} late in {} of {steps} steps", found.slow_steps),
+        [] if found.slow_steps == steps => format!("; it comes {late} late in each of {all}"),
+        [] => format!("; it comes {late} late in {} of {all}", found.slow_steps),
         [step] => format!("; it comes {late} late in step {step}"),
         [first, ..] => {
-            format!("; it comes {late} late in {} of {steps} steps, first in step {first}", found.slow_steps)
+            format!("; it comes {late} late in {} of {all}, first in step {first}", found.slow_steps)
         }
     }
 }
@@ -389,10 +392,10 @@ fn describe(job: &Job, result: &RanksResult) -> Report {
         cells
     });
     let title = format!(
-        "{}, per step, in {}; what others lose is of all {} steps and ranks",
+        "{}, per step, in {}; what others lose is of {} and all ranks",
         if job.parts.iter().any(|p| p.on_device) { "devices" } else { "operators of the host" },
         unit.name,
-        result.verdict.steps
+        count_noun(result.verdict.steps as u64, "step")
     );
     report.add_table(title, &columns, rows.collect());
     add_links(&mut report, job, &result.links);
