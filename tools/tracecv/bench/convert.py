@@ -63,6 +63,7 @@ DATABASE = f"{DIR}/out.ascend-db"
 
 def sum_database():
     traceq = os.path.join(os.path.dirname(TRACECV), "traceq")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.execv(traceq, [traceq, "-q", "sum", "--format", "json", DATABASE])
 
 
