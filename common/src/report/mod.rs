@@ -172,7 +172,7 @@ pub trait Writer: Send {
     /// The stream cannot be written.
     fn finding(&mut self, to: &mut dyn Write, finding: &Finding) -> io::Result<()>;
 
-    /// Takes a fact about a subject that is no finding, such as when its certificate expires. Formats without a place for
+    /// Takes a fact about a subject beside the findings, such as when its certificate expires. Formats without a place for
     /// it leave it out.
     fn add_fact(&mut self, _fact: &str) {}
 

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 /// The permissions of group and others that the directories above an entry leave. The default is everybody.
 ///
 /// Only what is certain counts. Where a directory has an ACL, the group bits of its mode are the mask (acl(5)): one that
-/// gives users or groups access by name restricts nobody.
+/// gives users or groups access by name counts as open to all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
     /// The owner of a directory that neither its group nor others may enter.
@@ -43,8 +43,8 @@ impl Reach {
         self.through_entry(st, |value| rustix::fs::lgetxattr(dir, ACCESS_ACL, value))
     }
 
-    /// A directory whose ACL gives users or groups access by name restricts nobody here: which of them may enter the next one is not
-    /// known. The ACL is read only where the mode keeps others out.
+    /// A directory whose ACL gives users or groups access by name counts as open to all here: which of them may enter the
+    /// next one is not known. The ACL is read only where the mode keeps others out.
     fn through_entry(self, st: &Statx, read_acl: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> Self {
         let mode = u32::from(st.stx_mode);
         if mode & 0o001 == 0 {

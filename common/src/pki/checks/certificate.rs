@@ -45,7 +45,7 @@ impl RuleChecker<'_> {
         let roots: Vec<&Cert> =
             roots.iter().filter(|r| r.is_self_issued() || !is_issued_by_any(r, roots)).collect();
         if roots.len() > 1 {
-            // Several keys of one name are told apart by their identifiers.
+            // Several keys of one name are distinguished by their identifiers.
             let has_namesake = |r: &Cert| roots.iter().filter(|other| other.subject == r.subject).count() > 1;
             let key = |r: &Cert| if has_namesake(r) { describe_key(r) } else { String::new() };
             let names: Vec<_> = roots.iter().map(|r| format!("{}{}", r.subject, key(r))).collect();

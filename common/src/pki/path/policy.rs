@@ -22,7 +22,7 @@ struct PolicyState<'a> {
     explicit: usize,
     mapping: usize,
     any: usize,
-    /// The CA whose policyConstraints decide from where on a policy is demanded.
+    /// The CA whose policyConstraints determine from which certificate on a policy is required.
     demanded_by: Option<&'a Cert>,
 }
 
