@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use crate::model::{Category, Event, FastMap, NameTable};
-use crate::read::{RawValue, find_arguments};
+use crate::read::ArgumentFinder;
 use crate::spool::{MemoryLimit, Spool, SpoolRecord};
 
 pub use paths::PathTime;
@@ -452,13 +452,16 @@ pub struct ProgramSpools {
     unlaunched: BTreeMap<u32, (i64, u64)>,
     /// Some range is a module.
     has_modules: bool,
+    /// Finds the sequence number and the forward thread of operators.
+    numbers: ArgumentFinder<2>,
 }
 
 impl ProgramSpools {
     /// Without any yet.
     pub fn new(memory: MemoryLimit) -> Self {
         let (ranges, work) = (Spool::new(memory), Spool::new(memory));
-        Self { memory, ranges, work, unlaunched: BTreeMap::new(), has_modules: false }
+        let numbers = ArgumentFinder::new(["Sequence number", "Fwd thread id"]);
+        Self { memory, ranges, work, unlaunched: BTreeMap::new(), has_modules: false, numbers }
     }
 
     /// Keeps an event of the host, if it is a range that may enclose launches. `thread` and `name` are numbers of the
@@ -473,18 +476,13 @@ impl ProgramSpools {
         text: &str,
         (start, end): (i64, i64),
     ) -> io::Result<()> {
-        let number = |value| match value {
-            Some(RawValue::Number(digits)) => std::str::from_utf8(digits).ok()?.parse::<i64>().ok(),
-            _ => None,
-        };
         let (kind, sequence) = match event.category {
             Category::Python if text.starts_with("nn.Module: ") => (RangeKind::Module, NO_SEQUENCE),
             Category::Marker => (RangeKind::Annotation, NO_SEQUENCE),
             // The Ascend profiler writes the annotations of PyTorch among its operators.
             Category::CpuOp if is_annotation_of_profiler(text) => (RangeKind::Annotation, NO_SEQUENCE),
             Category::CpuOp => {
-                let found = find_arguments(event.args, ["Sequence number", "Fwd thread id"]);
-                let [sequence, forward_thread] = found.map(number);
+                let [sequence, forward_thread] = self.numbers.find_numbers(event.args);
                 let sequence = sequence.unwrap_or(NO_SEQUENCE);
                 let is_backward = text.starts_with("autograd::engine::evaluate_function")
                     || forward_thread.is_some_and(|id| id > 0);

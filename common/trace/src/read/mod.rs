@@ -45,6 +45,7 @@ mod error;
 mod event;
 mod gzip;
 mod habits;
+mod keys;
 pub mod kineto;
 mod lines;
 mod members;
@@ -93,11 +94,13 @@ pub use chrome::list_members;
 pub use emit::category_in_json;
 pub use emit::columns_hold_numbers;
 pub use error::{InputPosition, ReadError, ReadFault};
+pub(crate) use keys::ArgumentFinder;
+pub use keys::KnownKeys;
 pub use slices::open_slices;
 pub use source::open_trace_file;
 pub use transcribe::{for_each_member, write_compact, write_text};
 pub use tree::{count_other_json, expand_pattern, find_traces};
-pub use value::{RawValue, find_argument, find_arguments, is_json, parse_arguments};
+pub use value::{RawValue, find_argument, is_json, parse_arguments};
 
 /// A format that can be read, or that is known by name.
 pub struct TraceFormat {

@@ -225,7 +225,7 @@ impl ShapeNode {
 
 /// Objects and arrays that were scanned before: shapes of tensors and grids of kernels come again and again.
 #[derive(Debug, Default)]
-struct NestedMemory {
+pub(super) struct NestedMemory {
     /// By a hash of how they begin.
     texts: Vec<Vec<u8>>,
 }
@@ -237,7 +237,7 @@ impl NestedMemory {
     /// Scans an object or array, which is next. One that begins with the whole of another is that one: its last bracket
     /// closes the first.
     #[inline]
-    fn scan_nested(&mut self, scan: &mut StrictScanner<'_>) -> Result<JsonValue, ScanFault> {
+    pub(super) fn scan_nested(&mut self, scan: &mut StrictScanner<'_>) -> Result<JsonValue, ScanFault> {
         let start = scan.pos();
         let place = Self::place_of(scan.text(), start);
         if let Some(known) = place.and_then(|place| self.texts.get(place)).filter(|known| !known.is_empty()) {
@@ -269,7 +269,7 @@ impl NestedMemory {
 /// Returns whether a text begins with another. Most that differ do so in the first eight bytes, and for short ones a call
 /// would take longer than comparing them.
 #[inline(always)]
-fn begins_with(rest: &[u8], text: &[u8]) -> bool {
+pub(super) fn begins_with(rest: &[u8], text: &[u8]) -> bool {
     const SHORT: usize = 24;
     let Some(rest) = rest.get(..text.len()) else { return false };
     let Some(tail) = text.len().checked_sub(8) else { return rest == text };

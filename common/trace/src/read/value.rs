@@ -99,7 +99,10 @@ pub fn find_argument<'a>(args: &'a [u8], name: &str) -> Option<RawValue<'a>> {
 }
 
 /// Finds some of an event's arguments, all in one go.
-pub fn find_arguments<'a, const N: usize>(args: &'a [u8], names: [&str; N]) -> [Option<RawValue<'a>>; N] {
+pub(super) fn find_arguments<'a, const N: usize>(
+    args: &'a [u8],
+    names: [&str; N],
+) -> [Option<RawValue<'a>>; N] {
     let strict = find_members(&mut StrictScanner::new(args, 0), names);
     let lenient = || {
         find_members(&mut LenientScanner::new(args, 0, QuoteGuess::MayEnd, true), names).unwrap_or([None; N])
