@@ -3,12 +3,15 @@
 use memchr::memmem;
 use trace::argument_columns::{ARGUMENT_COLUMNS, NO_ARGUMENTS, NUMBER_KEYS, spellings_of_number};
 use trace::model::{Event, RawText};
-use trace::read::{columns_hold_numbers, find_argument, for_each_member, write_compact, write_text};
+use trace::read::{
+    KnownKeys, columns_hold_numbers, find_argument, for_each_member, write_compact, write_text,
+};
 use trace::rows::RawMembers;
 
 use crate::write::spelling::{complete_numbers, spell_cat};
 
-use super::table::{Column, ColumnKind, TableWriter};
+use super::table::TableWriter;
+use super::values::{Column, ColumnKind};
 
 const COUNT: usize = ARGUMENT_COLUMNS.len();
 
@@ -25,20 +28,50 @@ pub(super) const COLUMNS: [Column; COUNT] = {
 };
 
 /// One argument of an event.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ArgumentValue {
-    #[default]
-    Missing,
     Int(i64),
     /// A part of the texts.
     Text(usize, usize),
 }
 
 /// The arguments of one event.
+#[derive(Default)]
 pub(super) struct EventArguments {
-    /// An argument `args` is one that looking at the members of an object would leave out.
-    nested: memmem::Finder<'static>,
+    keys: KnownKeys,
+    /// What is done with the arguments of a key, by its number.
+    uses: Vec<Option<KeyUse>>,
+    members: ArgumentMembers,
+}
+
+/// What is done with an argument.
+#[derive(Clone)]
+struct KeyUse {
+    /// The key and its colon, as they stand before a value that has no column.
+    head: Vec<u8>,
+    /// The column that it has.
+    column: Option<usize>,
+    /// The place of the number that it spells, and whether it is the spelling of the column.
+    number: Option<(usize, bool)>,
+    /// Looking at the members of an object leaves it out.
+    is_left_out: bool,
+}
+
+impl KeyUse {
+    /// Of a key without escapes.
+    fn of(key: &[u8]) -> Self {
+        let mut head = Vec::new();
+        write_text(RawText { raw: key, escaped: false }, &mut head);
+        head.push(b':');
+        Self { head, column: column_of(key), number: number_of_key(key), is_left_out: key == b"args" }
+    }
+}
+
+/// What the arguments and the other members of an event are in a row.
+struct ArgumentMembers {
+    /// The values of those that have a column, where a bit of `present` says that they have one.
     values: [ArgumentValue; COUNT],
+    present: u32,
     texts: Vec<u8>,
     rest: Vec<u8>,
     other: Vec<u8>,
@@ -54,19 +87,6 @@ struct NumberSpellings {
     in_rest: bool,
 }
 
-impl Default for EventArguments {
-    fn default() -> Self {
-        Self {
-            nested: memmem::Finder::new(b"\"args\""),
-            values: [ArgumentValue::Missing; COUNT],
-            texts: Vec::new(),
-            rest: Vec::new(),
-            other: Vec::new(),
-            numbers: Default::default(),
-        }
-    }
-}
-
 impl EventArguments {
     /// Reads those of an event.
     pub(super) fn read(&mut self, event: &Event<'_>) {
@@ -78,41 +98,131 @@ impl EventArguments {
     }
 
     fn read_complete(&mut self, event: &Event<'_>) {
-        self.values = [ArgumentValue::Missing; COUNT];
-        self.texts.clear();
-        self.rest.clear();
-        self.other = RawMembers::of(event).other;
-        if !self.other.is_empty() {
-            self.other.insert(0, b'{');
-            self.other.push(b'}');
+        self.members.clear();
+        let other = &mut self.members.other;
+        other.extend_from_slice(&RawMembers::of(event).other);
+        if !other.is_empty() {
+            other.insert(0, b'{');
+            other.push(b'}');
         }
-        self.numbers = Default::default();
-        let has_numbers = numbers_of(event).iter().any(Option::is_some);
-        if event.args.is_empty() && self.other.is_empty() && !has_numbers {
+        let numbers = numbers_of(event);
+        let has_numbers = numbers.iter().any(Option::is_some);
+        if event.args.is_empty() && other.is_empty() && !has_numbers {
             return;
         }
+        let held = (has_numbers || !other.is_empty())
+            && columns_hold_numbers(event.phase, &spell_cat(event).unescape(), &event.name.unescape());
+        let numbers = held.then_some(numbers);
+        if !self.read_known(event, numbers) {
+            self.members.present = 0;
+            self.members.numbers = Default::default();
+            self.members.texts.clear();
+            self.members.rest.clear();
+            if !self.members.read_unknown(event, numbers) {
+                return;
+            }
+        }
+        if let Some(numbers) = numbers {
+            self.members.settle_numbers(numbers);
+        }
+        if !self.members.rest.is_empty() {
+            self.members.rest.push(b'}');
+        }
+    }
+
+    /// Reads arguments whose keys are known, or will be. `false` where something about them is unusual.
+    fn read_known(&mut self, event: &Event<'_>, numbers: Option<EventNumbers>) -> bool {
+        let Self { keys, uses, members } = self;
+        if event.args.is_empty() {
+            return true;
+        }
+        let mut usual = !event.repaired;
+        usual
+            && keys.for_each_member(event.args, |number, key, value| {
+                if uses.len() <= number {
+                    uses.resize(number + 1, None);
+                }
+                let KeyUse { head, column, number, is_left_out } =
+                    uses[number].get_or_insert_with(|| KeyUse::of(key));
+                usual &= !*is_left_out;
+                let taken = match (number, numbers) {
+                    (Some(spelling), Some(numbers)) => members.take_number(*spelling, value, numbers),
+                    _ => false,
+                };
+                if !taken && !column.is_some_and(|i| members.take(i, value, false)) {
+                    members.rest.push(if members.rest.is_empty() { b'{' } else { b',' });
+                    members.rest.extend_from_slice(head);
+                    write_compact(value, false, &mut members.rest);
+                }
+            })
+            && usual
+    }
+
+    /// Appends the columns.
+    pub(super) fn push(&self, table: &mut TableWriter) {
+        let ArgumentMembers { values, texts, .. } = &self.members;
+        let (mut next, mut rest) = (0, self.members.present);
+        while rest != 0 {
+            let i = rest.trailing_zeros() as usize;
+            table.skip(i - next);
+            match values[i] {
+                ArgumentValue::Int(n) => table.int(Some(n)),
+                ArgumentValue::Text(from, to) => table.text(Some(&texts[from..to])),
+            }
+            next = i + 1;
+            rest &= rest - 1;
+        }
+        table.skip(COUNT - next);
+    }
+
+    /// The arguments without a column, as JSON; empty if there are none.
+    pub(super) fn rest(&self) -> &[u8] {
+        &self.members.rest
+    }
+
+    /// The members of the event that no column holds, as JSON; empty if there are none.
+    pub(super) fn other(&self) -> &[u8] {
+        &self.members.other
+    }
+}
+
+impl Default for ArgumentMembers {
+    fn default() -> Self {
+        let values = [ArgumentValue::Int(0); COUNT];
+        let (texts, rest, other) = Default::default();
+        Self { values, present: 0, texts, rest, other, numbers: Default::default() }
+    }
+}
+
+impl ArgumentMembers {
+    fn clear(&mut self) {
+        self.present = 0;
+        self.numbers = Default::default();
+        self.texts.clear();
+        self.rest.clear();
+        self.other.clear();
+    }
+
+    /// Reads arguments of any kind. `false` if all of them are kept as they stand there.
+    fn read_unknown(&mut self, event: &Event<'_>, numbers: Option<EventNumbers>) -> bool {
         // An argument `args` is one that looking at the members of an object would leave out.
-        if self.nested.find(event.args).is_some() {
-            return write_compact(event.args, event.repaired, &mut self.rest);
+        if memmem::find(event.args, b"\"args\"").is_some() {
+            write_compact(event.args, event.repaired, &mut self.rest);
+            return false;
         }
         let arguments = Event { text: event.args, args: b"", repaired: event.repaired, ..Event::default() };
-        let held = (has_numbers || !self.other.is_empty())
-            && columns_hold_numbers(event.phase, &spell_cat(event).unescape(), &event.name.unescape());
         for_each_member(&arguments, |key, value| {
             let name = key.unescape();
-            let known = column_of(&name);
-            let number = held && self.take_number(&name, value, event);
-            if number || known.is_some_and(|i| self.take(i, value, event.repaired)) {
+            let number = match (number_of_key(&name), numbers) {
+                (Some(spelling), Some(numbers)) => self.take_number(spelling, value, numbers),
+                _ => false,
+            };
+            if number || column_of(&name).is_some_and(|i| self.take(i, value, event.repaired)) {
                 return;
             }
             self.push_rest(key, value, event.repaired);
         });
-        if held {
-            self.settle_numbers(event);
-        }
-        if !self.rest.is_empty() {
-            self.rest.push(b'}');
-        }
+        true
     }
 
     fn push_rest(&mut self, key: RawText<'_>, value: &[u8], repaired: bool) {
@@ -123,11 +233,8 @@ impl EventArguments {
     }
 
     /// Takes an argument whose column holds it as it stands there. Notes all spellings of numbers with a column.
-    fn take_number(&mut self, name: &[u8], value: &[u8], event: &Event<'_>) -> bool {
-        let is_spelling = |key: &&str| spellings_of_number(key).iter().any(|other| other.as_bytes() == name);
-        let Some(i) = NUMBER_KEYS.iter().position(is_spelling) else { return false };
-        let same = NUMBER_KEYS[i].as_bytes() == name
-            && numbers_of(event)[i].is_some_and(|number| is_spelling_of(value, number));
+    fn take_number(&mut self, (i, is_own): (usize, bool), value: &[u8], numbers: EventNumbers) -> bool {
+        let same = is_own && numbers[i].is_some_and(|number| is_spelling_of(value, number));
         let spellings = &mut self.numbers[i];
         spellings.in_column |= same;
         spellings.in_rest |= !same;
@@ -135,9 +242,9 @@ impl EventArguments {
     }
 
     /// Says what the columns of numbers do not: that an argument has two spellings, or none.
-    fn settle_numbers(&mut self, event: &Event<'_>) {
+    fn settle_numbers(&mut self, numbers: EventNumbers) {
         let mut absent = Vec::new();
-        for ((key, number), spellings) in NUMBER_KEYS.iter().zip(numbers_of(event)).zip(self.numbers) {
+        for ((key, number), spellings) in NUMBER_KEYS.iter().zip(numbers).zip(self.numbers) {
             match (number, spellings) {
                 (Some(number), NumberSpellings { in_column: true, in_rest: true }) => {
                     self.push_rest((*key).into(), number.to_string().as_bytes(), false);
@@ -155,12 +262,17 @@ impl EventArguments {
         }
     }
 
+    fn put(&mut self, i: usize, value: ArgumentValue) {
+        self.values[i] = value;
+        self.present |= 1 << i;
+    }
+
     /// Takes an argument that has a column. `false` if its value is of another kind.
     fn take(&mut self, i: usize, value: &[u8], repaired: bool) -> bool {
         if ARGUMENT_COLUMNS[i].whole_number {
             let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
             if let Some(number) = number {
-                self.values[i] = ArgumentValue::Int(number);
+                self.put(i, ArgumentValue::Int(number));
             }
             return number.is_some();
         }
@@ -171,7 +283,7 @@ impl EventArguments {
                 self.texts.extend_from_slice(&text.unescape());
                 // What is read from the column would be a list.
                 if self.texts[start..].starts_with(b"[") {
-                    self.values[i] = ArgumentValue::Text(start, self.texts.len());
+                    self.put(i, ArgumentValue::Text(start, self.texts.len()));
                     return false;
                 }
             }
@@ -179,52 +291,28 @@ impl EventArguments {
             [b'[', ..] => write_compact(value, repaired, &mut self.texts),
             _ => return false,
         }
-        self.values[i] = ArgumentValue::Text(start, self.texts.len());
+        self.put(i, ArgumentValue::Text(start, self.texts.len()));
         true
-    }
-
-    /// Appends the columns.
-    pub(super) fn push(&self, table: &mut TableWriter) {
-        for (value, column) in self.values.iter().zip(&COLUMNS) {
-            match (value, column.kind) {
-                (ArgumentValue::Int(n), _) => table.int(Some(*n)),
-                (ArgumentValue::Text(from, to), _) => table.text(Some(&self.texts[*from..*to])),
-                (ArgumentValue::Missing, ColumnKind::Int) => table.int(None),
-                (ArgumentValue::Missing, _) => table.text(None),
-            }
-        }
-    }
-
-    /// The arguments without a column, as JSON; empty if there are none.
-    pub(super) fn rest(&self) -> &[u8] {
-        &self.rest
-    }
-
-    /// The members of the event that no column holds, as JSON; empty if there are none.
-    pub(super) fn other(&self) -> &[u8] {
-        &self.other
     }
 }
 
-/// The numbers of an event in the columns of [`NUMBER_KEYS`].
-fn numbers_of(event: &Event<'_>) -> [Option<i64>; NUMBER_KEYS.len()] {
+/// Those in the columns of [`NUMBER_KEYS`].
+type EventNumbers = [Option<i64>; NUMBER_KEYS.len()];
+
+/// The numbers of an event.
+fn numbers_of(event: &Event<'_>) -> EventNumbers {
     [event.correlation, event.external, event.device, event.stream]
+}
+
+/// The place of the number that an argument of this key spells, and whether it is the spelling of the column.
+fn number_of_key(name: &[u8]) -> Option<(usize, bool)> {
+    let is_spelling = |key: &&str| spellings_of_number(key).iter().any(|other| other.as_bytes() == name);
+    let i = NUMBER_KEYS.iter().position(is_spelling)?;
+    Some((i, NUMBER_KEYS[i].as_bytes() == name))
 }
 
 /// The column of an argument that has one.
 fn column_of(name: &[u8]) -> Option<usize> {
-    /// A bit for each length of a name: most arguments have another.
-    const LENGTHS: u64 = {
-        let (mut lengths, mut i) = (0, 0);
-        while i < COUNT {
-            lengths |= 1 << ARGUMENT_COLUMNS[i].key.len();
-            i += 1;
-        }
-        lengths
-    };
-    if name.len() >= 64 || LENGTHS >> name.len() & 1 == 0 {
-        return None;
-    }
     ARGUMENT_COLUMNS.iter().position(|argument| argument.key.as_bytes() == name)
 }
 
@@ -235,13 +323,12 @@ fn is_spelling_of(text: &[u8], number: i64) -> bool {
         (digits, false) => digits,
         _ => return false,
     };
-    let mut rest = number.unsigned_abs();
-    let same = digits.iter().rev().all(|digit| {
-        let expected = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        *digit == expected
+    let [first, ..] = digits else { return false };
+    let spelled = digits.iter().try_fold(0_u64, |spelled, digit| {
+        let digit = digit.wrapping_sub(b'0');
+        spelled.checked_mul(10)?.checked_add(u64::from(digit)).filter(|_| digit < 10)
     });
-    same && rest == 0 && (digits.len() == 1 || digits.first().is_some_and(|first| *first != b'0'))
+    spelled == Some(number.unsigned_abs()) && (digits.len() == 1 || *first != b'0')
 }
 
 #[cfg(test)]

@@ -12,15 +12,13 @@ use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetInd
 use parquet::file::statistics::{Statistics, ValueStatistics};
 use parquet::schema::types::ColumnDescPtr;
 
-use super::page::{Page, PageAppender, append_runs};
-use super::values::{ColumnValues, NO_TEXT, TextPool};
+use super::page::{Page, PageAppender, append_levels, append_runs};
+use super::values::{ColumnValues, DICTIONARY_BYTES, TextPool, Values};
 
 /// Rows of a page: what statistics let a reader skip.
 const PAGE_ROWS: usize = 16 * 1024;
 /// Bytes of a page whose texts stand in it; the last text may be longer.
 const PAGE_BYTES: usize = 1 << 20;
-/// Maximum bytes of a dictionary: a reader of any page has to read it.
-const DICTIONARY_BYTES: usize = 1 << 20;
 /// Maximum bytes of a text in statistics.
 const BOUND_BYTES: usize = 64;
 
@@ -104,33 +102,35 @@ fn shorten_up(text: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Writes columns, one after the other. The vectors are for one page.
+/// Writes columns, one after the other. The vectors are for one column, or one page.
 #[derive(Default)]
 pub(super) struct ChunkWriter {
     pages: PageAppender,
-    /// For each row, 1 if it has a value.
-    levels: Vec<u32>,
-    /// The numbers of the texts that are there.
-    numbers: Vec<u32>,
-    /// The values, as they stand in a page.
-    values: Vec<u8>,
+    /// By place in the order of the row group: 1 if the row has a value, and the value.
+    levels: Vec<u8>,
+    numbers: Vec<i64>,
+    texts: Vec<u32>,
+    /// The values of a page that are there.
+    page_numbers: Vec<i64>,
+    page_texts: Vec<u32>,
     body: Vec<u8>,
 }
 
 impl ChunkWriter {
-    /// The pages of the values of rows in this order, and what the file is to say about them.
+    /// The pages of the values of rows, each of which has a place in the order, and what the file is to say about them.
     pub(super) fn write(
         &mut self,
         column: &ColumnDescPtr,
         values: &ColumnValues,
-        order: &[u32],
+        places: &[u32],
     ) -> Result<(Bytes, ColumnCloseResult)> {
+        self.put_in_order(values, places);
         let mut pages = Vec::new();
         let mut uncompressed = 0;
         // Pages have the numbers of texts if that is shorter than the texts.
         let mut dictionary = None;
-        if let ColumnValues::Text(pool, rows) = values {
-            if has_use_of_dictionary(pool, rows) {
+        if let Values::Text(pool, numbers) = &values.values {
+            if has_use_of_dictionary(pool, numbers) {
                 uncompressed += self.append_dictionary(pool, &mut pages)?;
                 dictionary = Some(bits_of(pool.count()));
             }
@@ -140,51 +140,48 @@ impl ChunkWriter {
         let mut offsets = OffsetIndexBuilder::new();
         let (mut all, mut last, mut ascending, mut nulls) = (Bounds::Missing, Bounds::Missing, true, 0);
         let mut seen = Vec::new();
-        let mut rest = order;
-        while !rest.is_empty() {
-            self.levels.clear();
-            self.numbers.clear();
-            self.values.clear();
-            let bounds = match values {
-                ColumnValues::Int(rows) => self.take_numbers(rows, rest),
-                ColumnValues::Text(pool, rows) => {
-                    self.take_texts((pool, &rows[..]), rest, dictionary, &mut seen)
-                }
+        let mut from = 0;
+        while from < places.len() {
+            let most = places.len().min(from + PAGE_ROWS);
+            self.body.clear();
+            let (bounds, to, there) = match &values.values {
+                Values::Int(_) => self.take_numbers(from, most),
+                Values::Text(pool, _) => self.take_texts(pool, (from, most), dictionary, &mut seen),
             };
-            let rows = self.levels.len();
-            rest = &rest[rows..];
-            let missing = self.levels.iter().filter(|level| **level == 0).count();
+            let (rows, missing) = (to - from, to - from - there);
             nulls += missing as u64;
             let start = pages.len();
-            uncompressed += self.append_page(dictionary, &mut pages)?;
+            let encoding = encoding_of(dictionary);
+            let page = Page { kind: PageType::DATA_PAGE, values: rows, encoding, body: &self.body };
+            uncompressed += self.pages.append(&page, &mut pages)?;
             offsets.append_row_count(rows as i64);
             offsets.append_offset_and_size(start as i64, (pages.len() - start) as i32);
             let (min, max) = bounds.to_bytes();
-            index.append(missing == rows, min, max, missing as i64);
+            index.append(there == 0, min, max, missing as i64);
             if bounds != Bounds::Missing {
                 ascending &= bounds.is_not_below(last);
                 last = bounds;
             }
             all = all.join(bounds);
+            from = to;
         }
         if ascending {
             index.set_boundary_order(BoundaryOrder::ASCENDING);
         }
-        let encoding = if dictionary.is_some() { Encoding::PLAIN_DICTIONARY } else { Encoding::PLAIN };
-        let is_int = matches!(values, ColumnValues::Int(_));
+        let is_int = matches!(values.values, Values::Int(_));
         let metadata = ColumnChunkMetaData::builder(column.clone())
             .set_compression(Compression::SNAPPY)
-            .set_encodings(vec![Encoding::RLE, encoding])
+            .set_encodings(vec![Encoding::RLE, encoding_of(dictionary)])
             .set_total_compressed_size(pages.len() as i64)
             .set_total_uncompressed_size(uncompressed as i64)
-            .set_num_values(order.len() as i64)
+            .set_num_values(places.len() as i64)
             .set_data_page_offset(first_page)
             .set_dictionary_page_offset(dictionary.map(|_| 0))
             .set_statistics(all.to_statistics(is_int, nulls))
             .build()?;
         let written = ColumnCloseResult {
             bytes_written: pages.len() as u64,
-            rows_written: order.len() as u64,
+            rows_written: places.len() as u64,
             metadata,
             bloom_filter: None,
             column_index: Some(index.build()?),
@@ -193,79 +190,81 @@ impl ChunkWriter {
         Ok((pages.into(), written))
     }
 
-    /// Takes the numbers of a page.
-    fn take_numbers(&mut self, rows: &[Option<i64>], order: &[u32]) -> Bounds<'static> {
-        let order = &order[..order.len().min(PAGE_ROWS)];
-        if rows.is_empty() {
-            self.levels.resize(order.len(), 0);
-            return Bounds::Missing;
+    /// Puts values where their rows are in the order.
+    fn put_in_order(&mut self, values: &ColumnValues, places: &[u32]) {
+        self.levels.clear();
+        if values.rows.len() == places.len() {
+            self.levels.resize(places.len(), 1);
+        } else {
+            self.levels.resize(places.len(), 0);
+            values.rows.iter().for_each(|row| self.levels[places[*row as usize] as usize] = 1);
         }
-        let (mut min, mut max) = (i64::MAX, i64::MIN);
-        for &row in order {
-            let number = rows.get(row as usize).copied().flatten();
-            self.levels.push(u32::from(number.is_some()));
-            if let Some(number) = number {
-                (min, max) = (min.min(number), max.max(number));
-                self.values.extend_from_slice(&number.to_le_bytes());
+        let there = values.rows.iter().map(|row| places[*row as usize] as usize);
+        match &values.values {
+            Values::Int(numbers) => {
+                self.numbers.resize(places.len(), 0);
+                there.zip(numbers).for_each(|(place, number)| self.numbers[place] = *number);
+            }
+            Values::Text(_, numbers) => {
+                self.texts.resize(places.len(), 0);
+                there.zip(numbers).for_each(|(place, number)| self.texts[place] = *number);
             }
         }
-        if self.values.is_empty() { Bounds::Missing } else { Bounds::Int(min, max) }
     }
 
-    /// Takes the texts of a page, or their numbers. `seen` has the page of each text that it was last on.
+    /// Takes the numbers of a page. Returns their bounds, where they end, and how many are there.
+    fn take_numbers(&mut self, from: usize, to: usize) -> (Bounds<'static>, usize, usize) {
+        let levels = &self.levels[from..to];
+        append_levels(levels, &mut self.body);
+        let numbers = keep_present(&self.numbers[from..to], levels, &mut self.page_numbers);
+        let start = self.body.len();
+        self.body.resize(start + 8 * numbers.len(), 0);
+        let (mut min, mut max) = (i64::MAX, i64::MIN);
+        for (bytes, number) in self.body[start..].chunks_exact_mut(8).zip(numbers) {
+            (min, max) = (min.min(*number), max.max(*number));
+            bytes.copy_from_slice(&number.to_le_bytes());
+        }
+        let bounds = if numbers.is_empty() { Bounds::Missing } else { Bounds::Int(min, max) };
+        (bounds, to, numbers.len())
+    }
+
+    /// Takes the texts of a page, or their numbers. `seen` has the page of each text that it was last on, by the place where
+    /// that begins. Returns their bounds, where they end, and how many are there.
     fn take_texts<'v>(
         &mut self,
-        (pool, rows): (&'v TextPool, &[u32]),
-        order: &[u32],
+        pool: &'v TextPool,
+        (from, most): (usize, usize),
         dictionary: Option<u32>,
-        seen: &mut Vec<usize>,
-    ) -> Bounds<'v> {
-        let order = &order[..order.len().min(PAGE_ROWS)];
-        if rows.is_empty() {
-            self.levels.resize(order.len(), 0);
-            return Bounds::Missing;
+        seen: &mut Vec<u32>,
+    ) -> (Bounds<'v>, usize, usize) {
+        let mut to = most;
+        if dictionary.is_none() {
+            let mut bytes = 0;
+            let mut rows = self.levels[from..most].iter().zip(&self.texts[from..most]);
+            let is_last = |(level, number): (&u8, &u32)| {
+                bytes += if *level == 1 { 4 + pool.text(*number).len() } else { 0 };
+                bytes >= PAGE_BYTES
+            };
+            to = rows.position(is_last).map_or(most, |last| from + last + 1);
         }
-        seen.resize(pool.count(), usize::MAX);
-        // The rest gets shorter from page to page.
-        let page = order.as_ptr() as usize;
+        let levels = &self.levels[from..to];
+        append_levels(levels, &mut self.body);
+        let numbers = keep_present(&self.texts[from..to], levels, &mut self.page_texts);
+        seen.resize(pool.count(), u32::MAX);
         let mut bounds = Bounds::Missing;
-        for &row in order {
-            let number = rows.get(row as usize).copied().unwrap_or(NO_TEXT);
-            self.levels.push(u32::from(number != NO_TEXT));
-            if number == NO_TEXT {
-                continue;
-            }
-            if std::mem::replace(&mut seen[number as usize], page) != page {
-                bounds = bounds.join(Bounds::of_text(pool.text(number)));
-            }
-            if dictionary.is_some() {
-                self.numbers.push(number);
-                continue;
-            }
-            append_text(pool.text(number), &mut self.values);
-            if self.values.len() >= PAGE_BYTES {
-                break;
+        for number in numbers {
+            if std::mem::replace(&mut seen[*number as usize], from as u32) != from as u32 {
+                bounds = bounds.join(Bounds::of_text(pool.text(*number)));
             }
         }
-        bounds
-    }
-
-    /// Appends a page of what was taken. Returns its bytes without compression.
-    fn append_page(&mut self, dictionary: Option<u32>, pages: &mut Vec<u8>) -> Result<usize> {
-        self.body.clear();
-        self.body.extend_from_slice(&[0; 4]);
-        append_runs(&self.levels, 1, &mut self.body);
-        let length = self.body.len() as u32 - 4;
-        self.body[..4].copy_from_slice(&length.to_le_bytes());
-        self.body.extend_from_slice(&self.values);
-        let mut encoding = Encoding::PLAIN;
-        if let Some(width) = dictionary {
-            encoding = Encoding::PLAIN_DICTIONARY;
-            self.body.push(width as u8);
-            append_runs(&self.numbers, width, &mut self.body);
+        match dictionary {
+            Some(width) => {
+                self.body.push(width as u8);
+                append_runs(numbers, width, &mut self.body);
+            }
+            None => numbers.iter().for_each(|number| append_text(pool.text(*number), &mut self.body)),
         }
-        let page = Page { kind: PageType::DATA_PAGE, values: self.levels.len(), encoding, body: &self.body };
-        self.pages.append(&page, pages)
+        (bounds, to, numbers.len())
     }
 
     /// Appends the page of all texts. Returns its bytes without compression.
@@ -282,14 +281,34 @@ impl ChunkWriter {
     }
 }
 
+/// The encoding of pages with numbers of this many bits of texts, or with the values.
+fn encoding_of(dictionary: Option<u32>) -> Encoding {
+    if dictionary.is_some() { Encoding::PLAIN_DICTIONARY } else { Encoding::PLAIN }
+}
+
+/// The values whose level is 1: all of them, or copied to `kept`.
+fn keep_present<'a, T: Copy + Default>(values: &'a [T], levels: &[u8], kept: &'a mut Vec<T>) -> &'a [T] {
+    if levels.iter().all(|level| *level == 1) {
+        return values;
+    }
+    kept.resize(kept.len().max(values.len() + 1), T::default());
+    let mut count = 0;
+    for (value, level) in values.iter().zip(levels) {
+        // The next one takes its place if it is not there.
+        kept[count] = *value;
+        count += usize::from(*level);
+    }
+    &kept[..count]
+}
+
 /// Returns whether the numbers of texts with a dictionary are shorter than the texts.
-fn has_use_of_dictionary(pool: &TextPool, rows: &[u32]) -> bool {
-    let all = pool.bytes() + 4 * pool.count();
+fn has_use_of_dictionary(pool: &TextPool, numbers: &[u32]) -> bool {
+    let all = pool.dictionary_bytes();
     if pool.count() == 0 || all > DICTIONARY_BYTES {
         return false;
     }
-    let plain: usize = rows.iter().filter(|n| **n != NO_TEXT).map(|n| 4 + pool.text(*n).len()).sum();
-    all + rows.len() * bits_of(pool.count()) as usize / 8 < plain
+    let plain: usize = numbers.iter().map(|number| 4 + pool.text(*number).len()).sum();
+    all + numbers.len() * bits_of(pool.count()) as usize / 8 < plain
 }
 
 /// The bits that numbers below this one need, at least 1.

@@ -4,7 +4,8 @@
 use trace::model::{Event, is_plausible_time};
 use trace::read::{RawValue, find_argument};
 
-use super::table::{Column, TableWriter};
+use super::table::TableWriter;
+use super::values::Column;
 use super::{int, text};
 use crate::survey::TraceSurvey;
 

@@ -7,6 +7,7 @@
 mod arguments;
 mod chunk;
 mod fuzz;
+mod group;
 mod manifest;
 mod memory;
 mod page;
@@ -30,7 +31,8 @@ pub(crate) use fuzz::write_and_read as fuzz;
 use manifest::PartManifest;
 pub(crate) use manifest::TraceList;
 use memory::{MEMORY, push_memory};
-use table::{Column, ColumnKind, TableWriter};
+use table::TableWriter;
+use values::{Column, ColumnKind};
 
 const fn int(name: &'static str) -> Column {
     Column { name, kind: ColumnKind::Int }
@@ -166,7 +168,7 @@ impl DatasetWriter {
         let trace = self.trace;
         let arguments = EventArguments::default();
         let (events, memory) = (&mut self.events, &mut self.memory);
-        let events = EventRows { events, memory, arguments, digits: Vec::new(), survey, trace };
+        let events = EventRows { events, memory, arguments, survey, trace };
         let (kernels, collectives) = (&mut self.kernels, &mut self.collectives);
         (events, SpanRows { kernels, collectives, arguments: EventArguments::default(), survey, trace })
     }
@@ -256,7 +258,7 @@ impl DatasetWriter {
     /// # Errors
     /// The files cannot be written.
     pub(crate) fn finish(self) -> anyhow::Result<()> {
-        let tables = [
+        let mut tables = [
             ("events", self.events),
             ("kernels", self.kernels),
             ("collectives", self.collectives),
@@ -264,6 +266,8 @@ impl DatasetWriter {
             ("memory", self.memory),
             ("ranks", self.ranks),
         ];
+        // Those without a thread are written while others write theirs.
+        tables.iter_mut().try_for_each(|(_, table)| table.end_rows())?;
         let mut manifest = self.manifest;
         let complete = tables.into_iter().map(|(name, table)| {
             let table = table.finish()?;
@@ -272,7 +276,7 @@ impl DatasetWriter {
         });
         let complete = complete.collect::<Result<Vec<_>, _>>()?;
         manifest.begin_replacement()?;
-        complete.into_iter().try_for_each(table::CompleteTable::commit)?;
+        complete.into_iter().try_for_each(group::CompleteTable::commit)?;
         manifest.commit()
     }
 }
@@ -282,7 +286,6 @@ pub(crate) struct EventRows<'a> {
     events: &'a mut TableWriter,
     memory: &'a mut TableWriter,
     arguments: EventArguments,
-    digits: Vec<u8>,
     survey: &'a TraceSurvey,
     trace: i64,
 }
@@ -293,7 +296,7 @@ impl EventSink for EventRows<'_> {
         self.arguments.read(event);
         push_event(self.events, event, self.survey, step);
         self.arguments.push(self.events);
-        push_details(self.events, event, &self.arguments, &mut self.digits);
+        push_details(self.events, event, &self.arguments);
         self.events.int(Some(self.trace));
         self.events.end_row()?;
         if event.category == Category::Memory {
@@ -343,7 +346,7 @@ fn push_event(table: &mut TableWriter, event: &Event<'_>, survey: &TraceSurvey, 
     table.int(step);
     table.int(event.start.map(|start| survey.wall_clock(start)));
     table.int(event.dur);
-    table.text(Some(event.category.name().as_bytes()));
+    push_static(table, event.category as i64, event.category.name().as_bytes());
     table.text(Some(&event.name.unescape()));
     for number in [event.device, event.stream, event.correlation] {
         table.int(number);
@@ -351,27 +354,23 @@ fn push_event(table: &mut TableWriter, event: &Event<'_>, survey: &TraceSurvey, 
     table.int(i64::try_from(event.index).ok());
 }
 
-/// Appends the columns of [`DETAILS`]; `digits` is room for those of a number.
-fn push_details(
-    table: &mut TableWriter,
-    event: &Event<'_>,
-    arguments: &EventArguments,
-    digits: &mut Vec<u8>,
-) {
+/// Appends the columns of [`DETAILS`].
+fn push_details(table: &mut TableWriter, event: &Event<'_>, arguments: &EventArguments) {
     table.text(Some(&spell_cat(event).unescape()).filter(|cat| !cat.is_empty()).map(|cat| &**cat));
-    table.text(Some(&[event.phase]));
+    push_static(table, i64::from(event.phase), &[event.phase]);
     for id in [event.pid, event.tid, event.id] {
         match id {
             EventId::None => table.text(None),
-            EventId::Number(n) => {
-                digits.clear();
-                write_number(digits, n);
-                table.text(Some(digits));
-            }
+            EventId::Number(n) => table.text_of_key(n, |digits| write_number(digits, n)),
             EventId::Text(text) => table.text(Some(&text.unescape())),
         }
     }
     table.int(event.external);
     table.text(Some(arguments.rest()).filter(|rest| !rest.is_empty()));
     table.text(Some(arguments.other()).filter(|other| !other.is_empty()));
+}
+
+/// Appends one of a few texts, which has this number among them.
+fn push_static(table: &mut TableWriter, number: i64, text: &[u8]) {
+    table.text_of_key(number, |to| to.extend_from_slice(text));
 }

@@ -149,6 +149,54 @@ fn append_packs(numbers: &[u32], width: u32, to: &mut Vec<u8>) {
     to.resize(end, 0);
 }
 
+/// Appends levels, each 0 or 1, with their length before them.
+pub(super) fn append_levels(levels: &[u8], to: &mut Vec<u8>) {
+    /// Shorter runs of eight equal levels are packed with the others.
+    const RUN: usize = 4;
+    let start = to.len();
+    to.extend_from_slice(&[0; 4]);
+    let eights = levels.len() / 8;
+    // As words of eight levels; what lacks in the last is 0.
+    let word = |i: usize| {
+        let part = &levels[8 * i..levels.len().min(8 * i + 8)];
+        part.first_chunk().map_or_else(
+            || part.iter().rev().fold(0, |word, level| word << 8 | u64::from(*level)),
+            |eight| u64::from_le_bytes(*eight),
+        )
+    };
+    let append_packed = |words: std::ops::Range<usize>, to: &mut Vec<u8>| {
+        if !words.is_empty() {
+            append_varint(((words.len() as u32) << 1) | 1, to);
+            // Each level is moved to the top, the first by most.
+            to.extend(words.map(|i| (word(i).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8));
+        }
+    };
+    let (mut packed_from, mut at) = (0, 0);
+    while at < eights {
+        let level = levels[8 * at];
+        let all = u64::from(level) * 0x0101_0101_0101_0101;
+        let equal = (at..eights).take_while(|i| word(*i) == all).count();
+        if equal < RUN {
+            at += equal.max(1);
+            continue;
+        }
+        append_packed(packed_from..at, to);
+        at += equal;
+        packed_from = at;
+        let rest = &levels[8 * eights..];
+        // The last levels belong to a run that they go on.
+        let is_last = at == eights && rest.iter().all(|other| *other == level);
+        append_varint(((8 * equal + if is_last { rest.len() } else { 0 }) as u32) << 1, to);
+        to.push(level);
+        if is_last {
+            packed_from = levels.len();
+        }
+    }
+    append_packed(packed_from..levels.len().div_ceil(8).max(packed_from), to);
+    let length = (to.len() - start - 4) as u32;
+    to[start..start + 4].copy_from_slice(&length.to_le_bytes());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,6 +226,32 @@ mod tests {
         assert!((count..count + 8).contains(&numbers.len()), "{} of {count}", numbers.len());
         numbers.truncate(count);
         numbers
+    }
+
+    #[test]
+    fn levels_come_back() {
+        let mut seed = 5_u64;
+        let mut random = |n: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % n
+        };
+        for _ in 0..300 {
+            let mut levels = Vec::new();
+            for _ in 0..random(9) {
+                let length = random(100) as usize;
+                levels.extend((0..length).map(|_| random(2) as u8));
+                levels.extend(std::iter::repeat_n(random(2) as u8, length));
+            }
+            let mut bytes = vec![7];
+            append_levels(&levels, &mut bytes);
+            let length = u32::from_le_bytes([bytes[1], bytes[2], bytes[3], bytes[4]]) as usize;
+            assert_eq!(bytes.len(), 5 + length);
+            let back = read_runs(&bytes[5..], 1, levels.len());
+            assert_eq!(back, levels.iter().map(|level| u32::from(*level)).collect::<Vec<_>>());
+        }
+        let mut bytes = Vec::new();
+        append_levels(&[1; 1001], &mut bytes);
+        assert_eq!(bytes, [3, 0, 0, 0, 0xd2, 0x0f, 1]);
     }
 
     #[test]

@@ -1,244 +1,296 @@
-//! One table: rows collected by column, sorted, and written as row groups of a Parquet file.
+//! One table: rows collected by column until they are a row group. A table of more than one is written by a thread of its
+//! own, while rows of the next are collected.
 
-use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
-use anyhow::Context;
-use common::fsat::AtomicFile;
-use common::policy::Mode;
-use common::record::tracecv as record;
-use parquet::basic::{LogicalType, Repetition, Type as PhysicalType};
-use parquet::errors::ParquetError;
-use parquet::file::metadata::SortingColumn;
-use parquet::file::properties::{WriterProperties, WriterVersion};
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::{SchemaDescriptor, Type};
-use sha2::{Digest, Sha256};
+use super::group::{CompleteTable, GroupWriter, RowGroup};
+use super::values::{Column, ColumnValues, TextPool, Values};
 
-use super::chunk::ChunkWriter;
-use super::values::{ColumnValues, NO_TEXT, TextPool};
-use crate::write::create_directories;
-
-/// Rows of a row group: what memory holds at a time.
-const GROUP_ROWS: usize = 256 * 1024;
+/// Rows of a row group. Memory holds two at a time: one that is being collected, and one that is being written.
+const GROUP_ROWS: u32 = 128 * 1024;
 /// Bytes of texts of a row group; a row group with long texts is shorter.
-const GROUP_BYTES: usize = 128 << 20;
+const GROUP_BYTES: usize = 64 << 20;
 
-/// A column of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Column {
-    pub(super) name: &'static str,
-    pub(super) kind: ColumnKind,
-}
-
-/// The type of a column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ColumnKind {
-    /// Numbers of 64 bits.
-    Int,
-    /// Texts.
-    Text,
-}
-
-/// A file whose bytes are counted and hashed on their way.
-struct HashedFile {
-    file: AtomicFile,
-    hash: Sha256,
-    bytes: u64,
-}
-
-impl Write for HashedFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.hash.update(&bytes[..written]);
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-/// Writes a table to a file that appears when it is complete.
+/// Collects the rows of a table.
 pub(super) struct TableWriter {
-    writer: SerializedFileWriter<HashedFile>,
-    schema: SchemaDescriptor,
-    values: Vec<ColumnValues>,
-    chunks: ChunkWriter,
-    /// How many columns sort the rows.
-    sorted: usize,
+    columns: Vec<Column>,
+    group: RowGroup,
     /// The column that the next value is for.
     next: usize,
-    rows: usize,
-    /// Rows that are written.
-    written: u64,
     /// Bytes in texts of the rows that wait.
     text_bytes: usize,
-    name: String,
+    output: GroupOutput,
 }
 
-/// A table whose file is whole, and has no name yet.
-pub(super) struct CompleteTable {
-    file: AtomicFile,
-    name: String,
-    /// Its entry in the manifest; its path is the caller's.
-    pub(super) about: record::PartTableRecord,
-}
-
-impl CompleteTable {
-    /// Lets the file appear.
-    pub(super) fn commit(self) -> anyhow::Result<()> {
-        self.file.commit().with_context(|| self.name)
-    }
+/// Where row groups are written.
+enum GroupOutput {
+    /// On this thread.
+    Here(Box<GroupWriter>),
+    Thread(WriterThread),
+    /// Nowhere, after an error.
+    Failed,
 }
 
 impl TableWriter {
     /// Begins `dir/part`. The first `sorted` columns, all numbers, sort the rows.
+    ///
+    /// # Errors
+    /// The file cannot be written.
     pub(super) fn create(
         dir: &Path,
         part: &str,
         columns: Vec<Column>,
         sorted: usize,
     ) -> anyhow::Result<Self> {
-        let path = dir.join(part);
-        let name = path.display().to_string();
-        create_directories(dir)?;
-        let file = AtomicFile::create(&path, Mode(0o640)).with_context(|| name.clone())?;
-        let hashed = HashedFile { file, hash: Sha256::new(), bytes: 0 };
-        let fields = columns.iter().map(field_of).collect::<Result<Vec<_>, _>>()?;
-        let schema = Arc::new(Type::group_type_builder("schema").with_fields(fields).build()?);
-        let properties = Arc::new(properties(sorted));
-        let writer = SerializedFileWriter::new(hashed, Arc::clone(&schema), properties)?;
-        let values = columns.iter().map(|column| match column.kind {
-            ColumnKind::Int => ColumnValues::Int(Vec::new()),
-            ColumnKind::Text => ColumnValues::Text(TextPool::default(), Vec::new()),
-        });
-        let (values, chunks) = (values.collect(), ChunkWriter::default());
-        let schema = SchemaDescriptor::new(schema);
-        Ok(Self { writer, schema, values, chunks, sorted, next: 0, rows: 0, written: 0, text_bytes: 0, name })
+        let output = GroupOutput::Here(Box::new(GroupWriter::create(dir, part, &columns, sorted)?));
+        Ok(Self { group: RowGroup::new(&columns), columns, next: 0, text_bytes: 0, output })
     }
 
     /// Sets the next column of the row, which holds numbers.
+    #[inline]
     pub(super) fn int(&mut self, value: Option<i64>) {
-        match (self.values.get_mut(self.next), value) {
-            (Some(ColumnValues::Int(rows)), Some(value)) => {
-                rows.resize(self.rows, None);
-                rows.push(Some(value));
+        if let Some(value) = value {
+            match self.group.values.get_mut(self.next) {
+                Some(ColumnValues { rows, values: Values::Int(numbers) }) => {
+                    rows.push(self.group.rows);
+                    numbers.push(value);
+                }
+                _ => debug_assert!(false, "column {} holds no numbers", self.next),
             }
-            (Some(ColumnValues::Int(_)), None) => {}
-            _ => debug_assert!(false, "column {} of {} holds no numbers", self.next, self.name),
         }
         self.next += 1;
     }
 
+    /// Leaves out the next columns of the row.
+    #[inline]
+    pub(super) fn skip(&mut self, columns: usize) {
+        self.next += columns;
+    }
+
     /// Sets the next column of the row, which holds texts.
+    #[inline]
     pub(super) fn text(&mut self, value: Option<&[u8]>) {
-        match (self.values.get_mut(self.next), value) {
-            (Some(ColumnValues::Text(texts, rows)), Some(text)) => {
+        match value {
+            Some(text) => self.push_text(|texts| texts.number_of(text)),
+            None => self.next += 1,
+        }
+    }
+
+    /// Sets the next column of the row to the text that follows from `key`.
+    #[inline]
+    pub(super) fn text_of_key(&mut self, key: i64, text: impl FnOnce(&mut Vec<u8>)) {
+        self.push_text(|texts| texts.number_of_key(key, text));
+    }
+
+    #[inline]
+    fn push_text(&mut self, number_in: impl FnOnce(&mut TextPool) -> u32) {
+        match self.group.values.get_mut(self.next) {
+            Some(ColumnValues { rows, values: Values::Text(texts, numbers) }) => {
                 let before = texts.size();
-                rows.resize(self.rows, NO_TEXT);
-                rows.push(texts.number_of(text));
+                rows.push(self.group.rows);
+                numbers.push(number_in(texts));
                 self.text_bytes += texts.size() - before;
             }
-            (Some(ColumnValues::Text(..)), None) => {}
-            _ => debug_assert!(false, "column {} of {} holds no texts", self.next, self.name),
+            _ => debug_assert!(false, "column {} holds no texts", self.next),
         }
         self.next += 1;
     }
 
     /// Ends the row.
+    ///
+    /// # Errors
+    /// The file cannot be written.
     pub(super) fn end_row(&mut self) -> anyhow::Result<()> {
-        debug_assert_eq!(self.next, self.values.len(), "columns of {}", self.name);
+        debug_assert_eq!(self.next, self.columns.len(), "columns of a row");
         self.next = 0;
-        self.rows += 1;
-        if self.rows >= GROUP_ROWS || self.text_bytes >= GROUP_BYTES { self.write_group() } else { Ok(()) }
+        self.group.rows += 1;
+        let is_full = self.group.rows >= GROUP_ROWS || self.text_bytes >= GROUP_BYTES;
+        if is_full { self.pass_full_group() } else { Ok(()) }
     }
 
-    /// Writes the rows that wait, sorted.
-    fn write_group(&mut self) -> anyhow::Result<()> {
-        if self.rows == 0 {
-            return Ok(());
+    fn pass_full_group(&mut self) -> anyhow::Result<()> {
+        self.output = match std::mem::replace(&mut self.output, GroupOutput::Failed) {
+            GroupOutput::Here(writer) => GroupOutput::start(writer),
+            other => other,
+        };
+        self.pass_group()
+    }
+
+    /// Writes the rows that wait, or has them written.
+    fn pass_group(&mut self) -> anyhow::Result<()> {
+        self.text_bytes = 0;
+        match &mut self.output {
+            GroupOutput::Here(writer) => writer.write(&mut self.group),
+            GroupOutput::Thread(thread) => {
+                let full = std::mem::replace(&mut self.group, RowGroup::new(&self.columns));
+                thread.write(full)?;
+                // The one before it has been written.
+                if let Ok(spare) = thread.spare.try_recv() {
+                    self.group = spare;
+                }
+                Ok(())
+            }
+            GroupOutput::Failed => anyhow::bail!("a table that could not be written has no more rows"),
         }
-        let order = self.sort_rows();
-        self.written += self.rows as u64;
-        let mut group =
-            self.writer.next_row_group().map_err(unwrap_error).with_context(|| self.name.clone())?;
-        for (column, values) in self.schema.columns().iter().zip(&mut self.values) {
-            let written = self.chunks.write(column, values, &order).and_then(|(pages, written)| {
-                values.clear();
-                group.append_column(&pages, written)
-            });
-            written.map_err(unwrap_error).with_context(|| self.name.clone())?;
+    }
+
+    /// Ends the rows. Those of a thread may still be on their way.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(super) fn end_rows(&mut self) -> anyhow::Result<()> {
+        self.pass_group()?;
+        if let GroupOutput::Thread(thread) = &mut self.output {
+            thread.groups = None;
         }
-        group.close().map_err(unwrap_error).with_context(|| self.name.clone())?;
-        (self.rows, self.text_bytes) = (0, 0);
         Ok(())
     }
 
-    /// The rows in the order of the first columns; of equal ones, as they came.
-    fn sort_rows(&self) -> Vec<u32> {
-        let key = |row: usize, column: usize| match &self.values[column] {
-            ColumnValues::Int(rows) => rows.get(row).copied().flatten(),
-            ColumnValues::Text(..) => None,
+    /// Ends the file, whose rows have ended.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(super) fn finish(self) -> anyhow::Result<CompleteTable> {
+        match self.output {
+            GroupOutput::Here(writer) => writer.finish(),
+            GroupOutput::Thread(mut thread) => thread.end()?.finish(),
+            GroupOutput::Failed => anyhow::bail!("a table that could not be written has no end"),
+        }
+    }
+}
+
+impl GroupOutput {
+    /// A thread that writes; this one, if the system has none to give.
+    fn start(writer: Box<GroupWriter>) -> Self {
+        let (groups, full) = sync_channel(0);
+        let (emptied, spare) = sync_channel(1);
+        // Handed over when the thread is there, so that it is not lost with one that is not.
+        let (to_thread, handed) = sync_channel::<Box<GroupWriter>>(1);
+        let write = move || match handed.recv() {
+            Ok(writer) => write_groups(writer, &full, &emptied),
+            Err(e) => Err(e.into()),
         };
-        let keys_of = |row: usize| {
-            let mut keys = [None; 3];
-            keys.iter_mut().take(self.sorted).enumerate().for_each(|(column, k)| *k = key(row, column));
-            keys
+        let Ok(thread) = std::thread::Builder::new().name("encode".to_owned()).spawn(write) else {
+            return Self::Here(writer);
         };
-        let mut rows: Vec<([Option<i64>; 3], u32)> =
-            (0..self.rows).map(|row| (keys_of(row), row as u32)).collect();
-        // Most of a trace is in order already, which this kind of sorting makes use of.
-        rows.sort();
-        rows.into_iter().map(|(_, row)| row).collect()
-    }
-
-    /// Ends the file.
-    pub(super) fn finish(mut self) -> anyhow::Result<CompleteTable> {
-        self.write_group()?;
-        let name = self.name;
-        let HashedFile { file, hash, bytes } =
-            self.writer.into_inner().map_err(unwrap_error).with_context(|| name.clone())?;
-        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        let (path, rows) = (String::new(), self.written);
-        Ok(CompleteTable {
-            file,
-            name,
-            about: record::PartTableRecord { path, rows, size_bytes: bytes, sha256 },
-        })
+        match to_thread.send(writer) {
+            Ok(()) => Self::Thread(WriterThread { groups: Some(groups), spare, thread: Some(thread) }),
+            Err(unsent) => Self::Here(unsent.0),
+        }
     }
 }
 
-/// The error of the file behind one of the library, which would say it twice.
-fn unwrap_error(error: ParquetError) -> anyhow::Error {
-    match error {
-        ParquetError::External(e) => match e.downcast::<io::Error>() {
-            Ok(e) => (*e).into(),
-            Err(e) => anyhow::anyhow!("{e}"),
-        },
-        other => other.into(),
+fn write_groups(
+    mut writer: Box<GroupWriter>,
+    groups: &Receiver<RowGroup>,
+    emptied: &SyncSender<RowGroup>,
+) -> anyhow::Result<Box<GroupWriter>> {
+    for mut group in groups {
+        writer.write(&mut group)?;
+        let _ = emptied.try_send(group);
+    }
+    Ok(writer)
+}
+
+/// A thread that writes row groups.
+struct WriterThread {
+    /// `None` when there are no more.
+    groups: Option<SyncSender<RowGroup>>,
+    /// Groups that were written, whose memory is free again.
+    spare: Receiver<RowGroup>,
+    thread: Option<JoinHandle<anyhow::Result<Box<GroupWriter>>>>,
+}
+
+impl WriterThread {
+    /// Has a group written, as soon as the one before it is.
+    fn write(&mut self, group: RowGroup) -> anyhow::Result<()> {
+        match self.groups.as_ref().map(|groups| groups.send(group)) {
+            Some(Ok(())) => Ok(()),
+            // It ends early with an error only.
+            _ => self.end().map(|_| ()),
+        }
+    }
+
+    /// Waits until all is written.
+    fn end(&mut self) -> anyhow::Result<Box<GroupWriter>> {
+        self.groups = None;
+        let ended = self.thread.take().map(JoinHandle::join);
+        match ended {
+            Some(Ok(result)) => result,
+            _ => anyhow::bail!("the thread that writes a table has ended"),
+        }
     }
 }
 
-fn field_of(column: &Column) -> parquet::errors::Result<Arc<Type>> {
-    let (physical, logical) = match column.kind {
-        ColumnKind::Int => (PhysicalType::INT64, None),
-        ColumnKind::Text => (PhysicalType::BYTE_ARRAY, Some(LogicalType::String)),
-    };
-    let builder = Type::primitive_type_builder(column.name, physical);
-    let built = builder.with_repetition(Repetition::OPTIONAL).with_logical_type(logical).build()?;
-    Ok(Arc::new(built))
+impl Drop for WriterThread {
+    /// What was not ended is given up: its temporary file has to be gone before the program is.
+    fn drop(&mut self) {
+        self.groups = None;
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
 }
 
-fn properties(sorted: usize) -> WriterProperties {
-    let sorting = (0..sorted as i32)
-        .map(|column_idx| SortingColumn { column_idx, descending: false, nulls_first: true })
-        .collect();
-    WriterProperties::builder()
-        .set_writer_version(WriterVersion::PARQUET_1_0)
-        .set_sorting_columns(Some(sorting))
-        .set_created_by(concat!("tracecv ", env!("CARGO_PKG_VERSION")).to_owned())
-        .build()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::write::dataset::{int, text};
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::RowAccessor;
+
+    const ROWS: i64 = 2 * GROUP_ROWS as i64 + 7;
+
+    fn fill(dir: &Path) -> TableWriter {
+        let columns = vec![int("rank"), int("step"), int("start_ns"), text("name")];
+        let mut table = TableWriter::create(dir, "t.parquet", columns, 3).unwrap();
+        for i in 0..ROWS {
+            table.int(Some(1));
+            table.int((i % 3 > 0).then_some(i / 1000));
+            table.int(Some(-i));
+            table.text_of_key(i % 9, |to| to.push(b'0' + (i % 9) as u8));
+            table.end_row().unwrap();
+        }
+        table
+    }
+
+    #[test]
+    fn a_table_of_several_row_groups_is_whole_and_each_is_sorted() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bytes = Vec::new();
+        for _ in 0..2 {
+            let mut table = fill(dir.path());
+            table.end_rows().unwrap();
+            let complete = table.finish().unwrap();
+            assert_eq!(complete.about.rows, ROWS as u64);
+            complete.commit().unwrap();
+            bytes.push(std::fs::read(dir.path().join("t.parquet")).unwrap());
+        }
+        assert!(bytes[0] == bytes[1], "the same rows are the same bytes");
+        let file = SerializedFileReader::new(bytes::Bytes::from(bytes.swap_remove(0))).unwrap();
+        assert_eq!(file.num_row_groups(), 3);
+        let mut all = Vec::new();
+        for group in 0..3 {
+            let rows = file.get_row_group(group).unwrap();
+            let rows = rows.get_row_iter(None).unwrap().map(|row| {
+                let row = row.unwrap();
+                let (step, start) = (row.get_long(1).ok(), row.get_long(2).unwrap());
+                assert_eq!(row.get_string(3).unwrap(), &(-start % 9).to_string());
+                assert_eq!(step, (-start % 3 > 0).then_some(-start / 1000));
+                (step, start)
+            });
+            let rows: Vec<(Option<i64>, i64)> = rows.collect();
+            assert!(rows.is_sorted(), "row group {group}");
+            all.extend(rows);
+        }
+        all.sort_unstable_by_key(|(_, start)| -start);
+        assert!(all.iter().map(|(_, start)| -start).eq(0..ROWS));
+    }
+
+    #[test]
+    fn a_table_that_is_given_up_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(fill(dir.path()));
+        assert_eq!(dir.path().read_dir().unwrap().count(), 0);
+    }
 }

@@ -1,33 +1,69 @@
-//! The values of the rows that wait, by column.
+//! The columns of a table, and their values of the rows that wait.
 
 use std::hash::BuildHasher;
 
 use trace::model::FastState;
 
-/// The values of a column, up to its last one that is there: rows behind that have none.
-pub(super) enum ColumnValues {
-    Int(Vec<Option<i64>>),
-    /// Each text once, and the number of the text of each row, or [`NO_TEXT`].
+/// A column of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Column {
+    pub(super) name: &'static str,
+    pub(super) kind: ColumnKind,
+}
+
+/// The type of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ColumnKind {
+    /// Numbers of 64 bits.
+    Int,
+    /// Texts.
+    Text,
+}
+
+/// The values of a column that are there.
+pub(super) struct ColumnValues {
+    /// The row of each, in their order.
+    pub(super) rows: Vec<u32>,
+    pub(super) values: Values,
+}
+
+/// The values themselves.
+pub(super) enum Values {
+    Int(Vec<i64>),
+    /// Each text once, or what counts as that, and the numbers of the texts.
     Text(TextPool, Vec<u32>),
 }
 
-/// In the place of the number of a text that is missing.
-pub(super) const NO_TEXT: u32 = u32::MAX;
-
 impl ColumnValues {
+    /// Calls `each` with the row and the value of each number.
+    #[inline]
+    pub(super) fn for_each_number(&self, mut each: impl FnMut(usize, i64)) {
+        if let Values::Int(numbers) = &self.values {
+            self.rows.iter().zip(numbers).for_each(|(row, number)| each(*row as usize, *number));
+        }
+    }
+
     /// Forgets all values.
     pub(super) fn clear(&mut self) {
-        match self {
-            Self::Int(rows) => rows.clear(),
-            Self::Text(pool, rows) => {
+        self.rows.clear();
+        match &mut self.values {
+            Values::Int(numbers) => numbers.clear(),
+            Values::Text(pool, numbers) => {
                 pool.clear();
-                rows.clear();
+                numbers.clear();
             }
         }
     }
 }
 
-/// Texts, each once, numbered as they came.
+/// Maximum bytes of a dictionary: a reader of any page has to read it.
+pub(super) const DICTIONARY_BYTES: usize = 1 << 20;
+
+/// In the place of the number of a text.
+const NO_TEXT: u32 = u32::MAX;
+
+/// Texts, each once, numbered as they came. When they are too many for a dictionary, so that their numbers are of no use,
+/// only some are known again: looking for all would take longer than to write them twice.
 #[derive(Default)]
 pub(super) struct TextPool {
     bytes: Vec<u8>,
@@ -35,8 +71,18 @@ pub(super) struct TextPool {
     ends: Vec<usize>,
     /// Hashes and numbers of the texts, each at the first free place from that of its hash; at most half are taken.
     places: Vec<(u32, u32)>,
+    /// Texts that are known again by what they were made of.
+    by_key: Vec<(i64, u32)>,
+    /// Numbers of the texts that are known again when there are too many.
+    recent: Vec<u32>,
+    digits: Vec<u8>,
     hash: FastState,
 }
+
+/// Texts that are known by their keys.
+const KEYS: usize = 64;
+/// Texts that are known of too many.
+const RECENT: usize = 4096;
 
 impl TextPool {
     /// How many texts there are.
@@ -44,9 +90,9 @@ impl TextPool {
         self.ends.len()
     }
 
-    /// The bytes of all texts.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes.len()
+    /// The bytes of a dictionary of all texts.
+    pub(super) fn dictionary_bytes(&self) -> usize {
+        self.bytes.len() + 4 * self.count()
     }
 
     /// Bytes of memory that the texts take, about.
@@ -55,14 +101,36 @@ impl TextPool {
     }
 
     /// The text of a number.
+    #[inline]
     pub(super) fn text(&self, number: u32) -> &[u8] {
         let number = number as usize;
         let start = if number == 0 { 0 } else { self.ends[number - 1] };
         &self.bytes[start..self.ends[number]]
     }
 
+    /// The number of a text that follows from `key`.
+    #[inline]
+    pub(super) fn number_of_key(&mut self, key: i64, text: impl FnOnce(&mut Vec<u8>)) -> u32 {
+        let place = (key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize >> 40 & (KEYS - 1);
+        if let Some((_, number)) = self.by_key.get(place).filter(|(known, n)| *known == key && *n != NO_TEXT)
+        {
+            return *number;
+        }
+        let mut digits = std::mem::take(&mut self.digits);
+        digits.clear();
+        text(&mut digits);
+        let number = self.number_of(&digits);
+        self.digits = digits;
+        self.by_key.resize(KEYS, (0, NO_TEXT));
+        self.by_key[place] = (key, number);
+        number
+    }
+
     /// The number of a text. Texts of a trace may hold any bytes; those of a column are UTF-8.
     pub(super) fn number_of(&mut self, text: &[u8]) -> u32 {
+        if self.dictionary_bytes() > DICTIONARY_BYTES {
+            return self.number_of_many(text);
+        }
         match self.find(text) {
             Ok(number) => number,
             Err((place, hash)) if std::str::from_utf8(text).is_ok() => self.add(text, place, hash),
@@ -74,6 +142,31 @@ impl TextPool {
                 }
             }
         }
+    }
+
+    /// The number of a text, of too many. The same texts are known again in each run: how much memory they take says where a
+    /// row group ends.
+    fn number_of_many(&mut self, text: &[u8]) -> u32 {
+        let word = |at: usize| {
+            text.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |w| u64::from_le_bytes(*w))
+        };
+        let mixed = [0, text.len() / 2, text.len().saturating_sub(8)]
+            .into_iter()
+            .fold(text.len() as u64, |mixed, at| {
+                (mixed ^ word(at)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+            });
+        let place = (mixed >> 20) as usize % RECENT;
+        self.recent.resize(RECENT, NO_TEXT);
+        let known = self.recent[place];
+        if known != NO_TEXT && self.text(known) == text {
+            return known;
+        }
+        let number = match std::str::from_utf8(text) {
+            Ok(_) => self.append(text),
+            Err(_) => self.append(String::from_utf8_lossy(text).as_bytes()),
+        };
+        self.recent[place] = number;
+        number
     }
 
     /// The number of a text that is known, or the place for it and its hash.
@@ -94,10 +187,15 @@ impl TextPool {
     }
 
     fn add(&mut self, text: &[u8], place: usize, hash: u32) -> u32 {
+        let number = self.append(text);
+        self.places[place] = (hash, number);
+        number
+    }
+
+    fn append(&mut self, text: &[u8]) -> u32 {
         let number = self.count() as u32;
         self.bytes.extend_from_slice(text);
         self.ends.push(self.bytes.len());
-        self.places[place] = (hash, number);
         number
     }
 
@@ -117,6 +215,8 @@ impl TextPool {
         self.bytes.clear();
         self.ends.clear();
         self.places.fill((0, NO_TEXT));
+        self.by_key.clear();
+        self.recent.clear();
     }
 }
 
@@ -136,7 +236,27 @@ mod tests {
             // What is not UTF-8 is what it is read as.
             assert_eq!([&b"\xff"[..], "\u{fffd}".as_bytes(), b"\xfe"].map(|t| pool.number_of(t)), [501; 3]);
             assert_eq!(pool.count(), 502);
+            let digits = |n: i64| move |to: &mut Vec<u8>| to.extend_from_slice(n.to_string().as_bytes());
+            let seven = pool.number_of_key(7, digits(7));
+            let again = pool.number_of_key(7, digits(8));
+            assert_eq!((pool.text(seven), again), (&b"7"[..], seven));
+            (0..1000).for_each(|n| _ = pool.number_of_key(n, digits(n)));
+            assert_eq!((pool.number_of_key(7, digits(7)), pool.count()), (seven, 502 + 1000));
             pool.clear();
         }
+    }
+
+    #[test]
+    fn many_texts_are_what_they_are() {
+        let text = |i: usize| {
+            format!("a long text of many, of which none is of any use: {}", i % 50_000).into_bytes()
+        };
+        let mut pool = TextPool::default();
+        let numbers: Vec<u32> = (0..100_000).map(|i| pool.number_of(&text(i))).collect();
+        assert!(numbers.iter().enumerate().all(|(i, number)| pool.text(*number) == text(i)));
+        let again = [pool.number_of(b"the same"), pool.number_of(b"the same")];
+        assert_eq!(again, [again[0]; 2]);
+        let invalid = pool.number_of(b"\xff");
+        assert_eq!(pool.text(invalid), "\u{fffd}".as_bytes());
     }
 }
