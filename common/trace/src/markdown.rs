@@ -3,7 +3,7 @@
 use crate::shorten::cut_to_width;
 
 /// Maximum length of a text in a cell of a table, in characters.
-const MOST_CELL: usize = 120;
+pub(crate) const MOST_CELL: usize = 120;
 
 /// A cell of a table: as it is where that is plain, or else as code, in which nothing has a meaning.
 pub(crate) fn escape_cell(text: &str) -> String {

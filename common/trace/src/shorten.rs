@@ -10,6 +10,12 @@ pub fn cut_to_width(text: &str, width: usize) -> String {
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// A name within a sentence: of a long one, its beginning and its end.
+pub fn short_name(name: &str) -> String {
+    const MOST: usize = 60;
+    cut_middle(name, MOST * 2 / 3, MOST)
+}
+
 /// Names shortened to a width in characters, in the same order. Equal names stay equal, and different names stay
 /// different: they are cut where they do not differ, and numbered where there is no such place.
 pub fn shorten_names(names: &[String], width: usize) -> Vec<String> {
@@ -95,6 +101,11 @@ mod tests {
                 .map(|n| format!("{native}{n}"));
         let short = shorten_names(&names, 40);
         assert_eq!(short[0], "void at::native::(anonymous n…nel<float>");
+        assert_eq!(
+            short_name(&names[0].repeat(2)),
+            "void at::native::(anonymous namespace)::…norm_kernel<float>"
+        );
+        assert_eq!(short_name(&names[0][..60]), names[0][..60]);
         assert_eq!(short.iter().collect::<HashSet<_>>().len(), 3);
         // The difference is in the middle of names whose ends are alike.
         let (left, right) = ("x".repeat(60), "y".repeat(60));

@@ -66,7 +66,8 @@ impl StackTree {
     /// The frame of this name that is called from `parent`.
     pub fn child(&mut self, parent: u32, name: &str) -> u32 {
         let known = self.names.count_names();
-        let breaks = |c: char| matches!(c, ';' | '\n' | '\r');
+        // What ends a frame or a line, or drives a terminal.
+        let breaks = |c: char| c == ';' || c.is_control();
         let number = if name.contains(breaks) {
             let number = self.names.intern(name.replace(breaks, ",").as_str().into());
             self.replaced += u64::from(self.names.count_names() > known);
@@ -146,11 +147,11 @@ mod tests {
     fn stacks_are_bounded() {
         let mut tree = StackTree::with_limit(2);
         let a = tree.child(StackTree::NOWHERE, "a");
-        let b = tree.child(a, "b;c");
+        let b = tree.child(a, "b;\u{1b}c");
         let child = tree.child(b, "d");
         tree.add_time(child, 5);
         assert_eq!((tree.child(b, "d"), tree.child(StackTree::NOWHERE, "a")), (b, a));
-        assert_eq!(tree.lines().collect::<Vec<_>>(), ["a;b,c 5\n"]);
+        assert_eq!(tree.lines().collect::<Vec<_>>(), ["a;b,,c 5\n"]);
         assert_eq!((tree.collapsed, tree.replaced), (2, 1));
     }
 }

@@ -6,7 +6,7 @@ use common::text::safe;
 
 use crate::markdown::escape_sentence;
 use crate::shorten::cut_to_width;
-use crate::table::{Align, Table};
+use crate::table::{Align, Table, output_width};
 
 /// Maximum number of rows of a table; records have all of them.
 const MOST_ROWS: usize = 20;
@@ -62,17 +62,19 @@ impl Report {
         self.notes.push(note.into());
     }
 
-    /// Writes it as text.
+    /// Writes it as text: names are shortened to the width of what shows the output.
     ///
     /// # Errors
     /// An I/O error of the stream.
     pub fn write_text(&self, to: &mut dyn Write) -> io::Result<()> {
-        writeln!(to, "{}", safe(&self.headline))?;
+        let sentence = |text: &str| cut_to_width(&safe(text), MOST_SENTENCE);
+        writeln!(to, "{}", sentence(&self.headline))?;
+        let width = output_width();
         for (title, table) in &self.tables {
-            writeln!(to, "  {}", safe(title))?;
-            table.write(to)?;
+            writeln!(to, "  {}", sentence(title))?;
+            table.fitted(Some(width)).write(to)?;
         }
-        self.notes.iter().try_for_each(|note| writeln!(to, "{}", safe(note)))
+        self.notes.iter().try_for_each(|note| writeln!(to, "{}", sentence(note)))
     }
 
     /// Writes it as Markdown of bounded length. Texts of traces are neither markup nor links nor mentions in it.
@@ -92,7 +94,7 @@ impl Report {
         for (title, table) in &self.tables {
             let block = format!("\n{}:\n\n", sentence(title));
             let room = MOST_MARKDOWN.saturating_sub(text.len() + notes.len() + block.len());
-            let Some((rows, left_out)) = table.to_markdown(room) else {
+            let Some((rows, left_out)) = table.fitted(None).to_markdown(room) else {
                 tables_left_out += 1;
                 continue;
             };

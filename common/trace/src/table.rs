@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use common::text::safe;
 
-use crate::markdown::escape_cell;
+use crate::markdown::{MOST_CELL, escape_cell};
 use crate::shorten::shorten_names;
 
 /// The alignment of a cell in its column.
@@ -17,6 +17,7 @@ pub enum Align {
 }
 
 /// A table; the last column is not padded.
+#[derive(Clone)]
 pub struct Table {
     columns: Vec<(&'static str, Align)>,
     rows: Vec<Vec<String>>,
@@ -37,10 +38,28 @@ impl Table {
     pub fn fit_last_column(&mut self, width: usize) {
         let last = self.columns.len().saturating_sub(1);
         let others: usize = (0..last).map(|i| self.width_of_column(i) + 2).sum();
-        let room = width.saturating_sub(others + 2).max(LEAST_NAME);
-        let names: Vec<String> = self.rows.iter().map(|r| r[last].clone()).collect();
-        for (row, short) in self.rows.iter_mut().zip(shorten_names(&names, room)) {
-            row[last] = short;
+        self.shorten_column(last, width.saturating_sub(others + 2).max(LEAST_NAME));
+    }
+
+    /// The same in a width, with texts before the last column of at most [`MOST_TEXT`] characters; without a width, the
+    /// last has at most [`MOST_CELL`].
+    pub(crate) fn fitted(&self, width: Option<usize>) -> Self {
+        let mut table = self.clone();
+        let last = self.columns.len().saturating_sub(1);
+        let is_text = |i: &usize| self.columns[*i].1 == Align::Left;
+        (0..last).filter(is_text).for_each(|i| table.shorten_column(i, MOST_TEXT));
+        match width {
+            _ if self.columns.get(last).is_none_or(|(_, align)| *align == Align::Right) => {}
+            Some(width) => table.fit_last_column(width),
+            None => table.shorten_column(last, MOST_CELL),
+        }
+        table
+    }
+
+    fn shorten_column(&mut self, column: usize, width: usize) {
+        let names: Vec<String> = self.rows.iter().map(|r| r[column].clone()).collect();
+        for (row, short) in self.rows.iter_mut().zip(shorten_names(&names, width)) {
+            row[column] = short;
         }
     }
 
@@ -88,6 +107,8 @@ impl Table {
 
 /// A name is not cut to less, however narrow the terminal.
 const LEAST_NAME: usize = 20;
+/// Maximum length of a text in front of other columns, in characters.
+const MOST_TEXT: usize = 40;
 
 /// The columns of what shows the output: of the terminal, or else a hundred.
 pub fn output_width() -> usize {

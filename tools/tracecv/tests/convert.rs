@@ -268,7 +268,7 @@ fn what_a_format_cannot_hold_is_counted() {
     assert_eq!((&written["traces"], &written["events"]), (&json!(1), &json!(15)));
     assert_eq!(
         written["not_held"],
-        json!({"`;` and line breaks in names": 1, "arguments of events": 6, "counters": 1, "flows": 2, "moments": 1,
+        json!({"`;` and control characters in names": 1, "arguments of events": 6, "counters": 1, "flows": 2, "moments": 1,
             "other members of events": 3})
     );
     assert_eq!(run.of("tracecv.summary")[0]["files"], 1);

@@ -150,3 +150,68 @@ fn both_ranks_of_the_sampled_job_have_their_steps() {
         assert_eq!(numbers, [(551, rank), (552, rank)]);
     }
 }
+
+/// The exporter's tables of single rows, added up by name: kernels (`kernel_details.csv`), operators of the host with what they
+/// call and without (`operator_details.csv`), and calls of CANN by their level (`api_statistic.csv`).
+#[test]
+fn names_have_the_times_of_ascends_tables() {
+    for (level, rank) in [("level0", 0), ("level0", 1), ("level1", 0), ("level1", 1)] {
+        let base =
+            format!("msinsight/test/data/pytorch/text/{level}/rank{rank}_ascend_pt/ASCEND_PROFILER_OUTPUT");
+        let Some(dir) = require_data(&base) else { return };
+        let timeline = dir.join("trace_view.json");
+        let top =
+            run(["top", "--by", "kernel,op,api", "-n", "0", "--format", "json", timeline.to_str().unwrap()]);
+        let mut ours: HashMap<(String, String), (u64, [i64; 2])> = HashMap::new();
+        for r in top.of("traceq.top") {
+            let text = |key: &str| r[key].as_str().unwrap().to_owned();
+            let own = r["self_ns"].as_i64().unwrap_or_default();
+            ours.insert(
+                (text("by"), text("name")),
+                (r["count"].as_u64().unwrap(), [ns(&r, "total_ns"), own]),
+            );
+        }
+        let mut theirs: HashMap<(String, String), (u64, [f64; 2])> = HashMap::new();
+        let mut add = |by: &str, name: String, count: u64, times: [f64; 2]| {
+            let (n, sums) = theirs.entry((by.to_owned(), name)).or_default();
+            *n += count;
+            sums.iter_mut().zip(times).for_each(|(sum, time)| *sum += time);
+        };
+        for row in table(&dir.join("kernel_details.csv")) {
+            add("kernel", row["Name"].clone(), 1, [row["Duration(us)"].parse().unwrap(), 0.0]);
+        }
+        for row in table(&dir.join("operator_details.csv")) {
+            let times =
+                ["Host Total Duration(us)", "Host Self Duration(us)"].map(|c| row[c].parse().unwrap());
+            add("op", row["Name"].clone(), 1, times);
+        }
+        if level == "level1" {
+            for row in table(&dir.join("api_statistic.csv")) {
+                let place = match row["Level"].as_str() {
+                    "acl" => "AscendCL",
+                    "node" => "Node",
+                    "hccl" => "HCCL",
+                    other => panic!("{other}"),
+                };
+                let name = format!("{place}@{}", row["API Name"]);
+                add(
+                    "api",
+                    name.to_lowercase(),
+                    row["Count"].parse().unwrap(),
+                    [row["Time(us)"].parse().unwrap(), 0.0],
+                );
+            }
+        }
+        assert!(theirs.len() > 200, "{}", theirs.len());
+        for ((by, name), (count, times)) in &theirs {
+            let is_it = |(b, n): &&(String, String)| {
+                b == by && (n == name || by == "api" && n.to_lowercase() == *name)
+            };
+            let key = ours.keys().find(is_it).unwrap_or_else(|| panic!("{level} {rank}: no {by} {name}"));
+            let (n, [total, own]) = ours[key];
+            let is_near = |ns: i64, us: f64| us == 0.0 || (ns as f64 - us * 1e3).abs() < 50.0;
+            assert!(n == *count && is_near(total, times[0]), "{by} {name}: {n} {total}, {count} {times:?}");
+            assert!(by != "op" || is_near(own, times[1]), "{name}: {own}, {times:?}");
+        }
+    }
+}

@@ -265,8 +265,11 @@ fn real_collectives_have_sizes() {
         of(&costs, "tracewhy.collective").iter().map(|c| c["bytes"].as_u64().unwrap()).collect();
     // `count` of FP32.
     assert!(sizes.contains(&(4_097_000 * 4)), "{sizes:?}");
-    let alone = records("comm", [&a]);
-    assert!(of(&alone, "tracewhy.collective").iter().all(|c| c["bus_gbps"].is_null()), "{alone:?}");
+    // The group has eight ranks, which none of the files says.
+    for paths in [&[&a][..], &[&a, &b]] {
+        let costs = records("comm", paths);
+        assert!(of(&costs, "tracewhy.collective").iter().all(|c| c["bus_gbps"].is_null()), "{costs:?}");
+    }
 }
 
 #[test]
@@ -283,4 +286,10 @@ fn allocators_of_a_real_database_are_apart() {
     assert_eq!(of_device("NPU:0 PTA+GE"), Some((1_263_251_456, 1_000_543_744)));
     let devices: Vec<&Value> = of(&memory, "tracewhy.memory");
     assert_eq!(devices.len(), 3, "{devices:?}");
+    // Rows of OP_MEMORY whose allocation is not after the peak, and whose release is.
+    assert!(devices.iter().all(|d| d["unknown_releases"] == 0), "{devices:?}");
+    let holders = of(&memory, "tracewhy.memory_holder");
+    let held: i64 =
+        holders.iter().filter(|h| h["device"] == "NPU:0 PTA").map(|h| h["bytes"].as_i64().unwrap()).sum();
+    assert_eq!(held, 510_196_224);
 }

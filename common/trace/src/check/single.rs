@@ -16,7 +16,7 @@ use crate::analysis::sum::Sums;
 use crate::model::Dialect;
 use crate::read::ReadOutcome;
 use crate::report::format_count;
-use crate::shorten::cut_to_width;
+use crate::shorten::{cut_to_width, short_name};
 use crate::units::{format_duration, format_percent};
 
 /// The findings about a trace.
@@ -47,7 +47,7 @@ struct Subject<'a> {
 
 /// An event's name as messages quote it.
 fn quote(name: &str) -> String {
-    format!("`{}`", cut_to_width(name, 60))
+    format!("`{}`", short_name(name))
 }
 
 fn count_of(n: u64, noun: &str) -> String {

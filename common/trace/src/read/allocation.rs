@@ -10,6 +10,8 @@ use crate::model::{Event, EventId};
 pub(super) struct Allocation<'a> {
     /// When, in nanoseconds.
     pub(super) at: i64,
+    /// The number of its row: that of an allocation and of its release are equal, which is all that tells blocks apart.
+    pub(super) row: i64,
     /// The operator that asked for it.
     pub(super) operator: &'a [u8],
     /// How much; a release is below zero.
@@ -47,7 +49,7 @@ impl Allocation<'_> {
         args.integer("Bytes", self.bytes).some_text("Operator", self.operator);
         args.integer("Device Type", kind).integer("Device Id", self.device.unwrap_or(-1));
         args.some_integer("Total Allocated", self.allocated).some_integer("Total Reserved", self.reserved);
-        args.some_integer("Total Active", self.active);
+        args.some_integer("Total Active", self.active).integer("Row", self.row);
         if !self.allocator.is_empty() {
             args.text(b"Allocator", self.allocator);
         }

@@ -76,7 +76,7 @@ impl TraceWriter for FoldedWriter<'_> {
     }
 
     fn finish(mut self: Box<Self>) -> anyhow::Result<Losses> {
-        self.losses.add("`;` and line breaks in names", self.tree.replaced);
+        self.losses.add("`;` and control characters in names", self.tree.replaced);
         for line in self.tree.lines() {
             self.out.bytes.extend_from_slice(line.as_bytes());
             self.out.pass_enough()?;

@@ -23,7 +23,7 @@ use trace::check;
 use trace::inputs::TraceInputs;
 use trace::options::AnalysisOptions;
 use trace::report::format_count;
-use trace::shorten::cut_to_width;
+use trace::shorten::short_name;
 use trace::split::Split;
 use trace::table::{Align, Table};
 use trace::units::{TimeUnit, format_duration, format_percent, format_wall_clock};
@@ -356,7 +356,7 @@ fn mark_note(sums: &Sums) -> Option<String> {
     marks.dedup();
     let first = *marks.first()?;
     let more = if marks.len() > 1 { format!(" and {} more", marks.len() - 1) } else { String::new() };
-    Some(format!("steps are marked by `{}`{more}", safe(&cut_to_width(first, 60))))
+    Some(format!("steps are marked by `{}`{more}", safe(&short_name(first))))
 }
 
 /// Returns the notes below a table.

@@ -14,7 +14,7 @@ use trace::analysis::scopes::Scope;
 use trace::inputs::TraceInputs;
 use trace::options::AnalysisOptions;
 use trace::report::format_count;
-use trace::shorten::cut_to_width;
+use trace::shorten::short_name;
 use trace::summary::{RIGHT, Report};
 use trace::table::{Align, Table, output_width};
 use trace::units::{TimeUnit, format_duration, format_percent};
@@ -130,7 +130,7 @@ fn warn_of_dominance(out: &Out, trace: &Trace, ranked: &Ranked) {
         let Some(longest) = entries.iter().max_by_key(|e| e.max).filter(|_| events >= 20) else { continue };
         let next = entries.iter().filter(|e| e.name != longest.name).map(|e| e.max).max().unwrap_or(0);
         if longest.max.saturating_mul(2) > whole && longest.max / 10 >= next {
-            let (name, max) = (cut_to_width(&longest.name, 60), format_duration(longest.max));
+            let (name, max) = (short_name(&longest.name), format_duration(longest.max));
             let found =
                 format!("one `{name}` of {max} is more than half of the device time: see `traceq check`");
             out.warn(trace.label(), found);

@@ -55,7 +55,7 @@ impl FamilyCost {
         self.parts.extend(call.iter().map(|a| a.part));
     }
 
-    fn to_record(&self, family: &CallFamily) -> record::CollectiveCost {
+    fn to_record(&self, family: &CallFamily, is_whole: bool) -> record::CollectiveCost {
         let mean = |sum: i64, n: u64| i64::try_from(n).ok().filter(|n| *n > 0).map_or(0, |n| sum / n);
         let seen = self.parts.len() as u64;
         let group_size = family.group_size;
@@ -63,8 +63,8 @@ impl FamilyCost {
         let moved = family.bytes.filter(|_| self.transfer > 0 && !is_alone);
         // Bytes in a nanosecond are billions of them in a second.
         let algorithm = moved.map(|bytes| bytes as f64 * self.count as f64 / self.transfer as f64);
-        // Of one rank alone, how many are in the group is not known.
-        let known = group_size.or((seen > 1).then_some(seen));
+        // How many ranks without a trace are in the group is not known.
+        let known = group_size.or((family.pair.is_some() || seen > 1 && is_whole).then_some(seen));
         let factor = known.map(|n| family.kind.bus_factor(n));
         record::CollectiveCost {
             kind: family.kind.name().to_owned(),
@@ -98,8 +98,11 @@ impl CollectiveCosts {
     }
 
     /// Those with the most exposed time first.
-    pub(super) fn records(&self) -> Vec<record::CollectiveCost> {
-        let mut records: Vec<_> = self.0.iter().map(|(family, cost)| cost.to_record(family)).collect();
+    pub(super) fn records(&self, job: &Job) -> Vec<record::CollectiveCost> {
+        let is_whole =
+            job.world_size() == job.parts.len() && job.parts.iter().any(|part| part.world_size.is_some());
+        let mut records: Vec<_> =
+            self.0.iter().map(|(family, cost)| cost.to_record(family, is_whole)).collect();
         records.sort_by_key(|r| std::cmp::Reverse((r.exposed_ns, r.total_ns)));
         records
     }
@@ -115,7 +118,7 @@ impl CommArgs {
             traffic.add(family, call);
             costs.take(family, call);
         })?;
-        let records = costs.records();
+        let records = costs.records(&read.job);
         let busy = sum_times(read.job.parts.iter().map(|part| part.total().span()));
         let (pairs, ranks) = traffic_records(&traffic, &read.job);
         read.write(
@@ -237,7 +240,10 @@ fn describe(records: &[record::CollectiveCost], span: i64) -> Report {
             format_duration(total),
             share(exposed, total),
             share(exposed, span),
-            first.kind
+            match first.kind.as_str() {
+                "unknown" => "those of unknown kind",
+                kind => kind,
+            }
         ),
     });
     if records.is_empty() {
@@ -283,5 +289,8 @@ fn describe(records: &[record::CollectiveCost], span: i64) -> Report {
         unit.name
     );
     report.add_table(title, &columns, rows.collect());
+    if records.iter().any(|r| r.algorithm_gbps.is_some() && r.bus_gbps.is_none()) {
+        report.add_note("no bus GB/s where the traces do not say how many ranks are in the group");
+    }
     report
 }

@@ -7,6 +7,7 @@ use common::exit::Exit;
 use common::out::Out;
 use common::record::tracewhy as record;
 use trace::report::format_count;
+use trace::shorten::short_name;
 use trace::units::{TimeUnit, format_duration, format_percent};
 
 use super::single::TraceOfRank;
@@ -269,7 +270,10 @@ fn gain_without(graph: &PathGraph, order: &[u32], item: u32, path: &JobPath) -> 
 fn describe(records: &CriticalRecords) -> Report {
     let CriticalRecords { verdict, items, steps } = records;
     if verdict.steps == 0 {
-        return Report::new("the traces mark no steps, so there is no path of one".to_owned());
+        return Report::new(
+            "the traces mark no steps, so there is no path of one: --step-name says which ranges are steps"
+                .to_owned(),
+        );
     }
     let share =
         |time: i64| format_percent((verdict.step_ns > 0).then(|| time as f64 / verdict.step_ns as f64));
@@ -281,7 +285,11 @@ fn describe(records: &CriticalRecords) -> Report {
     });
     let best = items.iter().filter(|item| item.kind != "host").max_by_key(|item| item.gain_ns);
     let gain = best.filter(|item| item.gain_ns > Some(0)).map_or_else(String::new, |item| {
-        format!("; without {} it would be {} shorter", item.name, share(item.gain_ns.unwrap_or(0)))
+        format!(
+            "; without {} it would be {} shorter",
+            short_name(&item.name),
+            share(item.gain_ns.unwrap_or(0))
+        )
     });
     let mut report = Report::new(format!("a step takes {}{first}{gain}", format_duration(verdict.step_ns)));
     let unit = TimeUnit::for_largest(verdict.step_ns);

@@ -12,6 +12,7 @@ use common::report::{End, Junit, Source, Totals, Writer};
 use common::rule::Rule;
 use trace::options::AnalysisOptions;
 use trace::report::format_count;
+use trace::shorten::{cut_to_width, short_name};
 use trace::units::{TimeUnit, format_duration, format_percent};
 
 use super::{ReadJob, ReportForm, read_set};
@@ -398,17 +399,20 @@ fn format_growth(change: &Change) -> String {
 }
 
 fn describe_name(change: &Change) -> String {
-    let now = change.new_name.as_ref().map_or_else(String::new, |name| format!(" (now {name})"));
-    match change.kind {
+    match (change.kind, &change.new_name) {
         // The parts of a step have names that say what they are.
-        ItemKind::Step => format!("{}{now}", change.name),
-        kind => format!("{} {}{now}", kind.name(), change.name),
+        (ItemKind::Step, _) => change.name.clone(),
+        (kind, None) => format!("{} {}", kind.name(), change.name),
+        (kind, Some(new)) => {
+            format!("{} {} (now {})", kind.name(), short_name(&change.name), short_name(new))
+        }
     }
 }
 
 fn describe_change(change: &Change) -> String {
     let (base, new) = (format_mean(change.base.mean()), format_mean(change.new.mean()));
-    format!("{}: {base} to {new} in a step ({})", describe_name(change), format_growth(change))
+    let name = cut_to_width(&describe_name(change), 160);
+    format!("{name}: {base} to {new} in a step ({})", format_growth(change))
 }
 
 fn change_record(change: &Change) -> record::ItemChange {

@@ -10,7 +10,7 @@ use common::record::tracewhy as record;
 use trace::report::format_count;
 use trace::units::{TimeUnit, format_percent};
 
-use super::{JobArgs, ReportForm};
+use super::{JobArgs, ReportForm, warn_of_each};
 use crate::flops::collect::{FlopsSink, OperatorTime, RankFlops};
 use crate::flops::peak::{DevicePeak, PeakTable};
 use crate::part::number::number_ranks;
@@ -69,14 +69,13 @@ impl FlopsArgs {
         })?;
         let Some(totals) = totals else { return Ok(Exit::No) };
         number_ranks(ranks.iter_mut().map(|rank| &mut rank.rank));
-        for rank in ranks.iter().filter(|rank| rank.flops.operators.is_empty()) {
-            let reason = match (rank.flops.kernels, rank.flops.has_shapes) {
-                (0, _) => "nothing ran on a device",
-                (_, false) => "has no shapes: record with record_shapes=True",
-                _ => "has no operator of known work that launches kernels",
-            };
-            out.warn(&rank.path, reason);
-        }
+        let reason_of = |rank: &RankResult| match (rank.flops.kernels, rank.flops.has_shapes) {
+            (0, _) => "nothing ran on a device",
+            (_, false) => "has no shapes: record with record_shapes=True",
+            _ => "has no operator of known work that launches kernels",
+        };
+        let empty = ranks.iter().filter(|rank| rank.flops.operators.is_empty());
+        warn_of_each(out, empty.map(|rank| (rank.path.as_str(), reason_of(rank))));
         let summaries: Vec<_> = ranks.iter().map(|rank| summarize(rank, &table)).collect();
         let operators = merge_operators(&ranks, &table);
         let above = count_above_peak(&ranks, &table);
@@ -231,7 +230,7 @@ fn describe(ranks: &[record::RankFlops], operators: &[record::OperatorFlops], ab
             rank.device.clone().unwrap_or_else(|| "-".to_owned()),
         ]
     });
-    if !ranks.is_empty() {
+    if !tflops.is_empty() {
         let title = "covered is the share of kernel time that operators of known work have";
         report.add_table(title, &columns, rows.collect());
     }

@@ -104,7 +104,12 @@ fn describe(job: &Job) -> Report {
     // One rank is shown by step, several by rank.
     let rows: Vec<(i64, StepTimes)> = match job.parts.as_slice() {
         [part] => part.steps.iter().map(|step| (step.number, known_causes(part, step.times))).collect(),
-        parts => parts.iter().map(|part| (part.rank, known_causes(part, part.total()))).collect(),
+        parts => {
+            let mut rows: Vec<_> =
+                parts.iter().map(|part| (part.rank, known_causes(part, part.total()))).collect();
+            rows.sort_by_key(|(rank, times)| (std::cmp::Reverse(times.idle()), *rank));
+            rows
+        }
     };
     let unit = TimeUnit::for_largest(rows.iter().map(|(_, times)| times.span()).max().unwrap_or(0));
     let mut columns = vec![
@@ -137,7 +142,9 @@ fn describe(job: &Job) -> Report {
         cells.push(unit.format_time(times.exposed_communication));
         cells
     };
-    report.add_table(format!("times in {}", unit.name), &columns, rows.into_iter().map(cells).collect());
+    let order = if by_step { "" } else { ", the most idle first" };
+    let title = format!("times in {}{order}", unit.name);
+    report.add_table(title, &columns, rows.into_iter().map(cells).collect());
     if job.parts.iter().any(|part| !part.on_device) {
         report.add_note("a rank without a device: idle is when its host runs no operator");
     }

@@ -11,10 +11,11 @@ use common::record::tracewhy as record;
 use trace::inputs::OpenedTrace;
 use trace::read::open_trace_file;
 use trace::report::format_count;
+use trace::shorten::short_name;
 use trace::spool::MemoryLimit;
 use trace::units::{format_bytes, format_percent};
 
-use super::{JobArgs, ReportForm};
+use super::{JobArgs, ReportForm, warn_of_each};
 use crate::memory::account::MemoryPoint;
 use crate::memory::kineto::MemorySink;
 use crate::memory::{DeviceMemory, ascend, pickle, snapshot};
@@ -76,9 +77,11 @@ impl MemArgs {
         ranks.append(&mut tables);
         number_ranks(ranks.iter_mut().map(|rank| &mut rank.rank));
         let Some(totals) = totals else { return Ok(Exit::No) };
-        for rank in ranks.iter().filter(|rank| rank.devices.is_empty()) {
-            out.warn(&rank.path, "has no allocations: record with profile_memory=True");
-        }
+        let empty = ranks.iter().filter(|rank| rank.devices.is_empty());
+        warn_of_each(
+            out,
+            empty.map(|rank| (rank.path.as_str(), "has no allocations: record with profile_memory=True")),
+        );
         match form {
             ReportForm::Md => describe(&ranks).write_markdown(out.text())?,
             ReportForm::Json => {
@@ -234,11 +237,15 @@ fn describe(ranks: &[RankMemory]) -> Report {
     let share = |bytes: i64| format_percent((memory.peak > 0).then(|| bytes as f64 / memory.peak as f64));
     let first = memory.held.first().map_or_else(String::new, |(holder, bytes, _)| {
         let name = [&holder.operator, &holder.part].into_iter().find(|name| !name.is_empty());
-        format!("; {} of it is held by {}", share(*bytes), name.map_or("what is not known", String::as_str))
+        format!(
+            "; {} of it is held by {}",
+            share(*bytes),
+            name.map_or_else(|| "what is not known".to_owned(), |name| short_name(name))
+        )
     });
     let headline = format!(
         "{} of rank {} has {} allocated at its peak{first}",
-        memory.device,
+        short_name(&memory.device),
         rank.rank,
         format_signed(memory.peak)
     );
@@ -284,7 +291,7 @@ fn describe(ranks: &[RankMemory]) -> Report {
             rows.insert(0, vec![format_signed(rest), share(rest), "-".to_owned(), "-".to_owned(), text]);
         }
         report.add_table(
-            format!("what holds the peak of {} of rank {}", memory.device, rank.rank),
+            format!("what holds the peak of {} of rank {}", short_name(&memory.device), rank.rank),
             &columns,
             rows,
         );

@@ -19,6 +19,7 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 use common::exit::Exit;
 use common::out::Out;
+use common::text::count_noun;
 use trace::analysis::collect::CollectOptions;
 use trace::inputs::TraceInputs;
 use trace::model::{Event, EventSink};
@@ -402,6 +403,19 @@ impl ReadJob {
     /// Standard output cannot be written.
     pub(crate) fn write_summary(&self, out: &mut Out, other: Option<&Self>) -> anyhow::Result<()> {
         self.totals.plus(other.map(|other| other.totals).unwrap_or_default()).write_summary(out)
+    }
+}
+
+/// Warns of what traces lack, once for each reason.
+pub(crate) fn warn_of_each<'a>(out: &Out, found: impl Iterator<Item = (&'a str, &'static str)>) {
+    let mut reasons: BTreeMap<&str, (&str, u64)> = BTreeMap::new();
+    found.for_each(|(path, reason)| reasons.entry(reason).or_insert((path, 0)).1 += 1);
+    for (reason, (first, count)) in reasons {
+        match count - 1 {
+            0 => out.warn(first, reason),
+            more => out
+                .warn(first, format_args!("{reason}; the same holds for {} more", count_noun(more, "trace"))),
+        }
     }
 }
 

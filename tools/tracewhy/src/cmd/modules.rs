@@ -6,6 +6,7 @@ use common::out::Out;
 use common::record::tracewhy as record;
 use trace::program::{PartTime, ProgramPart};
 use trace::report::format_count;
+use trace::shorten::short_name;
 use trace::units::{TimeUnit, format_percent};
 
 use super::{JobArgs, ReportForm};
@@ -86,7 +87,7 @@ fn describe(records: &[record::ProgramTime]) -> Report {
             format_percent(phase.share),
             phase.name.as_deref().unwrap_or("other"),
             format_percent(record.share),
-            record.name.as_deref().unwrap_or("")
+            short_name(record.name.as_deref().unwrap_or(""))
         ),
     });
     let unit = TimeUnit::for_largest(whole);

@@ -8,7 +8,8 @@ use common::out::Out;
 use common::record::tracewhy as record;
 use common::text::count_noun;
 use trace::report::format_count;
-use trace::units::{TimeUnit, format_duration};
+use trace::shorten::short_name;
+use trace::units::{TimeUnit, format_duration, format_percent};
 
 use super::{JobArgs, ReportForm, idle_by_cause};
 use crate::job::Job;
@@ -256,7 +257,7 @@ pub(super) fn headline(job: &Job, result: &RanksResult) -> String {
     let Some(first) = causes.first() else {
         let count = job.parts.len();
         return match (count, *steps) {
-            (0 | 1, _) => "who is slow is not known: one rank can be compared with no other".to_owned(),
+            (0 | 1, _) => describe_only_rank(job.parts.first()),
             (_, 0) => "who is slow is not known: the ranks share no collective in which all wait".to_owned(),
             _ => format!(
                 "no rank is slow, of {count} in {}: who comes last changes, or it does not matter",
@@ -266,6 +267,22 @@ pub(super) fn headline(job: &Job, result: &RanksResult) -> String {
     };
     let of_first: Vec<&FoundCause> = causes.iter().filter(|found| found.place == first.place).collect();
     describe_place(job, &of_first)
+}
+
+/// How the steps of a rank divide that has no other beside it.
+fn describe_only_rank(part: Option<&RankPart>) -> String {
+    let times = part.map(mean_step).unwrap_or_default();
+    if times.span() <= 0 {
+        return "who is slow is not known: one rank can be compared with no other".to_owned();
+    }
+    let share = |time: i64| format_percent(Some(time as f64 / times.span() as f64));
+    format!(
+        "one rank can be compared with no other; its step takes {}: {} compute, {} exposed communication, {} idle",
+        format_duration(times.span()),
+        share(times.compute),
+        share(times.exposed_communication),
+        share(times.idle())
+    )
 }
 
 /// Who is slow, by all causes of one place.
@@ -283,7 +300,7 @@ fn describe_place(job: &Job, causes: &[&FoundCause]) -> String {
                 .map(|rank| rank.to_string())
                 .collect();
             let more = if parts.len() > MOST { ", …" } else { "" };
-            format!("the group `{name}` (ranks {}{more}) is slow", ranks.join(", "))
+            format!("the group `{}` (ranks {}{more}) is slow", short_name(name), ranks.join(", "))
         }
         place => format!("rank {} is slow", place.rank().and_then(|part| rank_of(job, part)).unwrap_or(-1)),
     };
@@ -399,6 +416,9 @@ fn describe(job: &Job, result: &RanksResult) -> Report {
     );
     report.add_table(title, &columns, rows.collect());
     add_links(&mut report, job, &result.links);
+    if job.parts.len() == 1 {
+        report.add_note("see `tracewhy idle`, `modules` and `critical` for what one rank spends its time on");
+    }
     list_notes(job, result).into_iter().for_each(|note| report.add_note(note));
     report
 }

@@ -171,7 +171,7 @@ impl ReportArgs {
             heat: HeatMap::of_parts(&job.parts, &numbers, &result.lateness),
             ranks: list_ranks(job, result),
             links: list_links(job, result),
-            collectives: list_collectives(costs),
+            collectives: list_collectives(costs, &read.job),
             names: list_names(samples),
             program: list_program(read),
             flame: Flame::of_tree(&read.program.paths),
@@ -267,8 +267,8 @@ fn list_links(job: &Job, result: &RanksResult) -> TableData {
     TableData::first(MOST_LINKS, rows)
 }
 
-fn list_collectives(costs: &CollectiveCosts) -> TableData {
-    let rows = costs.records();
+fn list_collectives(costs: &CollectiveCosts, job: &Job) -> TableData {
+    let rows = costs.records(job);
     let rows = rows.iter().map(|r| {
         let group = match r.pair {
             Some((from, to)) => format!("{} {from} to {to}", r.group),

@@ -248,7 +248,10 @@ impl DeviceRun {
         self.running = known.unwrap_or_else(|| self.running.saturating_add(change.bytes));
         let reserved = (change.reserved != UNKNOWN).then_some(change.reserved);
         self.result.reserved = self.result.reserved.max(reserved);
-        if self.running > self.result.peak {
+        // Of what a state says, the allocation of that moment may come later.
+        let is_peak =
+            self.running == self.result.peak && change.at == self.result.peak_at && change.bytes > 0;
+        if is_peak || self.running > self.result.peak {
             (self.result.peak, self.result.peak_at) = (self.running, change.at);
             self.peak_place = self.place;
             self.released.clear();

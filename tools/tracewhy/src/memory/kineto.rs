@@ -77,7 +77,8 @@ impl MemorySink {
             at,
             order: event.sequence.unwrap_or(i64::try_from(event.index).unwrap_or(i64::MAX)),
             bytes,
-            address: address_argument(event.args).unwrap_or(UNKNOWN),
+            // Tables of Ascend have no addresses: the row is as good.
+            address: address_argument(event.args).or_else(|| number(&["Row"])).unwrap_or(UNKNOWN),
             allocated: number(&["Total Allocated", "total allocated"]).unwrap_or(UNKNOWN),
             reserved: number(&["Total Reserved", "total reserved"]).filter(|n| *n > 0).unwrap_or(UNKNOWN),
         };

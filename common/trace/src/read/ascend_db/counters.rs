@@ -110,9 +110,11 @@ impl AscendReader<'_> {
         let tells_stream = self.database.has_column("OP_MEMORY", "streamPtr");
         let framework = self.find_framework_allocator()?;
         let columns = self.database.columns("OP_MEMORY", "v", &wanted);
+        let mut number = 0;
         self.database.each_row(&format!("SELECT {columns} FROM OP_MEMORY v"), |row| {
             let operator = self.strings.get(row.integer(0).unwrap_or(-1));
             let Some(size) = row.integer(1) else { return Ok(()) };
+            number += 1;
             for (first, bytes) in [(3, size), (7, size.saturating_neg())] {
                 let Some(at) = row.integer(first).filter(|at| *at > 0) else { continue };
                 let [allocated, reserved, active] = [1, 2, 3].map(|i| row.integer(first + i));
@@ -122,7 +124,8 @@ impl AscendReader<'_> {
                     b"" => &framework,
                     told => told,
                 };
-                Allocation { at, operator, bytes, allocated, reserved, active, device, allocator }
+                let row = number;
+                Allocation { at, row, operator, bytes, allocated, reserved, active, device, allocator }
                     .send(&mut self.emit)?;
             }
             Ok(())

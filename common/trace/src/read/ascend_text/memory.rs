@@ -32,7 +32,9 @@ pub(super) fn read_allocations(rows: &mut TableRows, emit: &mut Emitter<'_>) -> 
             let device = rows.device(device);
             let bytes = sign * bytes;
             let allocator = allocator_of_name(operator);
-            Allocation { at, operator, bytes, allocated, reserved, active, device, allocator }.send(emit)?;
+            let row = i64::try_from(rows.place().line).unwrap_or(i64::MAX);
+            Allocation { at, row, operator, bytes, allocated, reserved, active, device, allocator }
+                .send(emit)?;
         }
     }
     Ok(())

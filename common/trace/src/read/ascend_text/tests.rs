@@ -88,15 +88,15 @@ fn memory_is_in_bytes() {
         [
             of(
                 "100250",
-                r#"{"Bytes":1536,"Device Id":1,"Device Type":20,"Operator":"aten::empty","Total Allocated":2621440,"Total Reserved":4194304}"#
+                r#"{"Bytes":1536,"Device Id":1,"Device Type":20,"Operator":"aten::empty","Row":2,"Total Allocated":2621440,"Total Reserved":4194304}"#
             ),
             of(
                 "200000",
-                r#"{"Bytes":-1536,"Device Id":1,"Device Type":20,"Operator":"aten::empty","Total Allocated":2619904}"#
+                r#"{"Bytes":-1536,"Device Id":1,"Device Type":20,"Operator":"aten::empty","Row":2,"Total Allocated":2619904}"#
             ),
             of(
                 "300000",
-                r#"{"Bytes":2048,"Device Id":1,"Device Type":20,"Operator":"aten::ones","Total Allocated":1048576}"#
+                r#"{"Bytes":2048,"Device Id":1,"Device Type":20,"Operator":"aten::ones","Row":3,"Total Allocated":1048576}"#
             ),
         ]
     );
