@@ -181,10 +181,7 @@ fn memory_is_that_of_ascends_tables() {
                     && ns(m, "peak_bytes") == peak
                     && ns(m, "reserved_bytes") == reserved
             };
-            assert!(
-                of(&memory, "tracewhy.memory").iter().any(|m| is_same(m)),
-                "{level} {device}: {memory:?}"
-            );
+            assert!(of(&memory, "tracewhy.memory").iter().any(is_same), "{level} {device}: {memory:?}");
         }
     }
 }
