@@ -6,6 +6,7 @@
 use common::record::{Record, traceq as record};
 
 use crate::model::{Event, EventId, RawText};
+pub use crate::read::write_number;
 use crate::read::{for_each_member, write_compact, write_text};
 
 /// The columns of the CSV form.
@@ -157,25 +158,6 @@ fn write_id(to: &mut Vec<u8>, key: &str, raw: Option<&[u8]>, id: EventId<'_>, re
         (None, EventId::Text(text)) => write_text(text, to),
         (None, EventId::None) => {}
     }
-}
-
-/// Appends a number.
-pub fn write_number(to: &mut Vec<u8>, number: i64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut rest = number.unsigned_abs();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if number < 0 {
-        to.push(b'-');
-    }
-    to.extend_from_slice(&digits[at..]);
 }
 
 /// Appends an event as a row of [`COLUMNS`].

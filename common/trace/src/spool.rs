@@ -110,7 +110,8 @@ impl<T: SpoolRecord<N>, const N: usize> Spool<T, N> {
     /// # Errors
     /// An I/O error of the file.
     pub fn into_sorted<K: Ord, F: Fn(&T) -> K>(mut self, key: F) -> io::Result<Sorted<T, K, F, N>> {
-        self.buffer.sort_unstable_by_key(&key);
+        // Records come in few runs that are in order, which this sort joins.
+        self.buffer.sort_by_key(&key);
         let Some(file) = self.file.take() else {
             return Ok(Sorted { memory: self.buffer.into_iter(), merge: None, key });
         };

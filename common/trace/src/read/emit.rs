@@ -3,7 +3,7 @@
 use super::database::{Cells, TimeCell};
 use super::decode::LONGEST_NS;
 use super::error::{InputPosition, ReadError, ReadFault, ReadStop};
-use super::{ReadOptions, ReadOutcome, ascend, kineto, write_text};
+use super::{ReadOptions, ReadOutcome, ascend, kineto, write_number, write_text};
 use crate::model::{Category, Defect, DefectCost, Event, EventId, EventSink, RawText};
 
 /// A text that stands for itself.
@@ -61,7 +61,16 @@ impl Arguments {
 
     /// Adds a whole number.
     pub(super) fn integer(&mut self, key: &str, value: impl Into<i128>) -> &mut Self {
-        if self.unwanted { self } else { self.json(key.as_bytes(), &value.into().to_string()) }
+        if self.unwanted {
+            return self;
+        }
+        let value: i128 = value.into();
+        self.key(key.as_bytes());
+        match i64::try_from(value) {
+            Ok(number) => write_number(&mut self.json, number),
+            Err(_) => self.json.extend_from_slice(value.to_string().as_bytes()),
+        }
+        self
     }
 
     /// Adds a number; NaN and infinities become null.

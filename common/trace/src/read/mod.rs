@@ -98,7 +98,7 @@ pub(crate) use keys::ArgumentFinder;
 pub use keys::KnownKeys;
 pub use slices::open_slices;
 pub use source::open_trace_file;
-pub use transcribe::{for_each_member, write_compact, write_text};
+pub use transcribe::{for_each_member, write_compact, write_number, write_text};
 pub use tree::{count_other_json, expand_pattern, find_traces};
 pub use value::{RawValue, find_argument, is_json, parse_arguments};
 

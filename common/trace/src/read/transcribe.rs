@@ -50,6 +50,25 @@ fn has_escapes_only(text: &[u8]) -> bool {
     at > 0
 }
 
+/// Appends a number.
+pub fn write_number(to: &mut Vec<u8>, number: i64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = number.unsigned_abs();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        to.push(b'-');
+    }
+    to.extend_from_slice(&digits[at..]);
+}
+
 /// Appends a text as a string of JSON.
 pub fn write_text(text: RawText<'_>, out: &mut Vec<u8>) {
     out.push(b'"');
