@@ -21,6 +21,11 @@ impl<'a> MeaningLookup<'a> {
         Self { input, classifier: EventClassifier::new(classes), named: false }
     }
 
+    /// Takes notice of [`EventSink::note_names_first`]: the trace need not be read for its names alone.
+    pub fn note_names_first(&mut self) {
+        self.named = true;
+    }
+
     /// The event with its category, device and stream.
     ///
     /// # Errors
@@ -61,6 +66,10 @@ impl<S: EventSink + ?Sized> EventSink for ResolvedSink<'_, S> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
         let event = self.lookup.resolve(event)?;
         self.sink.event(&event)
+    }
+
+    fn note_names_first(&mut self) {
+        self.lookup.note_names_first();
     }
 }
 

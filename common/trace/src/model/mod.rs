@@ -156,6 +156,9 @@ pub trait EventSink {
         true
     }
 
+    /// Takes notice, before the first event, that processes and threads have their names in front of all that these decide.
+    fn note_names_first(&mut self) {}
+
     /// A worker that does part of this sink's work on another thread, if there is such a part. What it prepared comes in the
     /// file's order, in the place of its events.
     fn make_worker(&self) -> Option<Box<dyn EventWorker>> {

@@ -375,7 +375,10 @@ fn read_database(
         _ => None,
     });
     match found {
-        Some(read) => read(&database, options, sink, out),
+        Some(read) => {
+            sink.note_names_first();
+            read(&database, options, sink, out)
+        }
         None => Err(emit::rejected(database::describe_unknown(&database))),
     }
 }

@@ -189,6 +189,10 @@ impl EventSink for EventWriter<'_> {
         Ok(())
     }
 
+    fn note_names_first(&mut self) {
+        self.lookup.note_names_first();
+    }
+
     fn make_worker(&self) -> Option<Box<dyn EventWorker>> {
         let selection = self.selection.clone();
         let classifier = EventClassifier::new(selection.classes.clone());
