@@ -42,7 +42,7 @@ pub(super) fn read(
 ) -> Result<(), ReadStop> {
     out.meta.dialect = Dialect::Nsight;
     let strings = StringTable::load(database, "StringIds", "value")?;
-    let mut emit = Emitter::new(sink, options, out);
+    let mut emit = Emitter::new(sink, options, out).with_wanted_arguments();
     let tables = WORK.map(|work| work.table);
     emit.count_unused_tables(database.count_unused(&tables) + database.count_unused(&HOST_TABLES))?;
     let mut reader = NsightReader {
@@ -376,7 +376,10 @@ impl NsightReader<'_> {
             work.names.get(1).copied().unwrap_or("start"),
         ];
         let first_number = wanted.len();
-        wanted.extend(work.numbers.iter().map(|(column, _)| *column));
+        let with_arguments = self.emit.args.are_wanted();
+        if with_arguments {
+            wanted.extend(work.numbers.iter().map(|(column, _)| *column));
+        }
         let query =
             format!("SELECT {} FROM \"{}\" k", self.database.columns(work.table, "k", &wanted), work.table);
         self.database.each_row(&query, |row| {
@@ -385,7 +388,8 @@ impl NsightReader<'_> {
             let own = row.integer(2).unwrap_or(0);
             let device = self.gpus.get(&(process, own)).copied().unwrap_or(own);
             let pid = self.name_device(device)?;
-            let correlation = self.correlation(process, row.integer(4));
+            let (stream, number) = (row.integer(3), row.integer(4));
+            let correlation = self.correlation(process, number);
             let mut of_graph = Vec::new();
             let name: &[u8] = match work.cat {
                 _ if is_graph => {
@@ -401,11 +405,13 @@ impl NsightReader<'_> {
                 "cuda_sync" => name_in(&WAITS, row.integer(7)),
                 _ => b"Memset",
             };
-            let args = &mut self.emit.args;
-            args.integer("device", device).some_integer("stream", row.integer(3));
-            args.some_integer("correlation", row.integer(4)).some_integer("graph node id", row.integer(9));
-            for (i, (_, key)) in work.numbers.iter().enumerate() {
-                args.some_integer(key, row.integer(first_number + i));
+            if with_arguments {
+                let args = &mut self.emit.args;
+                args.integer("device", device).some_integer("stream", stream);
+                args.some_integer("correlation", number).some_integer("graph node id", row.integer(9));
+                for (i, (_, key)) in work.numbers.iter().enumerate() {
+                    args.some_integer(key, row.integer(first_number + i));
+                }
             }
             self.emit.send(Event {
                 phase: b'X',
@@ -414,12 +420,12 @@ impl NsightReader<'_> {
                 cat: work.cat.into(),
                 name: plain(name),
                 pid: EventId::Number(pid),
-                tid: EventId::Number(row.integer(3).unwrap_or(0)),
+                tid: EventId::Number(stream.unwrap_or(0)),
                 start: times.start,
                 dur: times.dur,
                 untimed: times.untimed,
                 device: Some(device),
-                stream: row.integer(3),
+                stream,
                 correlation,
                 ..Event::default()
             })

@@ -36,7 +36,7 @@ pub(super) fn read(
     out: &mut ReadOutcome,
 ) -> Result<(), ReadStop> {
     out.meta.dialect = Dialect::Rocprof;
-    let mut emit = Emitter::new(sink, options, out);
+    let mut emit = Emitter::new(sink, options, out).with_wanted_arguments();
     for (index, session) in sessions(database).into_iter().enumerate() {
         let strings = StringTable::load(database, &format!("rocpd_string{session}"), "string")?;
         let mut reader = RocpdReader {
