@@ -6,19 +6,69 @@ use super::AscendReader;
 use crate::model::FastMap;
 
 /// Rows of a table from which on SQLite has to join: it keeps its index in a file, and this is memory.
-const MOST_ROWS: usize = 1 << 20;
+pub(super) const MOST_ROWS: usize = 1 << 20;
 
 /// Connections from here on tie a forward operator to its backward one.
 pub(super) const FIRST_AUTOGRAD_CONNECTION: i64 = 5 << 28;
+
+/// Values by number. A profiler counts up, so that most numbers are places in a list; the rest stand in a map.
+pub(super) struct NumberTable<V> {
+    list: Vec<Option<V>>,
+    others: FastMap<i64, V>,
+    count: usize,
+}
+
+impl<V> Default for NumberTable<V> {
+    fn default() -> Self {
+        Self { list: Vec::new(), others: FastMap::default(), count: 0 }
+    }
+}
+
+impl<V: Copy> NumberTable<V> {
+    /// How many values there are.
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// The value of a number.
+    #[inline]
+    pub(super) fn get(&self, number: i64) -> Option<V> {
+        let listed = usize::try_from(number).ok().and_then(|place| *self.list.get(place)?);
+        listed.or_else(|| self.others.get(&number).copied())
+    }
+
+    /// Adds a value, unless the number has one. Returns whether it had none.
+    pub(super) fn add(&mut self, number: i64, value: V) -> bool {
+        /// Numbers begin somewhere, and some are left out.
+        const FIRST: usize = 4096;
+        const SPREAD: usize = 2;
+        if self.get(number).is_some() {
+            return false;
+        }
+        self.count += 1;
+        match usize::try_from(number) {
+            Ok(place) if place < FIRST + SPREAD * self.count => {
+                if place >= self.list.len() {
+                    self.list.resize(place + 1, None);
+                }
+                self.list[place] = Some(value);
+            }
+            _ => {
+                self.others.insert(number, value);
+            }
+        }
+        true
+    }
+}
 
 /// Of several rows with the same number, the first counts, as in the results of a join.
 #[derive(Default)]
 pub(super) struct Connections {
     /// The id of each connection, and the other way round.
-    ids: FastMap<i64, i64>,
-    connections: FastMap<i64, i64>,
+    ids: NumberTable<i64>,
+    connections: NumberTable<i64>,
     /// When the operator of an id began, and on which thread; `None` if that is not known.
-    operators: FastMap<i64, Option<(i64, i64)>>,
+    operators: NumberTable<Option<(i64, i64)>>,
     /// There are too many rows of one of the tables for it to be here.
     too_many_ids: bool,
     too_many_operators: bool,
@@ -39,19 +89,19 @@ impl Connections {
 
     /// The connection of an id.
     pub(super) fn connection_of(&self, id: i64) -> Option<i64> {
-        self.connections.get(&id).copied()
+        self.connections.get(id)
     }
 
     /// Start and thread of the operator that a connection leads to.
     pub(super) fn operator_of(&self, connection: i64) -> Option<(i64, i64)> {
-        *self.operators.get(self.ids.get(&connection)?)?
+        self.operators.get(self.ids.get(connection)?)?
     }
 
     /// Keeps an operator by its id.
     pub(super) fn add_operator(&mut self, id: i64, start: Option<i64>, thread: Option<i64>) {
         if self.operators.len() < MOST_ROWS {
-            self.operators.entry(id).or_insert(start.zip(thread));
-        } else if !self.operators.contains_key(&id) {
+            self.operators.add(id, start.zip(thread));
+        } else if self.operators.get(id).is_none() {
             self.too_many_operators = true;
         }
     }
@@ -60,8 +110,8 @@ impl Connections {
         self.has_autograd |= connection >= FIRST_AUTOGRAD_CONNECTION;
         self.too_many_ids |= self.ids.len().max(self.connections.len()) >= MOST_ROWS;
         if !self.too_many_ids {
-            self.ids.entry(connection).or_insert(id);
-            self.connections.entry(id).or_insert(connection);
+            self.ids.add(connection, id);
+            self.connections.add(id, connection);
         }
     }
 }
@@ -104,6 +154,21 @@ mod tests {
         assert!(!connections.has_autograd);
         connections.add(4, FIRST_AUTOGRAD_CONNECTION);
         assert!(connections.has_autograd && connections.has_operators());
+    }
+
+    /// Whatever the numbers, and in whatever order they come.
+    #[test]
+    fn numbers_have_the_value_that_came_first() {
+        let numbers = (0..200).map(|i| i * 7919 % 211).chain([i64::MIN, -1, i64::MAX, 5 << 28, 20_000]);
+        let numbers: Vec<i64> = numbers.chain(4000..9000).chain(19_000..21_000).collect();
+        let (mut table, mut expected) = (NumberTable::default(), std::collections::HashMap::new());
+        for (value, number) in (0_i64..).zip(numbers.iter().chain(&numbers)) {
+            let is_new = !expected.contains_key(number);
+            expected.entry(*number).or_insert(value);
+            assert_eq!(table.add(*number, value), is_new);
+        }
+        assert!(expected.iter().all(|(number, value)| table.get(*number) == Some(*value)));
+        assert_eq!((table.len(), table.get(-2)), (expected.len(), None));
     }
 
     #[test]

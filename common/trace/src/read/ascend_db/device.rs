@@ -3,8 +3,9 @@
 use super::super::database::Cells;
 use super::super::emit::{Arguments, plain};
 use super::super::error::ReadStop;
+use super::parts::PartTask;
 use super::{AscendReader, Layer, NO_NUMBER, StringTable, split_tid};
-use crate::model::{Category, Event, EventId};
+use crate::model::{Category, Event, EventId, FastMap};
 
 /// Threads of the communication process: groups first, then the planes that their parts run on.
 const FIRST_PLANE: i64 = 1 << 20;
@@ -45,12 +46,18 @@ impl AscendReader<'_> {
             } else {
                 database.columns("MEMCPY_INFO", "m", &["size"])
             },
-            database.columns("COMMUNICATION_TASK_INFO", "h", &["globalTaskId"]),
+            match self.parts.has_ids() {
+                true => "t.globalTaskId".to_owned(),
+                false => database.columns("COMMUNICATION_TASK_INFO", "h", &["globalTaskId"]),
+            },
         ];
         let joins = [
             database.join("COMPUTE_TASK_INFO", "c", "globalTaskId", "t.globalTaskId"),
             copies,
-            database.join("COMMUNICATION_TASK_INFO", "h", "globalTaskId", "t.globalTaskId"),
+            match self.parts.has_ids() {
+                true => String::new(),
+                false => database.join("COMMUNICATION_TASK_INFO", "h", "globalTaskId", "t.globalTaskId"),
+            },
         ];
         let (linked, joined) = (self.has_connections(), !self.connections.has_operators());
         let (mut arrow, mut arrow_joins) = ("NULL, NULL", String::new());
@@ -70,23 +77,29 @@ impl AscendReader<'_> {
         let derives_lanes = self.derives_lanes();
         database.each_row(&query, |row| {
             // Several details or operators of one task make several rows.
-            if row.integer(20) == last {
+            let number = row.integer(20);
+            if number == last {
                 return Ok(());
             }
-            last = row.integer(20);
+            last = number;
             let times = self.emit.read_span(row, 0, 1)?;
-            let device = row.integer(2).unwrap_or(0);
-            let (stream, connection) = (row.integer(5).unwrap_or(0), row.integer(3));
+            let (told_device, told_stream, connection) = (row.integer(2), row.integer(5), row.integer(3));
+            let (device, stream) = (told_device.unwrap_or(0), told_stream.unwrap_or(0));
             let pid = self.layer_pid(Layer::Hardware, device);
             let kind = self.strings.get(row.integer(4).unwrap_or(-1));
-            let (computes, is_part) = (row.integer(8).is_some(), row.integer(17).is_some());
+            let computes = row.integer(8).is_some();
+            let id = row.integer(17);
+            let is_part = match self.parts.has_ids() {
+                true => self.parts.keep_task(id, PartTask { times, device, stream: told_stream }),
+                false => id.is_some(),
+            };
             let name = if computes { self.strings.get(row.integer(9).unwrap_or(-1)) } else { kind };
             let counts = computes || !known || !is_computation(kind);
             if with_arguments {
                 write_task_arguments(&mut self.emit.args, row, &self.strings, (kind, counts));
             }
             if derives_lanes && (computes || !known && is_computation(kind)) {
-                self.pieces.add_computation(row.integer(2), row.integer(0), row.integer(1))?;
+                self.pieces.add_computation(told_device, row.integer(0), row.integer(1))?;
             }
             let marker = kind == b"MsTx";
             // Where the kind does not decide, the details do.
@@ -107,17 +120,18 @@ impl AscendReader<'_> {
                 ..Event::default()
             };
             self.emit.send(event)?;
+            let (Some(connection), Some(start)) = (connection, times.start) else { return Ok(()) };
+            if !linked || !counts || is_part {
+                return Ok(());
+            }
             let operator = match joined {
                 true => row.integer(18).zip(row.integer(19)),
-                false => connection.filter(|_| linked).and_then(|id| self.connections.operator_of(id)),
+                false => self.connections.operator_of(connection),
             };
-            match (operator, times.start) {
-                (Some((at, thread)), Some(start)) if connection.is_some() && counts && !is_part => {
-                    self.send_arrow(at, thread, pid, stream, start)
-                }
-                _ => Ok(()),
-            }
-        })
+            operator.map_or(Ok(()), |(at, thread)| self.send_arrow(at, thread, pid, stream, start))
+        })?;
+        self.parts.end_tasks();
+        Ok(())
     }
 
     fn has_connections(&self) -> bool {
@@ -185,7 +199,7 @@ impl AscendReader<'_> {
         let query = format!(
             "SELECT {own}, {device}, {data_type}, {arrow}, o.rowid FROM COMMUNICATION_OP o{type_name}{joins}"
         );
-        let mut groups: Vec<i64> = Vec::new();
+        let mut groups = FastMap::default();
         let mut last = None;
         database.each_row(&query, |row| {
             if row.integer(15) == last {
@@ -235,13 +249,18 @@ impl AscendReader<'_> {
     }
 
     /// The thread of a communication group, in the order in which they are met.
-    fn group_thread(&mut self, groups: &mut Vec<i64>, group: i64, pid: i64) -> Result<i64, ReadStop> {
+    fn group_thread(
+        &mut self,
+        groups: &mut FastMap<i64, i64>,
+        group: i64,
+        pid: i64,
+    ) -> Result<i64, ReadStop> {
         const MOST: usize = 65_536;
-        if let Some(at) = groups.iter().position(|g| *g == group) {
-            return Ok(at as i64);
+        if let Some(tid) = groups.get(&group) {
+            return Ok(*tid);
         }
         if groups.len() < MOST {
-            groups.push(group);
+            groups.insert(group, groups.len() as i64);
         }
         let tid = groups.len() as i64 - 1;
         let name = [b"Group ", self.strings.get(group), b" Communication"].concat();
@@ -255,19 +274,25 @@ impl AscendReader<'_> {
         if !(has("COMMUNICATION_TASK_INFO") && has("TASK")) {
             return Ok(());
         }
-        let columns = [
-            database.columns("TASK", "t", &["startNs", "endNs", "deviceId", "streamId"]),
-            database.columns(
-                "COMMUNICATION_TASK_INFO",
-                "h",
-                &["taskType", "planeId", "size", "srcRank", "dstRank"],
+        let in_memory = self.parts.has_tasks();
+        let (task, join) = match in_memory {
+            true => ("NULL, NULL, NULL, NULL".to_owned(), ""),
+            false => (
+                database.columns("TASK", "t", &["startNs", "endNs", "deviceId", "streamId"]),
+                " JOIN TASK t ON t.globalTaskId = h.globalTaskId",
             ),
-        ];
+        };
+        let mut part = ["taskType", "planeId", "size", "srcRank", "dstRank", "globalTaskId"];
+        let with_arguments = self.emit.args.are_wanted();
+        if !with_arguments {
+            part[2..5].fill("");
+        }
+        let part = database.columns("COMMUNICATION_TASK_INFO", "h", &part);
         let names =
             [("ENUM_HCCL_TRANSPORT_TYPE", "transportType", "x"), ("ENUM_HCCL_LINK_TYPE", "linkType", "y")];
         let (mut selected, mut joins) = (String::new(), String::new());
         for (table, column, alias) in names {
-            let join = if database.has_column("COMMUNICATION_TASK_INFO", column) {
+            let join = if with_arguments && database.has_column("COMMUNICATION_TASK_INFO", column) {
                 database.join(table, alias, "id", &format!("h.{column}"))
             } else {
                 String::new()
@@ -275,18 +300,24 @@ impl AscendReader<'_> {
             selected.push_str(&if join.is_empty() { ", NULL".to_owned() } else { format!(", {alias}.name") });
             joins.push_str(&join);
         }
-        let query = format!(
-            "SELECT {}{selected} FROM COMMUNICATION_TASK_INFO h JOIN TASK t ON t.globalTaskId = h.globalTaskId{joins}",
-            columns.join(", ")
-        );
+        let query = format!("SELECT {task}, {part}{selected} FROM COMMUNICATION_TASK_INFO h{join}{joins}");
         database.each_row(&query, |row| {
-            let times = self.emit.read_span(row, 0, 1)?;
-            let pid = self.layer_pid(Layer::Communication, row.integer(2).unwrap_or(0));
-            let args = &mut self.emit.args;
-            for (key, column) in [("stream id", 3), ("size(Byte)", 6), ("src rank", 7), ("dst rank", 8)] {
-                args.some_integer(key, row.integer(column));
+            let PartTask { times, device, stream } = if in_memory {
+                let Some(task) = row.integer(9).and_then(|id| self.parts.task_of(id)) else { return Ok(()) };
+                task
+            } else {
+                let times = self.emit.read_span(row, 0, 1)?;
+                PartTask { times, device: row.integer(2).unwrap_or(0), stream: row.integer(3) }
+            };
+            let pid = self.layer_pid(Layer::Communication, device);
+            if with_arguments {
+                let args = &mut self.emit.args;
+                args.some_integer("stream id", stream);
+                for (key, column) in [("size(Byte)", 6), ("src rank", 7), ("dst rank", 8)] {
+                    args.some_integer(key, row.integer(column));
+                }
+                args.some_text("transport type", row.text(10)).some_text("link type", row.text(11));
             }
-            args.some_text("transport type", row.text(9)).some_text("link type", row.text(10));
             self.emit.send(Event {
                 phase: b'X',
                 name: plain(self.strings.get(row.integer(4).unwrap_or(-1))),

@@ -77,6 +77,7 @@ impl AscendReader<'_> {
             "SELECT p.rowid, {columns}, {}, {frame} FROM PYTORCH_API p{}{stacks}{order}",
             connection.0, connection.1
         );
+        let with_stacks = !stacks.is_empty();
         let mut current: Option<Operator> = None;
         database.each_row(&query, |row| {
             let Some(id) = row.integer(0) else { return Ok(()) };
@@ -86,9 +87,11 @@ impl AscendReader<'_> {
                 }
                 let times = self.emit.read_span(row, 1, 2)?;
                 let (kind, connection) = (row.integer(4).unwrap_or(0), row.integer(6));
+                let thread = row.integer(3);
                 if let (OPERATOR, Some(id)) = (kind, connection) {
-                    self.connections.add_operator(id, row.integer(1), row.integer(3));
+                    self.connections.add_operator(id, row.integer(1), thread);
                 }
+                let argument = |column| if with_arguments { row.integer(column) } else { None };
                 let queue_number = match (joined, kind) {
                     (true, _) => row.integer(11),
                     (false, QUEUE) => connection.and_then(|id| self.connections.connection_of(id)),
@@ -97,19 +100,21 @@ impl AscendReader<'_> {
                 current = Some(Operator {
                     row: id,
                     times,
-                    thread: row.integer(3).unwrap_or(0),
+                    thread: thread.unwrap_or(0),
                     kind,
                     name: row.integer(5),
-                    sequence: row.integer(7),
-                    forward_thread: row.integer(8),
-                    types: row.integer(9),
-                    shapes: row.integer(10),
+                    sequence: argument(7),
+                    forward_thread: argument(8),
+                    types: argument(9),
+                    shapes: argument(10),
                     queue_number,
                     stack: Vec::new(),
                 });
             }
-            if let (Some(op), Some(frame)) = (&mut current, row.integer(12)) {
-                op.add_frame(self.strings.get(frame));
+            if with_stacks {
+                if let (Some(op), Some(frame)) = (&mut current, row.integer(12)) {
+                    op.add_frame(self.strings.get(frame));
+                }
             }
             Ok(())
         })?;

@@ -10,11 +10,13 @@ mod counters;
 mod device;
 mod host;
 mod lanes;
+mod parts;
 #[cfg(test)]
 mod tests;
 
 use connections::Connections;
 use lanes::LanePieces;
+use parts::Parts;
 
 use super::ascend::{AscendLayer as Layer, layer_process};
 use super::database::Database;
@@ -78,12 +80,14 @@ pub(super) fn read(
         host: None,
         devices: Vec::new(),
         connections: Connections::default(),
+        parts: Parts::default(),
         pieces: LanePieces::default(),
     };
     reader.host = reader.find_host()?;
     reader.devices = reader.list_devices()?;
     reader.name_devices()?;
     reader.load_connections()?;
+    reader.load_parts()?;
     reader.read_calls()?;
     reader.read_operators()?;
     reader.read_marks()?;
@@ -109,6 +113,7 @@ struct AscendReader<'a> {
     host: Option<i64>,
     devices: Vec<i64>,
     connections: Connections,
+    parts: Parts,
     /// What the lanes of devices are derived from.
     pieces: LanePieces,
 }

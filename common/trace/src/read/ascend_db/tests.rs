@@ -3,7 +3,8 @@
 
 use super::super::testing::{Lines, database, read_file as read};
 use super::super::{ReadOptions, TraceSource, read_trace};
-use crate::model::{Event, EventSink};
+use crate::classifier::{ClassRules, EventClassifier};
+use crate::model::{Event, EventSink, RowMeaning};
 
 /// One process, one operator that launches one kernel, a wait that is none, and a collective with one part.
 const SMALL: &str = "
@@ -188,6 +189,54 @@ fn arguments_that_nobody_wants_are_left_out() {
         |line: &String| line.rsplit_once(" {").map_or(line.clone(), |(start, _)| format!("{start} null"));
     assert_eq!(bare.0.0, lines.iter().map(cut).collect::<Vec<_>>());
     assert_eq!((without.events, without.complete), (outcome.events, true));
+}
+
+/// What the name of a process decides is known when its rows come: nobody has to read the file for its names before.
+#[test]
+fn names_stand_before_rows() {
+    struct Meanings {
+        classifier: EventClassifier,
+        names_first: bool,
+        found: Vec<RowMeaning>,
+    }
+    impl EventSink for Meanings {
+        fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+            assert!(self.names_first);
+            self.found.push(self.classifier.meaning_so_far(event));
+            Ok(())
+        }
+
+        fn note_names_first(&mut self) {
+            self.names_first = true;
+        }
+    }
+    let file = database(SMALL);
+    let classifier = EventClassifier::new(ClassRules::default());
+    let mut meanings = Meanings { classifier, names_first: false, found: Vec::new() };
+    let mut found = || {
+        let bytes = Box::new(std::fs::File::open(file.path()).unwrap());
+        let source = TraceSource::of_file(bytes, file.path().to_owned());
+        read_trace(source, &ReadOptions::default(), &mut meanings).unwrap();
+        std::mem::take(&mut meanings.found)
+    };
+    let (unnamed, named) = (found(), found());
+    assert!(unnamed == named && named.iter().any(|meaning| meaning.of_process));
+}
+
+/// Parts whose tasks are odd are looked for with a join, as those of which there are too many.
+#[test]
+fn parts_of_odd_tasks_are_all_there() {
+    let twice = format!("{SMALL} INSERT INTO TASK VALUES (1700,1710,1,52,2,4,9);");
+    let (lines, _) = read(database(&twice).path(), &ReadOptions::default());
+    let parts: Vec<_> = lines.iter().filter(|line| line.contains(" Notify_Wait ")).collect();
+    assert!(
+        parts.len() == 2 && parts[0].contains(" 1600+50 ") && parts[1].contains(" 1700+10 "),
+        "{parts:?}"
+    );
+    let untimed = format!("{SMALL} UPDATE TASK SET endNs = NULL WHERE globalTaskId = 2;");
+    let (_, outcome) = read(database(&untimed).path(), &ReadOptions::default());
+    let found: Vec<_> = outcome.defects.iter().map(|(d, c)| (d.name(), c.count)).collect();
+    assert_eq!(found, [("no_dur", 2)]);
 }
 
 #[test]
