@@ -20,6 +20,9 @@ const LONGEST_PLANE: u64 = 2 << 30;
 /// The process of the host; devices are numbered from 1 (`xla/tsl/profiler/utils/trace_utils.h`).
 const HOST_PROCESS: i64 = 701;
 
+/// The first process of planes that are no device of the machine, which have numbers of their own (the same).
+const FIRST_CUSTOM_PROCESS: i64 = 501;
+
 /// Recognizes a profile by its first plane: a number, then a name of text.
 pub(super) fn recognize(head: &[u8]) -> bool {
     let Some(plane) = read_field(head).filter(|f| f.number == 1 && f.wire == 2) else { return false };
@@ -171,9 +174,17 @@ fn read_plane(plane: &Plane, emit: &mut Emitter<'_>, at: u64) -> Result<(), Read
     let device = plane.name.starts_with(b"/device:");
     let host = plane.name.starts_with(b"/host:CPU") || plane.name.starts_with(b"/host:CUPTI");
     if !(device || host) {
+        let has_events = |line: &Bytes| PlaneLine::decode(line.clone()).is_ok_and(|l| !l.events.is_empty());
+        if plane.lines.iter().any(has_events) {
+            note_unread(&plane.name, emit);
+        }
         return Ok(());
     }
-    let pid = if device { plane.id.saturating_add(1) } else { HOST_PROCESS };
+    let pid = match (device, plane.name.starts_with(b"/device:CUSTOM:")) {
+        (true, true) => plane.id.saturating_add(FIRST_CUSTOM_PROCESS),
+        (true, false) => plane.id.saturating_add(1),
+        (false, _) => HOST_PROCESS,
+    };
     emit.name_process(pid, &plane.name)?;
     for bytes in &plane.lines {
         let Ok(line) = PlaneLine::decode(bytes.clone()) else {
@@ -194,6 +205,16 @@ fn read_plane(plane: &Plane, emit: &mut Emitter<'_>, at: u64) -> Result<(), Read
         }
     }
     Ok(())
+}
+
+/// Notes a plane whose events are not read: a few of them.
+fn note_unread(name: &[u8], emit: &mut Emitter<'_>) {
+    const MOST: usize = 16;
+    let unread = &mut emit.out.unread_members;
+    let name = common::text::safe(&String::from_utf8_lossy(name)).to_string();
+    if unread.len() < MOST && !unread.contains(&name) {
+        unread.push(name);
+    }
 }
 
 fn send_event(

@@ -58,6 +58,20 @@ fn planes_become_processes() {
     assert_eq!(lines, expected);
 }
 
+/// Planes of devices and others are numbered apart, and those whose events are not read are noted.
+#[test]
+fn planes_with_one_number_stay_apart() {
+    let plane = |name: &str| {
+        let line = message(3, &[varint(1, 2), message(4, &[varint(1, 7), varint(3, 1000)])]);
+        message(1, &[bytes(2, name.as_bytes()), line, entry(4, 7, "e")])
+    };
+    let names = ["/device:TPU:0", "/device:CUSTOM:Megascale Trace", "/host:other"];
+    let (lines, outcome) = read(&names.map(plane).concat());
+    let events: Vec<&String> = lines.iter().filter(|line| line.starts_with('X')).collect();
+    assert_eq!(events, ["X other 1/2 e 0+1 null", "X other 501/2 e 0+1 null"]);
+    assert_eq!(outcome.unread_members, ["/host:other"]);
+}
+
 #[test]
 fn damaged_profiles_end() {
     let file = small();
