@@ -47,7 +47,7 @@ pub struct Info {
     pub producer: Vec<String>,
     /// The file is compressed with gzip.
     pub gzip: bool,
-    /// The compression of the file: `gzip`, `zstd` or `zip`; absent if it has none.
+    /// The compression of the file: `gzip`, `zstd` or `zip`, or `tar`; absent if it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<String>,
     /// Size of the file, where it has one.

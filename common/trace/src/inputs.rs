@@ -23,8 +23,8 @@ pub struct TraceInputs {
     ///
     /// The format is detected from the content: traces in JSON of PyTorch, Ascend, JAX, Chrome and others, Perfetto's
     /// .pftrace, databases of Ascend, msMonitor, Nsight Systems (SQLite export) and rocprofv3, Ascend's tables (CSV) and
-    /// communication.json, xplane.pb, rocprofv3's JSON, JSON lines of msMonitor and profd, speedscope and folded stacks;
-    /// gzip, zstd and a zip archive of one file are decompressed. A FIFO, such as `<(ssh node7 cat trace.json)` of a shell,
+    /// communication.json, xplane.pb, rocprofv3's JSON and tables (CSV), JSON lines of msMonitor and profd, speedscope and
+    /// folded stacks; gzip, zstd and a zip or tar archive of one file are decompressed. A FIFO, such as `<(ssh node7 cat trace.json)` of a shell,
     /// is read once, like standard input. A directory stands for its timeline, or for all traces in it, or for all JSON
     /// files in it if none has the name of a trace; a pattern that no shell has expanded (`*`, `?`, `[a-z]`, `**` for any
     /// directories) for what it matches.

@@ -123,12 +123,18 @@ defects! {
     ChangesLeftOut "changes_left_out" Repaired "log of changes beside the database, which may still be written: left out",
     /// A time on a clock of which the file does not say how it runs.
     UnknownClock "unknown_clock" Repaired "time on a clock that nothing ties to the others, taken as it stands",
+    /// A sample of a stack has no weight.
+    SampleWithoutWeight "sample_without_weight" Repaired "sample without a weight, which takes no time",
     /// A packet that needs earlier definitions of its sequence, some of which were lost.
     PacketWithoutState "packet_without_state" EventLost "packet that needs names that were lost",
+    /// A packet of events, samples or measurements of a kind that is not read.
+    UnreadPacket "unread_packet" EventLost "packet of a kind that is not read, such as events of the kernel",
     /// A name that a database gives by a number, and does not have.
     MissingName "missing_name" EventLost "name that the database does not have, shown as `unknown`",
     /// A table of a database that is a view or a virtual table: what it shows is not read.
     NotATable "not_a_table" MoreLost "table that is a view or a virtual table, which is not read",
+    /// A weight of a sample that the file does not have.
+    WeightWithoutSample "weight_without_sample" EventLost "weight without a sample",
     /// The writer says that it lost data.
     DataLost "data_lost" MoreLost "place where the writer lost data",
     /// An event that could not be read.

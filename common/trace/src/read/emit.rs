@@ -3,7 +3,7 @@
 use super::database::{Cells, TimeCell};
 use super::decode::LONGEST_NS;
 use super::error::{InputPosition, ReadError, ReadFault, ReadStop};
-use super::{ReadOptions, ReadOutcome, ascend, kineto, write_number, write_text};
+use super::{ReadOptions, ReadOutcome, ascend, kineto, write_compact, write_number, write_text};
 use crate::model::{Category, Defect, DefectCost, Event, EventId, EventSink, RawText};
 
 /// A text that stands for itself.
@@ -23,7 +23,12 @@ pub(super) struct Arguments {
 
 impl Arguments {
     fn key(&mut self, key: &[u8]) {
-        self.json.push(if self.json.is_empty() { b'{' } else { b',' });
+        match self.json.last() {
+            None => self.json.push(b'{'),
+            // The object has just been opened.
+            Some(b'{') => {}
+            Some(_) => self.json.push(b','),
+        }
         self.write_text(key);
         self.json.push(b':');
     }
@@ -43,10 +48,24 @@ impl Arguments {
         self.json.len()
     }
 
-    /// The object by itself.
-    pub(super) fn into_json(mut self) -> String {
-        self.json.extend_from_slice(if self.json.is_empty() { b"{}" } else { b"}" });
-        String::from_utf8_lossy(&self.json).into_owned()
+    /// Begins a member, whose value is written next, in one or several parts.
+    pub(super) fn begin_member(&mut self, key: &[u8]) {
+        self.key(key);
+    }
+
+    /// Writes a text as a value, or as an item of a list.
+    pub(super) fn value_text(&mut self, text: &[u8]) {
+        self.write_text(text);
+    }
+
+    /// Writes JSON that is a value, or part of one: a bracket, a comma between items.
+    pub(super) fn value_json(&mut self, json: &[u8]) {
+        self.json.extend_from_slice(json);
+    }
+
+    /// Writes a value that is JSON of another writer.
+    pub(super) fn value_compact(&mut self, json: &[u8]) {
+        write_compact(json, false, &mut self.json);
     }
 
     /// Adds a value that is JSON already.

@@ -60,6 +60,7 @@ mod profd;
 mod repair;
 mod rocpd;
 mod rocprof;
+mod rocprof_csv;
 mod row;
 mod scan;
 mod shape;
@@ -71,6 +72,7 @@ mod span;
 mod stacks;
 mod string_table;
 mod table_rows;
+mod tar;
 #[cfg(test)]
 mod testing;
 mod transcribe;
@@ -100,7 +102,7 @@ pub use slices::open_slices;
 pub use source::open_trace_file;
 pub use transcribe::{for_each_member, write_compact, write_number, write_text};
 pub use tree::{count_other_json, expand_pattern, find_traces};
-pub use value::{RawValue, find_argument, is_json, parse_arguments};
+pub use value::{OrderedValue, RawValue, find_argument, is_json, parse_arguments, parse_members};
 
 /// A format that can be read, or that is known by name.
 pub struct TraceFormat {
@@ -147,6 +149,8 @@ pub const FORMATS: &[TraceFormat] = &[
     tables("rocpd database", rocpd::recognize, rocpd::read),
     TraceFormat { name: "records of this suite", reader: FormatReader::Sums(describe_own_records) },
     stream("rocprofv3 (JSON)", rocprof::recognize, rocprof::read),
+    stream("rocprofv3's tables (CSV)", rocprof_csv::recognize, rocprof_csv::read),
+    TraceFormat { name: "sums of rocprofv3", reader: FormatReader::Sums(rocprof_csv::describe_sums) },
     stream("msMonitor (JSON lines)", msmonitor::recognize, msmonitor::read),
     stream(
         "Ascend's communication.json",
@@ -179,7 +183,7 @@ pub const FORMATS: &[TraceFormat] = &[
 /// Something else may stand before the first bracket: a line of a log.
 fn looks_like_chrome(head: &[u8]) -> bool {
     let word = |word: &[u8]| memchr::memmem::find(head, word).is_some();
-    matches!(head.trim_ascii_start().first(), Some(b'{' | b'[') | None)
+    matches!(head.trim_ascii_start().first(), Some(b'{' | b'[') | None) && !stacks::begins_with_bracket(head)
         || word(b"\"traceEvents\"")
         || word(b"\"ph\"")
 }
@@ -245,7 +249,7 @@ pub struct ReadOutcome {
     pub events: u64,
     /// Bytes read, after decompression.
     pub bytes: u64,
-    /// The compression of the file: `gzip`, `zstd` or `zip`; absent if it has none.
+    /// The compression of the file: `gzip`, `zstd` or `zip`, or `tar`; absent if it has none.
     pub compression: Option<&'static str>,
     /// The document was read to its end.
     pub complete: bool,

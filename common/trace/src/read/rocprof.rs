@@ -13,7 +13,7 @@ use super::window::InputWindow;
 use super::{ReadOptions, ReadOutcome};
 use crate::model::{Category, Dialect, Event, EventId, EventSink, FastMap};
 
-const FIRST_DEVICE_PROCESS: i64 = 1 << 41;
+pub(super) const FIRST_DEVICE_PROCESS: i64 = 1 << 41;
 
 /// The most that names may take in memory, in bytes.
 const MOST_BYTES: usize = 512 * 1024 * 1024;
@@ -444,7 +444,11 @@ impl<'de> Visitor<'de> for Groups<'_, '_, '_> {
         while let Some(key) = map.next_key::<String>()? {
             // Samples have other members; scratch memory is part of kernels.
             if key.starts_with("pc_sample") || key == "scratch_memory" {
-                map.next_value::<IgnoredAny>()?;
+                let records = map.next_value::<Vec<IgnoredAny>>()?;
+                let unread = &mut self.0.emit.out.unread_members;
+                if !records.is_empty() && !unread.contains(&key) {
+                    unread.push(key);
+                }
             } else {
                 map.next_value_seed(Records(self.0, self.1, &key))?;
             }

@@ -12,6 +12,7 @@ use super::bgzf::GzipBlocks;
 use super::error::ReadFault;
 use super::members::ParallelMembers;
 use super::packed;
+use super::tar;
 use super::utf16::{self, ByteOrder, Utf16Decoder};
 
 /// How much compressed input is read at a time.
@@ -65,16 +66,25 @@ type Unpacked = Option<(&'static str, Box<dyn Read + Send>)>;
 fn unpack(head: &[u8], from: &mut Box<dyn Read + Send>) -> Result<Unpacked, ReadFault> {
     let packed = matches!(
         *head,
-        [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] | [b'P', b'K', 3, 4]
+        [0x1f, 0x8b, ..]
+            | [0x28, 0xb5, 0x2f, 0xfd, ..]
+            | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]
+            | [b'P', b'K', 3, 4, ..]
     );
-    if !packed {
+    let is_tar = tar::is_header(head);
+    if !packed && !is_tar {
         return Ok(None);
     }
     let source = std::mem::replace(from, Box::new(io::empty()));
+    if is_tar {
+        return Ok(Some(("tar", Box::new(tar::TarEntry::new(source)))));
+    }
     let buffered = |source| BufReader::with_capacity(BLOCK, source);
     let (name, unpacked) = match *head {
         // An extra field may say how long the member is.
-        [0x1f, 0x8b, 8, 4] => ("gzip", ReadAhead::new(GzipBlocks::new(buffered(source), count_threads()))),
+        [0x1f, 0x8b, 8, 4, ..] => {
+            ("gzip", ReadAhead::new(GzipBlocks::new(buffered(source), count_threads())))
+        }
         [0x1f, 0x8b, ..] => ("gzip", ReadAhead::new(ParallelMembers::new(buffered(source), count_threads()))),
         [b'P', b'K', ..] => ("zip", ReadAhead::new(packed::ZipEntry::new(buffered(source)))),
         // A frame for other programs may stand first, as pzstd writes it.
@@ -105,9 +115,9 @@ fn decode_text(
     })
 }
 
-/// Shows the first bytes of a source, and gives the source back with them.
+/// Shows the first bytes of a source, as many as signs of a format need, and gives the source back with them.
 fn peek_head(mut source: Box<dyn Read + Send>) -> io::Result<(Vec<u8>, Box<dyn Read + Send>)> {
-    let mut head = [0; 4];
+    let mut head = [0; tar::HEADER];
     let n = fill_buffer(&mut source, &mut head)?;
     let whole = io::Cursor::new(head[..n].to_vec()).chain(source);
     Ok((head[..n].to_vec(), Box::new(whole)))

@@ -150,7 +150,13 @@ fn read_profile(
                 None => emit.count(Defect::UnreadableEvent, 0)?,
             }
         }
-        at += profile.weights.get(i).copied().unwrap_or(0.0);
+        match profile.weights.get(i) {
+            Some(weight) => at += weight,
+            None => emit.count(Defect::SampleWithoutWeight, 0)?,
+        }
+    }
+    for _ in profile.samples.len()..profile.weights.len() {
+        emit.count(Defect::WeightWithoutSample, 0)?;
     }
     for frame in open.drain(..).rev().filter_map(|f| frames.get(f)) {
         send_frame(frame, false, tid, nanos(at), emit)?;
@@ -196,6 +202,25 @@ pub(super) fn recognize_folded(head: &[u8]) -> bool {
     apart && stacks > 2 * others
 }
 
+/// Recognizes folded stacks whose first frame is one such as `[unknown]`, which looks like a list of JSON.
+pub(super) fn begins_with_bracket(head: &[u8]) -> bool {
+    let first = head.trim_ascii_start().split(|b| *b == b'\n').next().unwrap_or_default().trim_ascii();
+    let frame = first.split(|b| *b == b';').next().unwrap_or_default();
+    let is_bracketed = frame
+        .strip_prefix(b"[")
+        .is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_alphabetic) && rest.contains(&b']'));
+    is_bracketed && split_stack(first).is_some() && recognize_folded(head)
+}
+
+/// Returns whether every stack has two numbers, as those of `difffolded.pl` have: before and after.
+fn is_differential(head: &[u8]) -> bool {
+    let whole = head.len() - head.iter().rev().take_while(|b| **b != b'\n').count();
+    let text = if whole > 0 { &head[..whole] } else { head };
+    let lines = text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !is_comment(line));
+    let mut stacks = lines.filter_map(split_stack).take(1000).peekable();
+    stacks.peek().is_some() && stacks.all(|(frames, _)| split_stack(frames).is_some())
+}
+
 fn is_comment(line: &[u8]) -> bool {
     line.is_empty() || line.starts_with(b"#") || line.starts_with(b"//")
 }
@@ -218,8 +243,13 @@ pub(super) fn read_folded(
 ) -> Result<(), ReadStop> {
     out.meta.dialect = Dialect::Stacks;
     out.meta.hints.push("unit unknown: one counts as 1 ns".to_owned());
+    window.fill_to(64 * 1024);
+    let differential = is_differential(window.rest());
+    if differential {
+        out.meta.hints.push("two numbers of each stack, before and after: the second counts".to_owned());
+    }
     let mut emit = Emitter::new(sink, options, out);
-    let result = read_stacks(&mut window, &mut emit);
+    let result = read_stacks(&mut window, differential, &mut emit);
     out.bytes = window.passed().bytes;
     result?;
     if let Some(fault) = window.fault.take() {
@@ -229,7 +259,7 @@ pub(super) fn read_folded(
     Ok(())
 }
 
-fn read_stacks(window: &mut InputWindow, emit: &mut Emitter<'_>) -> Result<(), ReadStop> {
+fn read_stacks(window: &mut InputWindow, differential: bool, emit: &mut Emitter<'_>) -> Result<(), ReadStop> {
     let mut open: Vec<Vec<u8>> = Vec::new();
     let (mut at, mut size) = (0i64, 64 * 1024);
     loop {
@@ -254,6 +284,8 @@ fn read_stacks(window: &mut InputWindow, emit: &mut Emitter<'_>) -> Result<(), R
         match split_stack(line) {
             _ if is_comment(line) => {}
             Some((frames, count)) => {
+                let before = if differential { split_stack(frames) } else { None };
+                let frames = before.map_or(frames, |(frames, _)| frames);
                 let mut rest = frames.split(|b| *b == b';');
                 let frames: Vec<&[u8]> = rest.by_ref().take(DEEPEST).collect();
                 if rest.next().is_some() {
@@ -318,6 +350,25 @@ mod tests {
         }
     }
 
+    /// speedscope itself rejects these (`src/import/speedscope.ts` "Expected samples.length to equal weights.length").
+    #[test]
+    fn samples_without_weights_are_counted() {
+        let count = |samples: &str, weights: &str| {
+            let text = format!(
+                r#"{{"profiles":[{{"type":"sampled","name":"p","unit":"nanoseconds","startValue":0,"endValue":3,"samples":{samples},"weights":{weights}}}],"shared":{{"frames":[{{"name":"a"}},{{"name":"b"}}]}}}}"#
+            );
+            let (lines, outcome) = read(&text);
+            assert!(outcome.complete, "{:?}", outcome.error);
+            let count = |counts: std::collections::BTreeMap<String, u64>| counts.into_iter().next();
+            (lines.len(), count(outcome.defects.repairs()), count(outcome.defects.losses()))
+        };
+        assert_eq!(count("[[0],[1]]", "[1,2]"), (5, None, None));
+        let without = Some(("sample_without_weight".to_owned(), 2));
+        assert_eq!(count("[[0],[1],[0]]", "[1]"), (7, without, None));
+        let further = Some(("weight_without_sample".to_owned(), 1));
+        assert_eq!(count("[[0]]", "[1,2]"), (3, None, further));
+    }
+
     #[test]
     fn folded_stacks_follow_one_another() {
         let (lines, outcome) = read("# comment\r\na;b 2\r\na;b 1\na;c x 4\nno number\n");
@@ -331,6 +382,13 @@ mod tests {
             "E other 1/0 a 7+- null",
         ];
         assert_eq!(lines, expected);
+        // A frame in brackets is no list of JSON.
+        let (lines, _) = read("[unknown];a 2\n[unknown];b 1\n");
+        assert_eq!(lines.len(), 6, "{lines:?}");
+        // `difffolded.pl` writes two numbers.
+        let (lines, outcome) = read("a;b 2 3\na;c x1 0 4\n");
+        assert!(outcome.meta.hints.iter().any(|hint| hint.contains("the second counts")));
+        assert_eq!((&*lines[3], &*lines[5]), ("B other 1/0 c x1 3+- null", "E other 1/0 a 7+- null"));
         assert!(read("2026-01-01 started 5\n2026-01-01 ended 6\n").1.error.is_some());
         let deep = format!("a;b 1\n{} 2\n", ["f"; 5000].join(";"));
         let (lines, outcome) = read(&deep);

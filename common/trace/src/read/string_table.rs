@@ -53,9 +53,19 @@ impl StringTable {
     /// The text of a number; `unknown` for one that the file does not have, empty for none.
     pub(super) fn get(&self, id: i64) -> &[u8] {
         self.find(id).unwrap_or_else(|| {
-            self.unknown.set(self.unknown.get() + 1);
+            self.count_unknown(1);
             b"unknown"
         })
+    }
+
+    /// Returns whether the file has a number, or that stands for none.
+    pub(super) fn has(&self, id: i64) -> bool {
+        self.find(id).is_some()
+    }
+
+    /// Counts names that the file does not have.
+    pub(super) fn count_unknown(&self, count: u64) {
+        self.unknown.set(self.unknown.get() + count);
     }
 
     /// The text of a number; empty for none. `None` for one that the file does not have.

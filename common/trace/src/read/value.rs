@@ -1,33 +1,91 @@
 //! Small values built whole: metadata, and arguments for those who want to see them.
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 
 use super::repair::{LenientScanner, QuoteGuess};
 use super::scan::{DEPTH_LIMIT, JsonScan, ScanFault, StrictScanner};
 use super::span::{JsonScalar, JsonValue};
 use crate::model::RawText;
 
+/// A value of JSON whose objects keep all their members, in the order of the file: also those that have one name.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OrderedValue {
+    /// Null, or a word for a missing number.
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// A number.
+    Number(Number),
+    /// A text, or a number that is out of range.
+    Text(String),
+    /// An array.
+    List(Vec<Self>),
+    /// An object.
+    Members(Vec<(String, Self)>),
+}
+
+/// Of members with one name, the last.
+impl From<OrderedValue> for Value {
+    fn from(value: OrderedValue) -> Self {
+        match value {
+            OrderedValue::Null => Self::Null,
+            OrderedValue::Bool(truth) => Self::Bool(truth),
+            OrderedValue::Number(number) => Self::Number(number),
+            OrderedValue::Text(text) => Self::String(text),
+            OrderedValue::List(items) => items.into_iter().map(Self::from).collect(),
+            OrderedValue::Members(members) => {
+                Self::Object(members.into_iter().map(|(key, value)| (key, value.into())).collect())
+            }
+        }
+    }
+}
+
+/// As JSON.
+impl std::fmt::Display for OrderedValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = |text: &str| Value::from(text).to_string();
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Bool(truth) => write!(f, "{truth}"),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(value) => f.write_str(&text(value)),
+            Self::List(items) => {
+                for (i, item) in items.iter().enumerate() {
+                    write!(f, "{}{item}", if i == 0 { "[" } else { "," })?;
+                }
+                f.write_str(if items.is_empty() { "[]" } else { "]" })
+            }
+            Self::Members(members) => {
+                for (i, (key, value)) in members.iter().enumerate() {
+                    write!(f, "{}{}:{value}", if i == 0 { "{" } else { "," }, text(key))?;
+                }
+                f.write_str(if members.is_empty() { "{}" } else { "}" })
+            }
+        }
+    }
+}
+
 /// The value that is next. Missing numbers (`NaN`, `inf`) become null.
 pub(super) fn read_value<S: JsonScan>(scan: &mut S) -> Result<Value, ScanFault> {
-    read_nested(scan, DEPTH_LIMIT)
+    read_nested(scan, DEPTH_LIMIT).map(Value::from)
 }
 
 /// The value that is next, with at most so many brackets inside each other.
-fn read_nested<S: JsonScan>(scan: &mut S, depth: u32) -> Result<Value, ScanFault> {
+fn read_nested<S: JsonScan>(scan: &mut S, depth: u32) -> Result<OrderedValue, ScanFault> {
     let first = scan.peek_byte()?;
     if depth == 0 && matches!(first, b'{' | b'[') {
         return Err(ScanFault::TooDeep);
     }
     match first {
         b'{' => {
-            let mut map = Map::new();
+            let mut members = Vec::new();
             let mut more = scan.open_bracket(b'}')?;
             while more {
                 let key = scan.scan_key()?.text_in(scan.text()).decode().into_owned();
-                map.insert(key, read_nested(scan, depth - 1)?);
+                members.push((key, read_nested(scan, depth - 1)?));
                 more = scan.next_element(b'}')?;
             }
-            Ok(Value::Object(map))
+            Ok(OrderedValue::Members(members))
         }
         b'[' => {
             let mut items = Vec::new();
@@ -36,28 +94,27 @@ fn read_nested<S: JsonScan>(scan: &mut S, depth: u32) -> Result<Value, ScanFault
                 items.push(read_nested(scan, depth - 1)?);
                 more = scan.next_element(b']')?;
             }
-            Ok(Value::Array(items))
+            Ok(OrderedValue::List(items))
         }
         _ => Ok(match scan.scan_flat(first)?.get() {
-            JsonScalar::String(s) => Value::String(s.text_in(scan.text()).decode().into_owned()),
+            JsonScalar::String(s) => OrderedValue::Text(s.text_in(scan.text()).decode().into_owned()),
             JsonScalar::Number(n) => parse_json_number(n.text_in(scan.text()).raw),
-            JsonScalar::True => Value::Bool(true),
-            JsonScalar::False => Value::Bool(false),
-            _ => Value::Null,
+            JsonScalar::True => OrderedValue::Bool(true),
+            JsonScalar::False => OrderedValue::Bool(false),
+            _ => OrderedValue::Null,
         }),
     }
 }
 
 /// A number as exactly as JSON values hold it: integers of 64 bits, else a float, else its text, as of `1e999`.
-fn parse_json_number(text: &[u8]) -> Value {
+fn parse_json_number(text: &[u8]) -> OrderedValue {
     let text = std::str::from_utf8(text).unwrap_or("");
-    if let Ok(n) = text.parse::<i64>() {
-        return n.into();
-    }
-    if let Ok(n) = text.parse::<u64>() {
-        return n.into();
-    }
-    text.parse().ok().and_then(Number::from_f64).map_or_else(|| text.into(), Value::Number)
+    // Zero below zero is a float.
+    let whole = || text.parse::<i64>().ok().filter(|n| *n != 0 || !text.starts_with('-')).map(Number::from);
+    let large = || text.parse::<u64>().ok().map(Number::from);
+    let float = || text.parse().ok().and_then(Number::from_f64);
+    let number = whole().or_else(large).or_else(float);
+    number.map_or_else(|| OrderedValue::Text(text.to_owned()), OrderedValue::Number)
 }
 
 /// An event's arguments as a value; `None` if there are none.
@@ -69,9 +126,20 @@ pub fn parse_arguments(text: &[u8]) -> Option<Value> {
     let repaired = || {
         let mut scan = LenientScanner::new(text, 0, QuoteGuess::MayEnd, true);
         // Each argument may be as deep as any value.
-        read_nested(&mut scan, DEPTH_LIMIT + 1)
+        read_nested(&mut scan, DEPTH_LIMIT + 1).map(Value::from)
     };
     serde_json::from_slice(text).ok().or_else(|| repaired().ok())
+}
+
+/// The members of an object such as the arguments of an event: all of them, in their order. `None` if it is no object.
+pub fn parse_members(text: &[u8]) -> Option<Vec<(String, OrderedValue)>> {
+    let strict = read_nested(&mut StrictScanner::new(text, 0), DEPTH_LIMIT + 1);
+    let repaired =
+        |_| read_nested(&mut LenientScanner::new(text, 0, QuoteGuess::MayEnd, true), DEPTH_LIMIT + 1);
+    match strict.or_else(repaired) {
+        Ok(OrderedValue::Members(members)) => Some(members),
+        _ => None,
+    }
 }
 
 /// Returns whether a text has the grammar of RFC 8259, whatever its depth and the size of its numbers.
@@ -160,6 +228,17 @@ mod tests {
         );
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(128), "]".repeat(128));
         assert!(parse_arguments(deep.as_bytes()).is_some());
+    }
+
+    #[test]
+    fn members_of_one_name_are_all_there() {
+        let text = r#"{"b":[1,{"x":-0.0,"x":null}],"a":"q\"","b":true,"l":[],"m":{}}"#;
+        let members = parse_members(text.as_bytes()).unwrap();
+        assert_eq!(OrderedValue::Members(members.clone()).to_string(), text);
+        let last = serde_json::json!({"a":"q\"","b":true,"l":[],"m":{}});
+        assert_eq!(Value::from(OrderedValue::Members(members)), last);
+        assert_eq!(parse_members(b"{\"a\": -0, \"a\": inf}").unwrap()[0].1.to_string(), "-0.0");
+        assert_eq!([&b""[..], b"[1]", b"{"].map(parse_members), [None, None, None]);
     }
 
     #[test]

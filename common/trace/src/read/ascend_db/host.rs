@@ -4,7 +4,7 @@ use super::super::emit::{RowTimes, plain};
 use super::super::error::ReadStop;
 use super::connections::FIRST_AUTOGRAD_CONNECTION;
 use super::{AscendReader, Layer, NO_NUMBER, split_tid};
-use crate::model::{Category, Event, EventId};
+use crate::model::{Category, Event, EventId, FastMap};
 
 /// Kinds of `PYTORCH_API` rows (`ENUM_API_TYPE`).
 const OPERATOR: i64 = 50001;
@@ -121,7 +121,36 @@ impl AscendReader<'_> {
         if let Some(op) = current {
             self.send_operator(&op)?;
         }
+        if !with_arguments {
+            self.look_up_frames()?;
+        }
         self.send_autograd_arrows()
+    }
+
+    /// Looks up the names of all frames, so that those that are missing are counted, whether anybody looks at them or not.
+    fn look_up_frames(&mut self) -> Result<(), ReadStop> {
+        let database = self.database;
+        let columns = database.columns("PYTORCH_CALLCHAINS", "c", &["id", "stack"]);
+        if !database.has_column("PYTORCH_API", "callchainId") || columns.contains("NULL") {
+            return Ok(());
+        }
+        let mut missing: FastMap<i64, u64> = FastMap::default();
+        database.each_row(&format!("SELECT {columns} FROM PYTORCH_CALLCHAINS c"), |row| {
+            if let (Some(id), Some(frame)) = (row.integer(0), row.integer(1)) {
+                if !self.strings.has(frame) {
+                    *missing.entry(id).or_default() += 1;
+                }
+            }
+            Ok(())
+        })?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        database.each_row("SELECT callchainId FROM PYTORCH_API", |row| {
+            let frames = row.integer(0).and_then(|id| missing.get(&id));
+            self.strings.count_unknown(frames.copied().unwrap_or(0));
+            Ok(())
+        })
     }
 
     fn send_operator(&mut self, op: &Operator) -> Result<(), ReadStop> {

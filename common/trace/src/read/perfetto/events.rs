@@ -2,7 +2,7 @@
 
 use super::super::emit::{Arguments, plain};
 use super::super::error::ReadStop;
-use super::messages::{Annotation, LegacyEvent, TrackEvent};
+use super::messages::{Annotation, LegacyEvent, NestedValue, TrackEvent};
 use super::sequences::{Sequence, text_of};
 use super::slices::SliceLine;
 use super::tracks::{Place, TrackId};
@@ -45,7 +45,10 @@ impl PerfettoReader<'_> {
         let sequence = self.sequences.get(sequence_id);
         let mut shown = Event {
             phase,
-            name: plain(event.name.as_deref().unwrap_or_else(|| text_of(&sequence.names, event.name_id))),
+            name: plain(event.name.as_deref().unwrap_or_else(|| {
+                let old = legacy.and_then(|legacy| legacy.name_id);
+                text_of(&sequence.names, event.name_id.or(old))
+            })),
             pid: place.0.as_id(),
             tid: place.1.as_id(),
             start: Some(time),
@@ -72,7 +75,11 @@ impl PerfettoReader<'_> {
         match (phase, self.tracks.async_id(track.unwrap_or(0))) {
             (b'B' | b'E' | b'i', Some(id)) => {
                 shown.phase = if phase == b'i' { b'n' } else { phase.to_ascii_lowercase() };
-                (shown.tid, shown.id) = (EventId::None, id.as_id());
+                // It stands on no thread, but may say which one it came from.
+                if legacy.is_none_or(|legacy| legacy.tid.is_none()) {
+                    shown.tid = EventId::None;
+                }
+                shown.id = id.as_id();
                 self.emit.send(shown)?;
             }
             (b'B' | b'E', None) => {
@@ -256,48 +263,76 @@ fn key_of<'a>(annotation: &'a Annotation, sequence: &'a Sequence) -> &'a [u8] {
 
 /// Writes an annotation as an argument.
 fn write_annotation(args: &mut Arguments, key: &[u8], a: &Annotation, sequence: &Sequence, depth: u32) {
-    let value = annotation_json(a, sequence, depth);
-    match (text_in(a, sequence), value) {
-        (Some(text), None) => args.text(key, text),
-        (_, value) => args.json(key, value.as_deref().unwrap_or("null")),
-    };
+    args.begin_member(key);
+    write_value(args, a, sequence, depth);
 }
 
-/// A value that is no text, as JSON.
-fn annotation_json(a: &Annotation, sequence: &Sequence, depth: u32) -> Option<String> {
+/// Writes the value of an annotation.
+fn write_value(args: &mut Arguments, a: &Annotation, sequence: &Sequence, depth: u32) {
     // Deeper messages are not decoded (prost's limit).
     const DEEPEST: u32 = 100;
-    if text_in(a, sequence).is_some() {
-        return None;
+    if let Some(text) = text_in(a, sequence) {
+        return args.value_text(text);
     }
     if depth < DEEPEST && !a.members.is_empty() {
-        let mut inner = Arguments::default();
+        args.value_json(b"{");
         for member in &a.members {
-            write_annotation(&mut inner, key_of(member, sequence), member, sequence, depth + 1);
+            write_annotation(args, key_of(member, sequence), member, sequence, depth + 1);
         }
-        return Some(inner.into_json());
+        return args.value_json(b"}");
     }
     if depth < DEEPEST && !a.items.is_empty() {
-        let items = a.items.iter().map(|item| {
-            match (text_in(item, sequence), annotation_json(item, sequence, depth + 1)) {
-                (Some(text), _) => serde_json::Value::from(String::from_utf8_lossy(text)).to_string(),
-                (None, value) => value.unwrap_or_else(|| "null".to_owned()),
-            }
-        });
-        return Some(format!("[{}]", items.collect::<Vec<_>>().join(",")));
-    }
-    let number = |x: f64| serde_json::Number::from_f64(x).map_or("null".to_owned(), |n| n.to_string());
-    match a {
-        Annotation { truth: Some(truth), .. } => Some(truth.to_string()),
-        Annotation { unsigned: Some(n), .. } | Annotation { pointer: Some(n), .. } => Some(n.to_string()),
-        Annotation { signed: Some(n), .. } => Some(n.to_string()),
-        Annotation { double: Some(x), .. } => Some(number(*x)),
-        // JSON text of another writer: only valid JSON is passed on.
-        Annotation { json: Some(json), .. } => {
-            serde_json::from_slice::<serde_json::Value>(json).ok().map(|v| v.to_string())
+        for (i, item) in a.items.iter().enumerate() {
+            args.value_json(if i == 0 { b"[" } else { b"," });
+            write_value(args, item, sequence, depth + 1);
         }
-        _ => None,
+        return args.value_json(b"]");
     }
+    let value = match a {
+        Annotation { truth: Some(truth), .. } => truth.to_string(),
+        Annotation { unsigned: Some(n), .. } | Annotation { pointer: Some(n), .. } => n.to_string(),
+        Annotation { signed: Some(n), .. } => n.to_string(),
+        Annotation { double: Some(x), .. } => json_of_double(*x),
+        Annotation { nested: Some(nested), .. } => return write_nested(args, nested),
+        // JSON text of another writer: what is not JSON is passed on as a text.
+        Annotation { json: Some(json), .. } => match serde_json::from_slice::<serde_json::Value>(json) {
+            Ok(_) => return args.value_compact(json),
+            Err(_) => return args.value_text(json),
+        },
+        _ => "null".to_owned(),
+    };
+    args.value_json(value.as_bytes());
+}
+
+fn json_of_double(x: f64) -> String {
+    serde_json::Number::from_f64(x).map_or("null".to_owned(), |n| n.to_string())
+}
+
+/// Writes a value of the old form; prost limits its depth.
+fn write_nested(args: &mut Arguments, value: &NestedValue) {
+    if !value.keys.is_empty() {
+        args.value_json(b"{");
+        for (key, member) in value.keys.iter().zip(&value.members) {
+            args.begin_member(key);
+            write_nested(args, member);
+        }
+        return args.value_json(b"}");
+    }
+    if !value.items.is_empty() {
+        for (i, item) in value.items.iter().enumerate() {
+            args.value_json(if i == 0 { b"[" } else { b"," });
+            write_nested(args, item);
+        }
+        return args.value_json(b"]");
+    }
+    let json = match value {
+        NestedValue { text: Some(text), .. } => return args.value_text(text),
+        NestedValue { whole: Some(n), .. } => n.to_string(),
+        NestedValue { double: Some(x), .. } => json_of_double(*x),
+        NestedValue { truth: Some(truth), .. } => truth.to_string(),
+        _ => "null".to_owned(),
+    };
+    args.value_json(json.as_bytes());
 }
 
 fn join_categories(event: &TrackEvent, sequence: &Sequence) -> Vec<u8> {

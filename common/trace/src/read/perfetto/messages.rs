@@ -204,6 +204,8 @@ pub(super) struct GpuCorrelation {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct LegacyEvent {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) name_id: Option<u64>,
     #[prost(int32, optional, tag = "2")]
     pub(super) phase: Option<i32>,
     #[prost(int64, optional, tag = "3")]
@@ -238,6 +240,8 @@ pub(super) struct Annotation {
     pub(super) text: Option<Vec<u8>>,
     #[prost(uint64, optional, tag = "7")]
     pub(super) pointer: Option<u64>,
+    #[prost(message, optional, tag = "8")]
+    pub(super) nested: Option<NestedValue>,
     #[prost(bytes = "vec", optional, tag = "9")]
     pub(super) json: Option<Vec<u8>>,
     #[prost(bytes = "vec", optional, tag = "10")]
@@ -248,6 +252,25 @@ pub(super) struct Annotation {
     pub(super) items: Vec<Self>,
     #[prost(uint64, optional, tag = "17")]
     pub(super) text_id: Option<u64>,
+}
+
+/// `DebugAnnotation.NestedValue`, as Chrome wrote dictionaries and arrays before they were annotations.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct NestedValue {
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub(super) keys: Vec<Vec<u8>>,
+    #[prost(message, repeated, tag = "3")]
+    pub(super) members: Vec<Self>,
+    #[prost(message, repeated, tag = "4")]
+    pub(super) items: Vec<Self>,
+    #[prost(int64, optional, tag = "5")]
+    pub(super) whole: Option<i64>,
+    #[prost(double, optional, tag = "6")]
+    pub(super) double: Option<f64>,
+    #[prost(bool, optional, tag = "7")]
+    pub(super) truth: Option<bool>,
+    #[prost(bytes = "vec", optional, tag = "8")]
+    pub(super) text: Option<Vec<u8>>,
 }
 
 /// A text with its number.

@@ -71,6 +71,9 @@ pub(super) fn read(
     if !matches!(result, Err(ReadStop::Sink(_))) {
         result = reader.slices.hand_on_all(&mut reader.emit).and(result);
     }
+    if result.is_ok() {
+        result = reader.tracks.name_idle_threads(&mut reader.emit);
+    }
     let base = reader.clocks.epoch_offset();
     out.meta.base_ns = base;
     out.bytes = window.passed().bytes + window.rest().len() as u64;
@@ -112,7 +115,11 @@ impl PerfettoReader<'_> {
             self.tracks.describe(track, &mut self.emit)?;
         }
         if packet.track_event.is_none() && packet.gpu_stage.is_none() && packet.gpu_counter.is_none() {
-            return Ok(());
+            return if holds_other_events(bytes, &packet) {
+                self.emit.count(Defect::UnreadPacket, at)
+            } else {
+                Ok(())
+            };
         }
         const NEEDS_STATE: u32 = 2;
         let sequence = self.sequences.get(packet.sequence);
@@ -200,6 +207,26 @@ impl PerfettoReader<'_> {
         }
         Ok(())
     }
+}
+
+/// Returns whether a packet holds events, samples or measurements of a kind that is not read: those of the kernel above
+/// all (`trace_packet.proto`; what describes the trace, its processes and the machine is none of them).
+fn holds_other_events(bytes: &[u8], packet: &TracePacket) -> bool {
+    const OTHERS: &[u64] = &[
+        1, 7, 9, 37, 38, 39, 40, 49, 54, 56, 57, 62, 63, 65, 66, 71, 73, 74, 75, 76, 77, 84, 88, 91, 95, 99,
+        100, 101, 102, 103, 110, 115, 117, 118, 119, 120, 129, 132, 135,
+    ];
+    let mut rest = bytes;
+    while let Some(field) = read_field(rest) {
+        if OTHERS.contains(&field.number) {
+            return true;
+        }
+        let end = usize::try_from(field.length).unwrap_or(usize::MAX).saturating_add(field.head);
+        let Some(behind) = rest.get(end..) else { break };
+        rest = behind;
+    }
+    // The events of Chrome in its old form.
+    packet.about.as_ref().is_some_and(|about| about.facts.is_empty())
 }
 
 /// Takes what `tracecv` has kept of what a trace said of itself.

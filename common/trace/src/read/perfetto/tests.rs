@@ -380,3 +380,49 @@ fn text_is_no_packet() {
         assert_eq!(read(text.as_bytes()).1.events, 1);
     }
 }
+
+/// Texts inside others that are not UTF-8 are counted as those outside, and what is called JSON and is none is a text.
+#[test]
+fn texts_of_annotations_are_kept() {
+    let nested = [
+        message(11, &[bytes(10, b"k\xff"), bytes(6, b"a")]),
+        message(11, &[bytes(10, b"l"), message(12, &[bytes(6, b"b\xfe")]), message(12, &[varint(4, 7)])]),
+    ]
+    .concat();
+    let event = |annotations: &[Vec<u8>]| {
+        let fields = [&[varint(9, 3), varint(11, 2), bytes(23, b"e")], annotations].concat();
+        packet(&[varint(8, 5), varint(10, 1), message(11, &fields)])
+    };
+    let whole = [message(4, &[bytes(10, b"j"), bytes(9, b"[1.0, {\"b\": 1, \"a\": 2}]")])];
+    let broken = [message(4, &[bytes(10, b"j"), bytes(9, b"[1")])];
+    // Dictionaries and arrays of their old form.
+    let list = message(3, &[message(4, &[varint(5, 1)]), message(4, &[bytes(8, b"x")])]);
+    let old = [message(
+        4,
+        &[bytes(10, b"n"), message(8, &[bytes(2, b"a"), bytes(2, b"b"), list, message(3, &[varint(7, 1)])])],
+    )];
+    let nested = [message(4, &[bytes(10, b"d"), nested])];
+    let file = [tracks(), event(&nested), event(&whole), event(&broken), event(&old)].concat();
+    let (lines, outcome) = read(&file);
+    let args: Vec<&str> =
+        lines.iter().filter(|l| l.starts_with('i')).map(|l| l.split_once("+- ").unwrap().1).collect();
+    let expected = [
+        "{\"d\":{\"k\u{fffd}\":\"a\",\"l\":[\"b\u{fffd}\",7]}}",
+        "{\"j\":[1.0,{\"a\":2,\"b\":1}]}",
+        "{\"j\":\"[1\"}",
+        "{\"n\":{\"a\":[1,\"x\"],\"b\":true}}",
+    ];
+    assert_eq!(args, expected);
+    assert_eq!(outcome.defects.repairs(), [("invalid_utf8".to_owned(), 1)].into());
+}
+
+/// Packets of events that are not read are counted, and those that describe the trace are not.
+#[test]
+fn packets_of_other_kinds_are_counted() {
+    let about = packet(&[message(33, &[varint(1, 1)])]);
+    let kernel = packet(&[varint(8, 5), message(1, &[varint(1, 0)])]);
+    let chrome = packet(&[message(5, &[message(1, &[bytes(1, b"old")])])]);
+    let (_, outcome) = read(&[tracks(), about, kernel, chrome].concat());
+    assert!(outcome.complete, "{:?}", outcome.error);
+    assert_eq!(outcome.defects.losses(), [("unread_packet".to_owned(), 2)].into());
+}

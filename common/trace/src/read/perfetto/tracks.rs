@@ -187,6 +187,24 @@ impl TrackTable {
         Ok(place)
     }
 
+    /// Names the threads on which nothing has happened.
+    pub(super) fn name_idle_threads(&self, emit: &mut Emitter<'_>) -> Result<(), ReadStop> {
+        let mut idle: Vec<(u64, &Track)> = self
+            .tracks
+            .iter()
+            .filter(|(_, track)| track.place.is_none() && !track.name.is_empty())
+            .map(|(uuid, track)| (*uuid, track))
+            .collect();
+        idle.sort_by_key(|(uuid, _)| *uuid);
+        for (uuid, track) in idle {
+            let described = || Some((self.process_of(uuid)?, track.described_thread.clone()?));
+            if let Some((pid, tid)) = track.thread.clone().or_else(described) {
+                emit.emit_metadata("thread_name", "name", pid.as_id(), tid.as_id(), &track.name)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The process of a track, or of the nearest of its ancestors that has one.
     fn process_of(&self, mut uuid: u64) -> Option<TrackId> {
         for _ in 0..DEEPEST {
