@@ -302,6 +302,64 @@ fn deep_and_large_arguments_come_back_from_perfetto() {
     assert_eq!(after["args"], serde_json::from_str::<Value>(&args).unwrap());
 }
 
+/// Members with one name, names of threads on which nothing happens, and what async events say besides their ids.
+#[test]
+fn details_come_back_from_perfetto() {
+    let dir = tempfile::tempdir().unwrap();
+    let [from, between, to] = ["t.json", "t.pftrace", "back.json"].map(|name| dir.path().join(name));
+    let events = [
+        r#"{"ph":"M","name":"thread_name","pid":5,"tid":9,"args":{"name":"idle"}}"#,
+        r#"{"ph":"M","name":"thread_name","pid":0,"tid":7,"args":{"name":"idle stream"}}"#,
+        r#"{"ph":"X","name":"x","pid":5,"tid":6,"ts":1,"dur":1,"args":{"z":1,"a":2,"z":[{"k":1,"k":2}]}}"#,
+        r#"{"ph":"b","cat":"c","name":"s","id":3,"pid":5,"tid":6,"ts":1}"#,
+        r#"{"ph":"n","cat":"c","name":"s","id":3,"pid":6,"tid":8,"ts":2}"#,
+        r#"{"ph":"e","cat":"c","name":"s","id":3,"pid":5,"tid":0,"ts":3}"#,
+        r#"{"ph":"b","cat":"c","name":"l","id2":{"local":4},"scope":"w","pid":5,"tid":6,"ts":1}"#,
+        r#"{"ph":"e","cat":"c","name":"l","id2":{"local":4},"scope":"w","pid":5,"tid":6,"ts":2}"#,
+    ];
+    std::fs::write(&from, format!("[{}]", events.join(","))).unwrap();
+    convert("perfetto", &from, &between);
+    convert("chrome", &between, &to);
+    let back = std::fs::read_to_string(&to).unwrap();
+    assert!(back.contains(r#"{"z":1,"a":2,"z":[{"k":1,"k":2}]}"#), "{back}");
+    let mut back = texts(&to);
+    for event in &mut back {
+        // Members that only JSON has are an argument, too.
+        let is_other = event.pointer("/args/other").is_some();
+        event.as_object_mut().unwrap().retain(|key, _| key != "args" || !is_other);
+    }
+    for event in texts(&from).iter().filter(|event| event["ph"] != "X") {
+        assert!(back.contains(event), "{event} of {back:?}");
+    }
+}
+
+/// Attributes of OpenTelemetry have one name each: arguments that have that of another are counted.
+#[test]
+fn attributes_that_have_one_name_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("t.json"), dir.path().join("t.otlp.json"));
+    let events = [
+        r#"{"ph":"X","name":"x","pid":5,"tid":6,"ts":1,"dur":1,"args":{"z":1,"a":{"k":1,"k":2},"z":"last"}}"#,
+        r#"{"ph":"B","name":"y","pid":5,"tid":6,"ts":2,"args":{"a":1,"b":2}}"#,
+        r#"{"ph":"E","name":"y","pid":5,"tid":6,"ts":3,"args":{"a":3,"category":"of the end"}}"#,
+    ];
+    std::fs::write(&from, format!("[{}]", events.join(","))).unwrap();
+    let args = ["convert", "--format", "json", "--to", "otlp", "-o"];
+    let done = run(args.iter().copied().chain([to.to_str().unwrap(), from.to_str().unwrap()]));
+    assert_eq!(done.of("tracecv.output")[0]["not_held"]["arguments with the name of a later one"], 4);
+    let written: Value = serde_json::from_slice(&std::fs::read(&to).unwrap()).unwrap();
+    let spans = written["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap();
+    let value = |text: &str| json!({"stringValue": text});
+    let whole = |n: i64| json!({"intValue": n.to_string()});
+    let nested = json!({"kvlistValue": {"values": [{"key": "k", "value": whole(2)}]}});
+    let attributes = |list: &[(&str, Value)]| {
+        Value::from_iter(list.iter().map(|(key, value)| json!({"key": key, "value": value})))
+    };
+    let first = attributes(&[("category", value("other")), ("a", nested), ("z", value("last"))]);
+    let second = attributes(&[("b", whole(2)), ("a", whole(3)), ("category", value("of the end"))]);
+    assert_eq!((&spans[0]["attributes"], &spans[1]["attributes"]), (&first, &second));
+}
+
 /// What Perfetto does not have of events that are not what they should be is counted.
 #[test]
 fn odd_pairs_are_counted() {

@@ -138,9 +138,10 @@ impl Timeline {
             self.losses.add("events without a time", 1);
             return Ok(());
         };
-        let track = match event.phase {
-            b'b' | b'n' | b'e' | b'S' | b'T' | b'p' | b'F' => self.tracks.track_of_async(event),
-            _ => self.tracks.track_of_thread(event.pid, event.tid),
+        let track = if is_async(event.phase) {
+            self.tracks.track_of_async(event)
+        } else {
+            self.tracks.track_of_thread(event.pid, event.tid)
         };
         self.push(event, kind, track, start, payload)
     }
@@ -203,6 +204,11 @@ impl Timeline {
         let events = std::mem::replace(&mut self.events, Spool::new(self.memory));
         Ok(sweep::SortedEvents::of(events)?)
     }
+}
+
+/// Returns whether events of a phase belong to the spans of an id (Trace Event Format, "Async Events").
+pub(crate) fn is_async(phase: u8) -> bool {
+    matches!(phase, b'b' | b'n' | b'e' | b'S' | b'T' | b'p' | b'F')
 }
 
 fn kind_of_phase(phase: u8) -> Option<TimedKind> {

@@ -3,12 +3,13 @@
 //!
 //! Numbers of 64 bits are texts, ids are hexadecimal digits. A trace of a profiler is one trace of OpenTelemetry.
 
+use std::collections::HashSet;
 use std::hash::BuildHasher;
 use std::io::Write;
 
 use serde_json::{Map, Value, json};
 use trace::model::{Event, EventSink, TraceMeta};
-use trace::read::parse_arguments;
+use trace::read::{OrderedValue, parse_members};
 use trace::rows::RawMembers;
 use trace::spool::MemoryLimit;
 
@@ -38,18 +39,28 @@ impl EventSink for OtlpWriter<'_> {
         if event.phase != b'M' && event.phase != b'C' {
             // That of a slice in two halves is the first's.
             if !matches!(event.phase, b'E' | b'e' | b'F') {
-                attributes.push(attribute("category", event.category.name().into()));
+                let category = OrderedValue::Text(event.category.name().to_owned());
+                attributes.push(("category".to_owned(), category));
             }
-            if let Some(Value::Object(members)) = parse_arguments(event.args) {
-                attributes.extend(members.into_iter().map(|(key, value)| attribute(&key, value)));
+            let mut read = true;
+            if !event.args.is_empty() {
+                match parse_members(event.args) {
+                    Some(members) => attributes.extend(members),
+                    None => read = false,
+                }
             }
             let other = RawMembers::of(event).other;
-            if let Some(members) =
-                parse_arguments(&[b"{", &other[..], b"}"].concat()).filter(|_| !other.is_empty())
-            {
-                attributes.push(attribute("other", members));
+            if !other.is_empty() {
+                match parse_members(&[b"{", &other[..], b"}"].concat()) {
+                    Some(members) => attributes.push(("other".to_owned(), OrderedValue::Members(members))),
+                    None => read = false,
+                }
             }
+            self.losses.add("arguments of events that cannot be read", u64::from(!read));
         }
+        let mut repeated = 0;
+        let attributes = attribute_list(attributes, &mut repeated);
+        self.losses.add(REPEATED_NAMES, repeated);
         let payload = if attributes.is_empty() { Vec::new() } else { serde_json::to_vec(&attributes)? };
         self.timeline.take_event(event, &payload)
     }
@@ -83,6 +94,7 @@ impl TraceWriter for OtlpWriter<'_> {
             track: None,
             lanes: Vec::new(),
             written: 0,
+            repeated: 0,
         };
         let (mut moments, mut flows) = (0, 0);
         sorted.sweep(|step| match step {
@@ -97,8 +109,10 @@ impl TraceWriter for OtlpWriter<'_> {
             }
         })?;
         spans.end_track();
+        let repeated = spans.repeated;
         self.out.bytes.extend_from_slice(b"]}]}\n");
         self.losses.merge(&self.timeline.losses);
+        self.losses.add(REPEATED_NAMES, repeated);
         self.losses.add("moments", moments);
         self.losses.add("flows", flows);
         Ok(())
@@ -112,11 +126,12 @@ impl TraceWriter for OtlpWriter<'_> {
 
 /// Describes the resource of a trace.
 fn describe_resource(meta: &TraceMeta, label: &str) -> Vec<Value> {
-    let mut attributes =
-        vec![attribute("service.name", "profiler".into()), attribute("trace.file", label.into())];
+    let text = |key: &str, text: &str| attribute(key, json!({"stringValue": text}));
+    let mut attributes = vec![text("service.name", "profiler"), text("trace.file", label)];
     let numbers = [("rank", meta.rank), ("world_size", meta.world_size)];
-    attributes.extend(numbers.into_iter().filter_map(|(key, n)| Some(attribute(key, n?.into()))));
-    attributes.extend(meta.host.iter().map(|host| attribute("host.name", host.as_str().into())));
+    let number = |key: &str, n: i64| attribute(key, json!({"intValue": n.to_string()}));
+    attributes.extend(numbers.into_iter().filter_map(|(key, n)| Some(number(key, n?))));
+    attributes.extend(meta.host.iter().map(|host| text("host.name", host)));
     attributes
 }
 
@@ -136,25 +151,52 @@ fn trace_id(meta: &TraceMeta, label: &str) -> String {
 
 /// An attribute, with its value in the form of the format.
 fn attribute(key: &str, value: Value) -> Value {
-    json!({"key": key, "value": any_value(value)})
+    json!({"key": key, "value": value})
 }
 
-fn any_value(value: Value) -> Value {
+/// The kind of loss of what has the name of something behind it: names of attributes are unique (OpenTelemetry
+/// specification, "Attribute Collections").
+const REPEATED_NAMES: &str = "arguments with the name of a later one";
+
+/// A list of attributes. Of those that have one name, the last is in it, and the others are counted.
+fn attribute_list(members: Vec<(String, OrderedValue)>, repeated: &mut u64) -> Vec<Value> {
+    let mut names = HashSet::new();
+    let is_last: Vec<bool> = members.iter().rev().map(|(name, _)| names.insert(name.as_str())).collect();
+    let of_each = members.len() - names.len();
+    *repeated += of_each as u64;
+    let kept = is_last.into_iter().rev().zip(members).filter(|(is_last, _)| *is_last);
+    kept.map(|(_, (name, value))| attribute(&name, any_value(value, repeated))).collect()
+}
+
+fn any_value(value: OrderedValue, repeated: &mut u64) -> Value {
     match value {
-        Value::Null => json!({}),
-        Value::Bool(b) => json!({"boolValue": b}),
-        Value::String(text) => json!({"stringValue": text}),
-        Value::Number(number) if number.is_i64() => json!({"intValue": number.to_string()}),
-        Value::Number(number) if number.is_u64() => json!({"stringValue": number.to_string()}),
-        Value::Number(number) => json!({"doubleValue": number}),
-        Value::Array(items) => {
-            json!({"arrayValue": {"values": items.into_iter().map(any_value).collect::<Vec<_>>()}})
+        OrderedValue::Null => json!({}),
+        OrderedValue::Bool(b) => json!({"boolValue": b}),
+        OrderedValue::Text(text) => json!({"stringValue": text}),
+        OrderedValue::Number(number) if number.is_i64() => json!({"intValue": number.to_string()}),
+        OrderedValue::Number(number) if number.is_u64() => json!({"stringValue": number.to_string()}),
+        OrderedValue::Number(number) => json!({"doubleValue": number}),
+        OrderedValue::List(items) => {
+            let values: Vec<Value> = items.into_iter().map(|item| any_value(item, repeated)).collect();
+            json!({"arrayValue": {"values": values}})
         }
-        Value::Object(members) => {
-            let values: Vec<Value> = members.into_iter().map(|(key, value)| attribute(&key, value)).collect();
-            json!({"kvlistValue": {"values": values}})
+        OrderedValue::Members(members) => {
+            json!({"kvlistValue": {"values": attribute_list(members, repeated)}})
         }
     }
+}
+
+/// The attributes of a slice in two halves as one list: of those that have one name, that of its end. Returns how many
+/// names were on both.
+fn join_attributes(of_begin: &[u8], of_end: &[u8]) -> anyhow::Result<(Vec<u8>, u64)> {
+    let (mut all, end): (Vec<Value>, Vec<Value>) =
+        (serde_json::from_slice(of_begin)?, serde_json::from_slice(of_end)?);
+    let names: HashSet<&str> = end.iter().filter_map(|attribute| attribute["key"].as_str()).collect();
+    let before = all.len();
+    all.retain(|attribute| attribute["key"].as_str().is_none_or(|key| !names.contains(key)));
+    let repeated = (before - all.len()) as u64;
+    all.extend(end);
+    Ok((serde_json::to_vec(&all)?, repeated))
 }
 
 /// Writes span after span.
@@ -169,6 +211,8 @@ struct Spans<'a, 'w> {
     lanes: Vec<Vec<u64>>,
     /// Spans in the scope.
     written: u64,
+    /// Attributes of begins whose ends have one of the same name.
+    repeated: u64,
 }
 
 impl Spans<'_, '_> {
@@ -209,11 +253,10 @@ impl Spans<'_, '_> {
         let of_end = self.timeline.payloads.get(event.end_payload)?;
         if attributes.is_empty() {
             attributes.extend_from_slice(of_end);
-        } else if let [b'[', rest @ ..] = of_end {
-            // One list of both.
-            attributes.pop();
-            attributes.push(b',');
-            attributes.extend_from_slice(rest);
+        } else if !of_end.is_empty() {
+            let (all, repeated) = join_attributes(&attributes, of_end)?;
+            attributes = all;
+            self.repeated += repeated;
         }
         if !attributes.is_empty() {
             // Into the object that has just been closed.

@@ -9,7 +9,8 @@ mod descriptor;
 
 use std::io::Write;
 
-use trace::model::{Event, EventSink, NameTable, TraceMeta};
+use trace::model::{Event, EventId, EventSink, NameTable, TraceMeta};
+use trace::read::OrderedValue;
 use trace::rows::RawMembers;
 use trace::spool::MemoryLimit;
 
@@ -18,7 +19,7 @@ use super::spelling::{complete_numbers, spell_cat};
 use super::{Buffered, TraceWriter, describe_devices};
 use crate::losses::Losses;
 use crate::timeline::sweep::SweepStep;
-use crate::timeline::{TimedEvent, TimedKind, Timeline, text_of_id};
+use crate::timeline::{TimedEvent, TimedKind, Timeline, is_async, text_of_id};
 use descriptor::Tracks;
 
 /// Fields of `TracePacket`.
@@ -43,6 +44,17 @@ mod track_event {
     pub(super) const TRACK_UUID: u32 = 11;
     pub(super) const COUNTER_VALUE: u32 = 30;
     pub(super) const DOUBLE_COUNTER_VALUE: u32 = 44;
+}
+
+/// Fields of `LegacyEvent`.
+mod legacy_event {
+    pub(super) const PHASE: u32 = 2;
+    pub(super) const UNSCOPED_ID: u32 = 6;
+    pub(super) const ID_SCOPE: u32 = 7;
+    pub(super) const LOCAL_ID: u32 = 10;
+    pub(super) const BIND_TO_ENCLOSING: u32 = 12;
+    pub(super) const PID_OVERRIDE: u32 = 18;
+    pub(super) const TID_OVERRIDE: u32 = 19;
 }
 
 /// Values of `TrackEvent.Type`.
@@ -92,17 +104,43 @@ impl<'w> PerfettoWriter<'w> {
         }
         let added = complete_numbers(event);
         let args = added.as_deref().unwrap_or(event.args);
-        if !args.is_empty() {
-            annotation::add_arguments(&mut message, args, &mut self.annotation_names);
-        }
+        let names = &mut self.annotation_names;
+        let mut read = args.is_empty() || annotation::add_arguments(&mut message, args, names);
         let other = RawMembers::of(event).other;
-        if !other.is_empty() {
-            annotation::add_other(&mut message, &other, &mut self.annotation_names);
-        }
-        if matches!(event.phase, b's' | b't' | b'f') {
-            message.message(track_event::LEGACY_EVENT, &describe_flow(event));
+        read &= other.is_empty() || annotation::add_other(&mut message, &other, names);
+        self.losses.add("arguments of events that cannot be read", u64::from(!read));
+        match event.phase {
+            b's' | b't' | b'f' => _ = message.message(track_event::LEGACY_EVENT, &describe_flow(event)),
+            phase if is_async(phase) => self.describe_async(&mut message, event),
+            _ => {}
         }
         message
+    }
+
+    /// Adds what the track of an async event does not say: its own process and thread, the scope of its id, and if that
+    /// holds in the process only.
+    fn describe_async(&mut self, to: &mut Message, event: &Event<'_>) {
+        let mut legacy = Message::default();
+        if !event.scope.is_empty() {
+            legacy.text(legacy_event::ID_SCOPE, &event.scope.decode());
+        }
+        if event.local_id {
+            legacy.number(legacy_event::LOCAL_ID, number_of_id(event));
+        }
+        let fitting = |id: EventId<'_>| id.as_number().filter(|n| i32::try_from(*n).is_ok());
+        if let Some(pid) = fitting(event.pid) {
+            legacy.signed(legacy_event::PID_OVERRIDE, pid);
+        }
+        match fitting(event.tid) {
+            Some(tid) => _ = legacy.signed(legacy_event::TID_OVERRIDE, tid),
+            None => {
+                let lost = event.tid != EventId::None;
+                self.losses.add("threads of async events that are no numbers of 32 bits", u64::from(lost));
+            }
+        }
+        if !legacy.bytes.is_empty() {
+            to.message(track_event::LEGACY_EVENT, &legacy);
+        }
     }
 
     /// Takes a counter: each of its arguments is the value of a series.
@@ -111,13 +149,17 @@ impl<'w> PerfettoWriter<'w> {
             self.losses.add("events without a time", 1);
             return Ok(());
         };
-        let Some(serde_json::Value::Object(series)) = trace::read::parse_arguments(event.args) else {
+        let Some(series) = trace::read::parse_members(event.args) else {
             self.losses.add("counters without values", 1);
             return Ok(());
         };
         self.losses.add("categories of counters", u64::from(!event.cat.is_empty()));
         for (name, value) in series {
             let mut message = Message::default();
+            let OrderedValue::Number(value) = value else {
+                self.losses.add("values of counters that are no numbers", 1);
+                continue;
+            };
             match (value.as_i64(), value.as_f64()) {
                 (Some(whole), _) => message.signed(track_event::COUNTER_VALUE, whole),
                 (None, Some(value)) => message.double(track_event::DOUBLE_COUNTER_VALUE, value),
@@ -328,13 +370,16 @@ fn event_packet(
 
 /// The `LegacyEvent` of an arrow: phase, id, and whether its end belongs to the slice around it.
 fn describe_flow(event: &Event<'_>) -> Message {
-    const PHASE: u32 = 2;
-    const UNSCOPED_ID: u32 = 6;
-    const BIND_TO_ENCLOSING: u32 = 12;
-    let id = event.id.as_number().map_or_else(|| hash_id(&text_of_id(event.id)), |n| n as u64);
     let mut message = Message::default();
-    message.number(PHASE, u64::from(event.phase)).number(UNSCOPED_ID, id).number(BIND_TO_ENCLOSING, 1);
     message
+        .number(legacy_event::PHASE, u64::from(event.phase))
+        .number(legacy_event::UNSCOPED_ID, number_of_id(event))
+        .number(legacy_event::BIND_TO_ENCLOSING, 1);
+    message
+}
+
+fn number_of_id(event: &Event<'_>) -> u64 {
+    event.id.as_number().map_or_else(|| hash_id(&text_of_id(event.id)), |n| n as u64)
 }
 
 /// A number for a text: hexadecimal digits are one, anything else is hashed (FNV-1a).

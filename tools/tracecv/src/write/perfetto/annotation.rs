@@ -1,8 +1,7 @@
 //! Arguments of events as `DebugAnnotation`.
 
-use serde_json::Value;
 use trace::model::NameTable;
-use trace::read::parse_arguments;
+use trace::read::{OrderedValue, parse_members};
 
 use super::super::protobuf::Message;
 use super::track_event;
@@ -19,53 +18,55 @@ const NAME: u32 = 10;
 const DICT_ENTRIES: u32 = 11;
 const ARRAY_VALUES: u32 = 12;
 
-/// Adds an annotation for each argument.
-pub(super) fn add_arguments(to: &mut Message, args: &[u8], names: &mut NameTable) {
-    let Some(Value::Object(members)) = parse_arguments(args) else { return };
+/// Adds an annotation for each argument: also for those that have one name. `false` if they cannot be read.
+pub(super) fn add_arguments(to: &mut Message, args: &[u8], names: &mut NameTable) -> bool {
+    let Some(members) = parse_members(args) else { return false };
     for (name, value) in &members {
-        let mut annotation = Message::default();
-        annotation.number(NAME_IID, u64::from(names.intern(name.as_str().into())) + 1);
-        add_value(&mut annotation, value, 0);
-        to.message(track_event::DEBUG_ANNOTATIONS, &annotation);
+        add_annotation(to, name, value, names);
     }
+    true
 }
 
 /// Adds the members of an event that nothing else holds, as the one annotation `other`.
-pub(super) fn add_other(to: &mut Message, members: &[u8], names: &mut NameTable) {
-    let text = [b"{", members, b"}"].concat();
-    let Some(value) = parse_arguments(&text) else { return };
+pub(super) fn add_other(to: &mut Message, members: &[u8], names: &mut NameTable) -> bool {
+    let Some(members) = parse_members(&[b"{", members, b"}"].concat()) else { return false };
+    add_annotation(to, "other", &OrderedValue::Members(members), names);
+    true
+}
+
+fn add_annotation(to: &mut Message, name: &str, value: &OrderedValue, names: &mut NameTable) {
     let mut annotation = Message::default();
-    annotation.number(NAME_IID, u64::from(names.intern("other".into())) + 1);
-    add_value(&mut annotation, &value, 0);
+    annotation.number(NAME_IID, u64::from(names.intern(name.into())) + 1);
+    add_value(&mut annotation, value, 0);
     to.message(track_event::DEBUG_ANNOTATIONS, &annotation);
 }
 
 /// Messages inside each other: libraries take no more than 100 (protobuf.dev, "Limits").
 const DEEPEST: u32 = 24;
 
-fn add_value(to: &mut Message, value: &Value, depth: u32) {
+fn add_value(to: &mut Message, value: &OrderedValue, depth: u32) {
     match value {
-        Value::Array(_) | Value::Object(_) if depth == DEEPEST => {
+        OrderedValue::List(_) | OrderedValue::Members(_) if depth == DEEPEST => {
             _ = to.text(LEGACY_JSON, &value.to_string())
         }
-        Value::Bool(b) => _ = to.number(BOOL, u64::from(*b)),
-        Value::String(text) => _ = to.text(STRING, text),
-        Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+        OrderedValue::Bool(b) => _ = to.number(BOOL, u64::from(*b)),
+        OrderedValue::Text(text) => _ = to.text(STRING, text),
+        OrderedValue::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
             (Some(n), ..) => _ = to.signed(INT, n),
             (None, Some(n), _) => _ = to.number(UINT, n),
             (None, None, n) => _ = to.double(DOUBLE, n.unwrap_or(f64::NAN)),
         },
-        Value::Null => _ = to.text(LEGACY_JSON, "null"),
-        Value::Array(items) if items.is_empty() => _ = to.text(LEGACY_JSON, "[]"),
-        Value::Object(members) if members.is_empty() => _ = to.text(LEGACY_JSON, "{}"),
-        Value::Array(items) => {
+        OrderedValue::Null => _ = to.text(LEGACY_JSON, "null"),
+        OrderedValue::List(items) if items.is_empty() => _ = to.text(LEGACY_JSON, "[]"),
+        OrderedValue::Members(members) if members.is_empty() => _ = to.text(LEGACY_JSON, "{}"),
+        OrderedValue::List(items) => {
             for item in items {
                 let mut entry = Message::default();
                 add_value(&mut entry, item, depth + 1);
                 to.message(ARRAY_VALUES, &entry);
             }
         }
-        Value::Object(members) => {
+        OrderedValue::Members(members) => {
             for (name, value) in members {
                 let mut entry = Message::default();
                 entry.text(NAME, name);
