@@ -169,7 +169,7 @@ fn damaged_and_hostile_parts_are_refused() {
     let call = text.lines().find(|line| line.starts_with(r#"{"call""#)).unwrap();
     let rank = text.lines().find(|line| line.starts_with(r#"{"rank""#)).unwrap();
     let cases = [
-        ("version", text.replacen(r#""v":4"#, r#""v":3"#, 1)),
+        ("version", text.replacen(r#""v":5"#, r#""v":4"#, 1)),
         ("no end", text.replace(last, "")),
         ("ranks that are missing", text.replacen(rank, "", 1).replace("\n\n", "\n")),
         ("more behind the end", format!("{text}{rank}\n")),
@@ -188,6 +188,8 @@ fn damaged_and_hostile_parts_are_refused() {
         ("awaited", text.replacen(call, r#"{"call":[0,0,0,1,true,0,9,3,4,0]}"#, 1)),
         ("steps", text.replacen(call, r#"{"step":[1,1,-5,0,0,0,[0,0,0,0,0,0,0],0]}"#, 1)),
         ("before", text.replacen(call, r#"{"step":[1,1,5,0,0,0,[0,2,0,1,0,0,0],4]}"#, 1)),
+        ("kernel", text.replacen(call, r#"{"long_kernel":[1,"gemm",5,6]}"#, 1)),
+        ("kernel that ran backwards", text.replacen(call, r#"{"long_kernel":[1,"gemm",-2,-3]}"#, 1)),
         ("kind", text.replacen(call, r#"{"program":["x","y",1,1,1]}"#, 1)),
         ("path", text.replacen(call, r#"{"path":[["a"],-1,1]}"#, 1)),
         ("begin", text.replacen(r#""begin":17"#, r#""begin":57"#, 1)),
@@ -245,7 +247,7 @@ fn parts_at_the_limits_of_their_numbers_are_analyzed() {
     let dir = tempfile::tempdir().unwrap();
     let part = dir.path().join("limits.part");
     let (least, most, longest) = (i64::MIN, i64::MAX, 1_000_000_000_000_000_000_i64);
-    let mut text = String::from("{\"type\":\"tracewhy.part\",\"v\":4}\n");
+    let mut text = String::from("{\"type\":\"tracewhy.part\",\"v\":5}\n");
     for kind in ["all_reduce", "all_gather", "send_receive"] {
         let pair = if kind == "send_receive" { format!("[{least},{most}]") } else { "null".to_owned() };
         text += &format!(

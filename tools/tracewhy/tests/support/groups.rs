@@ -9,7 +9,10 @@ use super::random::Random;
 /// What a rank has more of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extra {
+    /// All computations of a step take longer, alike.
     Compute,
+    /// One computation of a step does.
+    Kernel,
     Host,
     Input,
     Copy,
@@ -36,8 +39,15 @@ pub(crate) struct GroupPlan {
     pub(crate) inner: usize,
     /// Number of micro-batches if the inner groups are pipelines, else 0.
     pub(crate) batches: usize,
+    /// Of a pipeline, ranks of each stage, which follow each other and add up after each micro-batch.
+    pub(crate) tensor: usize,
+    /// Of a pipeline, by how many percent the first and the last stage have more to compute.
+    pub(crate) heavy: i64,
     /// Inner groups exchange tokens instead of adding up.
     pub(crate) experts: bool,
+    /// By up to how many percent a rank gets more tokens than another, in all steps; they are exchanged before and after the
+    /// work.
+    pub(crate) hot: i64,
     /// Ranks of one place in the inner groups meet in each step.
     pub(crate) outer: bool,
     /// All meet in each step.
@@ -67,7 +77,10 @@ impl GroupPlan {
             steps: 8,
             inner,
             batches: 0,
+            tensor: 1,
+            heavy: 0,
             experts: false,
+            hot: 0,
             outer: true,
             world: true,
             beside: false,
@@ -77,6 +90,16 @@ impl GroupPlan {
             slow_group: None,
             cut: None,
         }
+    }
+
+    /// Ranks that follow each other until the next have the same places.
+    fn block(&self) -> usize {
+        self.inner * self.tensor
+    }
+
+    /// Of 100, the tokens that a rank gets where others get 100.
+    fn tokens(&self, rank: usize) -> i64 {
+        100 + if self.hot > 0 { (rank as i64 * 37 + self.seed as i64 * 11) % (self.hot + 1) } else { 0 }
     }
 
     fn extra(&self, rank: usize, step: usize, extra: Extra) -> i64 {
@@ -136,6 +159,8 @@ struct Rank {
     work: Vec<Work>,
     next: usize,
     seen: BTreeMap<String, i64>,
+    /// Of 100, the tokens that it gets where others get 100.
+    tokens: i64,
 }
 
 impl Rank {
@@ -166,16 +191,19 @@ impl Rank {
 }
 
 fn list_work(plan: &GroupPlan, rank: usize, random: &mut Random) -> Vec<Work> {
-    let (group, place) = (rank / plan.inner, rank % plan.inner);
-    let first = group * plan.inner;
+    let (group, place) = (rank / plan.block(), rank % plan.block());
+    // Of a pipeline, the place among the ranks of the stage, and the stage.
+    let (slice, stage) = (place % plan.tensor, place / plan.tensor);
+    let first = group * plan.block();
     let slow = plan.slow_group.filter(|(slow, _)| *slow == group).map_or(1, |(_, times)| times);
     let call = |name, group: String, members: Vec<usize>, time| {
         Work::Call(Call { name, group, members, pair: None, time, beside: false })
     };
     let pass = |from: usize, to: usize| {
-        let (from, to) = (first + from, first + to);
+        let of_stage = |stage: usize| first + stage * plan.tensor + slice;
+        let (from, to) = (of_stage(from), of_stage(to));
         let (group, members, pair) =
-            (format!("pp{group}"), vec![from.min(to), from.max(to)], Some((from, to)));
+            (format!("pp{group}.{slice}"), vec![from.min(to), from.max(to)], Some((from, to)));
         Work::Call(Call { name: "send", group, members, pair, time: INNER * slow, beside: false })
     };
     let mut work = Vec::new();
@@ -194,25 +222,37 @@ fn list_work(plan: &GroupPlan, rank: usize, random: &mut Random) -> Vec<Work> {
         let last = plan.inner - 1;
         for way in 0..if plan.batches > 0 { 2 } else { 0 } {
             let times = way as i64 + 1;
-            for _ in 0..plan.batches {
+            for batch in 0..plan.batches {
                 let (from, to) = if way == 0 {
-                    (place.checked_sub(1), Some(place + 1).filter(|p| *p <= last))
+                    (stage.checked_sub(1), Some(stage + 1).filter(|p| *p <= last))
                 } else {
-                    (Some(place + 1).filter(|p| *p <= last), place.checked_sub(1))
+                    (Some(stage + 1).filter(|p| *p <= last), stage.checked_sub(1))
                 };
-                work.extend(from.map(|from| pass(from, place)));
+                work.extend(from.map(|from| pass(from, stage)));
                 let more = extra(Extra::Compute) * times / (3 * plan.batches as i64);
-                work.push(Work::Compute(kernel(random, BATCH * times) + more));
-                work.extend(to.map(|to| pass(place, to)));
+                let once = if (way, batch) == (1, 0) { extra(Extra::Kernel) } else { 0 };
+                let heavy = if stage == 0 || stage == last { 100 + plan.heavy } else { 100 };
+                work.push(Work::Compute(uneven(kernel(random, BATCH * times)) * heavy / 100 + more + once));
+                if plan.tensor > 1 {
+                    let members = rank - slice..rank - slice + plan.tensor;
+                    work.push(call("allreduce", format!("tp{}", rank / plan.tensor), members.collect(), INNER));
+                }
+                work.extend(to.map(|to| pass(stage, to)));
             }
         }
-        for _ in 0..if plan.batches == 0 { LAYERS } else { 0 } {
-            work.push(Work::Compute(uneven(kernel(random, LAYER)) + extra(Extra::Compute) / LAYERS));
+        for layer in 0..if plan.batches == 0 { LAYERS } else { 0 } {
+            if plan.hot > 0 {
+                let members = first..first + plan.inner;
+                work.push(call("all_to_allv", format!("in{group}"), members.collect(), INNER));
+            }
+            let once = if layer == 1 { extra(Extra::Kernel) } else { 0 };
+            let time = uneven(kernel(random, LAYER)) * plan.tokens(rank) / 100;
+            work.push(Work::Compute(time + extra(Extra::Compute) / LAYERS + once));
             let (name, members) =
                 (if plan.experts { "all_to_allv" } else { "allreduce" }, first..first + plan.inner);
             work.push(call(name, format!("in{group}"), members.collect(), INNER * slow));
             if plan.beside {
-                let members = (place..plan.ranks).step_by(plan.inner).collect();
+                let members = (place..plan.ranks).step_by(plan.block()).collect();
                 let (name, group, time) = ("_reduce_scatter_base", format!("out{place}"), OUTER / 2);
                 work.push(Work::Call(Call { name, group, members, pair: None, time, beside: true }));
             }
@@ -220,8 +260,8 @@ fn list_work(plan: &GroupPlan, rank: usize, random: &mut Random) -> Vec<Work> {
         if plan.beside {
             work.push(Work::Join);
         }
-        if plan.outer && plan.inner < plan.ranks {
-            let members = (place..plan.ranks).step_by(plan.inner).collect();
+        if plan.outer && plan.block() < plan.ranks {
+            let members = (place..plan.ranks).step_by(plan.block()).collect();
             work.push(call("allreduce", format!("out{place}"), members, OUTER));
         }
         if plan.world {
@@ -233,8 +273,19 @@ fn list_work(plan: &GroupPlan, rank: usize, random: &mut Random) -> Vec<Work> {
     work
 }
 
-/// Writes one file for each rank, and returns them.
-pub(crate) fn write_groups(dir: &Path, plan: &GroupPlan) -> Vec<PathBuf> {
+/// By how many nanoseconds the job is longer for its faults: what chance does is the same without them.
+pub(crate) fn cost_of_faults(plan: &GroupPlan) -> i64 {
+    length_of_job(plan) - length_of_job(&GroupPlan { faults: Vec::new(), slow_group: None, ..plan.clone() })
+}
+
+/// How many nanoseconds the job takes.
+pub(crate) fn length_of_job(plan: &GroupPlan) -> i64 {
+    let begin = 1_000_000;
+    run(plan).iter().map(|rank| rank.at.max(rank.host) - begin).max().unwrap_or(0)
+}
+
+/// What each rank has done in the end.
+fn run(plan: &GroupPlan) -> Vec<Rank> {
     let mut random = Random(plan.seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(11));
     let mut ranks: Vec<Rank> = (0..plan.ranks)
         .map(|rank| Rank {
@@ -247,6 +298,7 @@ pub(crate) fn write_groups(dir: &Path, plan: &GroupPlan) -> Vec<PathBuf> {
             work: list_work(plan, rank, &mut random),
             next: 0,
             seen: BTreeMap::new(),
+            tokens: plan.tokens(rank),
         })
         .collect();
     while ranks.iter().any(|rank| rank.next < rank.work.len()) {
@@ -254,6 +306,12 @@ pub(crate) fn write_groups(dir: &Path, plan: &GroupPlan) -> Vec<PathBuf> {
             advance(&mut ranks, i, &mut random);
         }
     }
+    ranks
+}
+
+/// Writes one file for each rank, and returns them.
+pub(crate) fn write_groups(dir: &Path, plan: &GroupPlan) -> Vec<PathBuf> {
+    let ranks = run(plan);
     let write = |(rank, one): (usize, &Rank)| {
         let path = dir.join(format!("rank{rank}.json"));
         let head = format!(
@@ -347,8 +405,15 @@ fn meet(ranks: &mut [Rank], call: &Call, time: i64) {
         let key = format!("{}{:?}", call.group, call.pair);
         let seen = ranks[member].seen.entry(key).or_default();
         *seen += 1;
+        let all = elements * ranks[member].tokens / 100;
+        // Tokens come before the work, and go after it.
+        let (sent, received) = match call.name {
+            "all_to_allv" if *seen % 2 == 1 && ranks[member].tokens != 100 => (elements, all),
+            "all_to_allv" => (all, elements),
+            _ => (elements, elements),
+        };
         let mut args = format!(
-            r#","Collective name":"{}","In msg nelems":{elements},"Out msg nelems":{elements},"Group size":{},"dtype":"Float","Process Group Name":"{}","Seq":{seen}"#,
+            r#","Collective name":"{}","In msg nelems":{sent},"Out msg nelems":{received},"Group size":{},"dtype":"Float","Process Group Name":"{}","Seq":{seen}"#,
             if call.pair.is_some_and(|(_, to)| to == member) { "recv" } else { call.name },
             call.members.len(),
             call.group,

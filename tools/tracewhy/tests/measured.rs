@@ -1,0 +1,112 @@
+//! How often `tracewhy ranks` finds planted faults, by cause, size, noise and how the job is divided, and how well it knows what
+//! they cost. A table for people: `cargo test --workspace --test measured -- --ignored --nocapture`.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test program")]
+
+mod support;
+
+use support::groups::{ALL, Extra, GroupPlan, Planted, cost_of_faults, length_of_job, write_groups};
+use support::{of, records};
+
+/// Jobs of a cell.
+const SEEDS: u64 = 6;
+
+/// How jobs are divided.
+fn jobs() -> Vec<(&'static str, GroupPlan)> {
+    let clean = GroupPlan::clean;
+    let stages = |ranks, inner| GroupPlan { batches: 4, world: false, ..clean(0, ranks, inner) };
+    vec![
+        ("data 8", clean(0, 8, 8)),
+        ("data 32", clean(0, 32, 32)),
+        ("tensor 4, data 4", clean(0, 16, 4)),
+        ("stages 4, data 2", stages(8, 4)),
+        ("tensor 2, stages 4, data 2", GroupPlan { tensor: 2, ..stages(16, 4) }),
+        ("tensor 4, stages 4, data 4", GroupPlan { tensor: 4, ..stages(64, 4) }),
+        ("heavy ends, tensor 2, data 4", GroupPlan { tensor: 2, heavy: 40, ..stages(32, 4) }),
+        ("experts 8, data 2", GroupPlan { experts: true, ..clean(0, 16, 8) }),
+        ("uneven experts 8, data 2", GroupPlan { experts: true, hot: 60, ..clean(0, 16, 8) }),
+    ]
+}
+
+/// By how much the time of kernels, or the work of all, changes.
+const NOISE: [(&str, i64, i64); 4] = [("little", 0, 0), ("tails", 3, 0), ("long tails", 30, 0), ("uneven", 0, 20)];
+
+/// The name, what a rank has more of, the cause that is to be found, in which steps.
+const FAULTS: [(&str, Extra, &str, u64); 8] = [
+    ("compute", Extra::Compute, "compute", ALL),
+    ("host", Extra::Host, "host", ALL),
+    ("input", Extra::Input, "input", ALL),
+    ("copy", Extra::Copy, "copy", ALL),
+    ("compute, one step", Extra::Compute, "compute", 1 << 5),
+    ("kernel, one step", Extra::Kernel, "compute", 1 << 5),
+    ("host, one step", Extra::Host, "host", 1 << 5),
+    ("copy, one step", Extra::Copy, "copy", 1 << 5),
+];
+
+/// About how many nanoseconds a step takes.
+fn step_length(plan: &GroupPlan) -> i64 {
+    length_of_job(&GroupPlan { faults: Vec::new(), tail: 0, ..plan.clone() }) / plan.steps as i64
+}
+
+#[derive(Default)]
+struct Cell {
+    found: usize,
+    other: usize,
+    of: usize,
+    /// What others lose by what is said, of what the job is longer, in percent.
+    costs: Vec<i64>,
+}
+
+#[test]
+#[ignore = "a table for people, of several minutes"]
+fn how_often_causes_are_found() {
+    let only = std::env::var("MEASURED").unwrap_or_default();
+    for (job, shape) in jobs() {
+        for (noise, tail, uneven) in NOISE {
+            let mut line = format!("{job:28} {noise:10}");
+            if !line.contains(&only) {
+                continue;
+            }
+            let mut clean = Cell::default();
+            for seed in 0..3 * SEEDS {
+                let plan = GroupPlan { seed: 77 + seed, tail, uneven, ..shape.clone() };
+                clean.add(&plan, "");
+            }
+            line += &format!(" | clean: {} of {} named", clean.other, clean.of);
+            println!("{line}");
+            for (fault, extra, cause, steps) in FAULTS {
+                let mut line = format!("    {fault:18}");
+                for percent in [10, 20, 40, 100] {
+                    let mut cell = Cell::default();
+                    for seed in 0..SEEDS {
+                        let plan = GroupPlan { seed: 177 + seed, tail, uneven, ..shape.clone() };
+                        let time = step_length(&plan) * percent / 100;
+                        let rank = (seed as usize * 5 + 2) % plan.ranks;
+                        let faults = vec![Planted { rank, extra, time, steps }];
+                        cell.add(&GroupPlan { faults, ..plan }, cause);
+                    }
+                    cell.costs.sort_unstable();
+                    let cost = cell.costs.get(cell.costs.len() / 2).map_or(String::from("-"), i64::to_string);
+                    line += &format!(" | {percent}%: {}/{} +{} {cost:>4}%", cell.found, cell.of, cell.other);
+                }
+                println!("{line}");
+            }
+        }
+    }
+}
+
+impl Cell {
+    fn add(&mut self, plan: &GroupPlan, cause: &str) {
+        let dir = tempfile::tempdir().unwrap();
+        let records = records("ranks", write_groups(dir.path(), plan));
+        let bad = plan.faults.first().map(|fault| fault.rank);
+        let causes = of(&records, "tracewhy.cause");
+        let right = causes.iter().find(|found| bad.is_some_and(|bad| found["rank"] == bad) && found["cause"] == cause);
+        self.of += 1;
+        self.found += usize::from(right.is_some());
+        self.other += usize::from(causes.iter().any(|found| bad.is_none_or(|bad| found["rank"] != bad)));
+        if let Some(found) = right {
+            let truth = cost_of_faults(plan) * (plan.ranks as i64 - 1);
+            self.costs.push(found["lost_ns"].as_i64().unwrap() * 100 / truth.max(1));
+        }
+    }
+}
