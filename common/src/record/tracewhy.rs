@@ -11,11 +11,13 @@ use super::{Entry, Record, entry, summary};
 
 mod critical;
 mod flops;
+mod hiccups;
 mod resources;
 mod traffic;
 
 pub use critical::{CriticalItem, CriticalPath, CriticalStep};
 pub use flops::{OperatorFlops, RankFlops};
+pub use hiccups::HiccupRecord;
 pub use resources::{MemoryHolderRecord, MemoryPeak, MemoryPointRecord, PartFile, StackTimeRecord};
 pub use traffic::{PairCost, RankWaits};
 
@@ -23,6 +25,7 @@ pub use traffic::{PairCost, RankWaits};
 pub const ENTRIES: &[Entry] = &[
     entry::<RanksVerdict>(),
     entry::<SlowCauseRecord>(),
+    entry::<HiccupRecord>(),
     entry::<RankLateness>(),
     entry::<SlowLinkRecord>(),
     entry::<CollectiveCost>(),
@@ -61,7 +64,10 @@ pub struct RanksVerdict {
     /// How many records `tracewhy.cause` there are.
     #[serde(default)]
     pub causes: u64,
-    /// What the other ranks waited for it, all together.
+    /// How many records `tracewhy.hiccup` there are.
+    #[serde(default)]
+    pub hiccups: u64,
+    /// What the other ranks lose by it, all together, by all of its causes: as in `tracewhy.cause`.
     pub lost_ns: i64,
     /// How sure that is, from 0 to 1; without a rank, how sure it is that there is none.
     pub confidence: f64,
@@ -95,6 +101,9 @@ pub struct RanksVerdict {
     pub collectives: u64,
     /// Work ran on devices; otherwise the operators of the host decide.
     pub on_device: bool,
+    /// What looks like a slow rank and is explained by its work.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub explained: Vec<String>,
     /// Questions that could not be decided, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undecided: Vec<String>,
@@ -123,7 +132,9 @@ pub struct SlowCauseRecord {
     /// The ranks of the group, at most 64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ranks: Vec<i64>,
-    /// What the other ranks waited for this, all together. Time in which they waited for several ranks is divided.
+    /// What the other ranks would not have waited if it had come with the latest of its equals that is not slow, all together:
+    /// in each slow step, as much of what each waited as it came later than that one. Time in which they waited for several
+    /// ranks is divided. Of a link, what transfers took longer than equal ones, and who waited for that.
     pub lost_ns: i64,
     /// How much later than its equals it comes by this, in each step that is slow; of a link, how much longer a transfer
     /// takes.
@@ -141,6 +152,16 @@ pub struct SlowCauseRecord {
     /// The steps in which it was slow, where that is not nearly all of them; the first 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only_steps: Vec<i64>,
+    /// Of the cause `compute` in some of the steps: the computation that took longer there than in other steps, where one
+    /// explains half of the lateness; at most 512 bytes of its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+    /// How long it took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_ns: Option<i64>,
+    /// The median over the steps of the rank of the longest of that name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_usual_ns: Option<i64>,
     /// How sure that is, from 0 to 1.
     pub confidence: f64,
 }

@@ -57,7 +57,7 @@ fn compress(lines: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn analyze_job(job: &mut Job) {
-    let (mut lateness, mut clocks) = (Lateness::of_parts(&job.parts), ClockSamples::default());
+    let (mut lateness, mut clocks) = (Lateness::of_job(job), ClockSamples::default());
     let mut links = LinkTimes::default();
     let ended = job.each_call(MEMORY, |family, call| {
         lateness.take(family, call);

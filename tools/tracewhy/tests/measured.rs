@@ -28,7 +28,8 @@ fn jobs() -> Vec<(&'static str, GroupPlan)> {
 }
 
 /// By how much the time of kernels, or the work of all, changes.
-const NOISE: [(&str, i64, i64); 4] = [("little", 0, 0), ("tails", 3, 0), ("long tails", 30, 0), ("uneven", 0, 20)];
+const NOISE: [(&str, i64, i64); 4] =
+    [("little", 0, 0), ("tails", 3, 0), ("long tails", 30, 0), ("uneven", 0, 20)];
 
 /// The name, what a rank has more of, the cause that is to be found, in which steps.
 const FAULTS: [(&str, Extra, &str, u64); 8] = [
@@ -50,6 +51,9 @@ fn step_length(plan: &GroupPlan) -> i64 {
 #[derive(Default)]
 struct Cell {
     found: usize,
+    /// Said to be a hiccup, and no verdict.
+    hiccups: usize,
+    /// Another rank is named.
     other: usize,
     of: usize,
     /// What others lose by what is said, of what the job is longer, in percent.
@@ -71,7 +75,8 @@ fn how_often_causes_are_found() {
                 let plan = GroupPlan { seed: 77 + seed, tail, uneven, ..shape.clone() };
                 clean.add(&plan, "");
             }
-            line += &format!(" | clean: {} of {} named", clean.other, clean.of);
+            line +=
+                &format!(" | clean: {} of {} named, {} with hiccups", clean.other, clean.of, clean.hiccups);
             println!("{line}");
             for (fault, extra, cause, steps) in FAULTS {
                 let mut line = format!("    {fault:18}");
@@ -86,7 +91,9 @@ fn how_often_causes_are_found() {
                     }
                     cell.costs.sort_unstable();
                     let cost = cell.costs.get(cell.costs.len() / 2).map_or(String::from("-"), i64::to_string);
-                    line += &format!(" | {percent}%: {}/{} +{} {cost:>4}%", cell.found, cell.of, cell.other);
+                    let (found, hiccups) = (cell.found, cell.hiccups);
+                    line +=
+                        &format!(" | {percent}%: {found}+{hiccups}/{} x{} {cost:>4}%", cell.of, cell.other);
                 }
                 println!("{line}");
             }
@@ -100,11 +107,18 @@ impl Cell {
         let records = records("ranks", write_groups(dir.path(), plan));
         let bad = plan.faults.first().map(|fault| fault.rank);
         let causes = of(&records, "tracewhy.cause");
-        let right = causes.iter().find(|found| bad.is_some_and(|bad| found["rank"] == bad) && found["cause"] == cause);
+        let right = causes
+            .iter()
+            .find(|found| bad.is_some_and(|bad| found["rank"] == bad) && found["cause"] == cause);
+        let hiccups = of(&records, "tracewhy.hiccup");
+        let hiccup = hiccups
+            .iter()
+            .find(|found| bad.is_none_or(|bad| found["rank"] == bad && found["cause"] == cause));
         self.of += 1;
         self.found += usize::from(right.is_some());
+        self.hiccups += usize::from(right.is_none() && hiccup.is_some());
         self.other += usize::from(causes.iter().any(|found| bad.is_none_or(|bad| found["rank"] != bad)));
-        if let Some(found) = right {
+        if let Some(found) = right.or(hiccup).filter(|_| bad.is_some()) {
             let truth = cost_of_faults(plan) * (plan.ranks as i64 - 1);
             self.costs.push(found["lost_ns"].as_i64().unwrap() * 100 / truth.max(1));
         }

@@ -117,6 +117,23 @@ fn clean_jobs_of_all_sizes_are_not_blamed() {
     assert!(all.percent() > 98.0, "{}", all.wrong.join("\n"));
 }
 
+/// Transfers of a rank that take three times as long as equal ones, and a few thousandths of a step: they are told, and blamed for
+/// nothing.
+#[test]
+fn a_slow_link_that_costs_little_is_not_blamed() {
+    for (seed, ranks) in [(1, 8), (2, 16), (3, 32)] {
+        for (exchange, is_blamed) in [(5_000, false), (200_000, true)] {
+            let plan = job(seed, ranks, Fault::Link(3));
+            let (records, _) = find_verdict(&plan, &Shape { exchange, ..Shape::USUAL }, |_| true);
+            assert_eq!(records[0]["cause"] == "link", is_blamed, "{plan:?}: {}", records[0]);
+            assert!(
+                of(&records, "tracewhy.link").len() > 1 && records[0]["undecided"].is_null(),
+                "{records:?}"
+            );
+        }
+    }
+}
+
 /// An eighth of the ranks has no trace: they are named, and the slow one is found if it is not one of them.
 #[test]
 fn the_cause_is_found_with_ranks_missing() {

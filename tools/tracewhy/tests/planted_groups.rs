@@ -7,7 +7,7 @@ mod support;
 use std::ffi::OsString;
 
 use serde_json::Value;
-use support::groups::{ALL, Extra, GroupPlan, Planted, write_groups};
+use support::groups::{ALL, Extra, GroupPlan, Planted, cost_of_faults, write_groups};
 use support::of;
 
 const EXTRAS: [(Extra, &str); 4] =
@@ -26,6 +26,11 @@ fn judge_without(plan: &GroupPlan, missing: Option<usize>) -> Vec<Value> {
     let args: Vec<OsString> = args.chain(kept).collect();
     let (_, text) = testkit::run_tool::<tracewhy::Cli>(&args);
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// What other ranks lose by a slow one: as much as the job is longer than without faults, which chance changes in nothing else.
+fn lost_by_faults(plan: &GroupPlan) -> i64 {
+    cost_of_faults(plan) * (plan.ranks as i64 - 1)
 }
 
 /// Whether it is a number within a share of what is expected.
@@ -85,11 +90,11 @@ fn a_slow_rank_of_an_inner_group_is_found_and_costed() {
                 && verdict["cause"] == cause
                 && verdict["causes"] == 1
                 && is_about(&verdict["late_ns"], time, 0.05)
-                && is_about(&verdict["lost_ns"], plan.lost(rank), 0.05);
+                && is_about(&verdict["lost_ns"], lost_by_faults(&plan), 0.08);
             rate.add(right, &plan, &records);
         }
     }
-    rate.check("slow ranks of inner groups, what others lose within 5 %", 0.97);
+    rate.check("slow ranks of inner groups, what others lose within 8 %", 0.97);
 }
 
 /// While a collective waits beside others for a slow rank, the others go on.
@@ -242,7 +247,7 @@ fn slowness_in_any_share_of_the_steps_is_found() {
             let right = verdict["rank"] == rank
                 && verdict["cause"] == "compute"
                 && causes[0]["slow_steps"] == (steps & 0xff).count_ones()
-                && is_about(&verdict["lost_ns"], plan.lost(rank), 0.05);
+                && is_about(&verdict["lost_ns"], lost_by_faults(&plan), 0.08);
             rate.add(right, &plan, &records);
         }
     }
@@ -331,9 +336,12 @@ fn several_slow_ranks_and_several_causes_are_all_told() {
             // Each of the others waits for as long as the later one is late; the one that is less late, for the rest of that.
             let total: i64 = causes.iter().map(|found| found["lost_ns"].as_i64().unwrap()).sum();
             let is_one = plan.faults[1].rank == a;
-            let expected =
-                if is_one { plan.lost(a) } else { plan.lost(b) - plan.faults[0].time * plan.steps as i64 };
-            let costs = is_about(&Value::from(total), expected, 0.05);
+            let expected = if is_one {
+                lost_by_faults(&plan)
+            } else {
+                plan.lost(b) - plan.faults[0].time * plan.steps as i64
+            };
+            let costs = is_about(&Value::from(total), expected, 0.08);
             let ordered = causes.windows(2).all(|pair| {
                 pair[0]["rank"] != pair[1]["rank"]
                     || pair[0]["lost_ns"].as_i64() >= pair[1]["lost_ns"].as_i64()
@@ -357,4 +365,66 @@ fn lateness_that_changes_hands_blames_nobody() {
         rate.add(records[0]["causes"] == 0, &plan, &records);
     }
     rate.check("lateness that changes hands", 0.97);
+}
+
+/// A computation that takes long in one step is named: by the verdict, or as a hiccup where chance may do as much.
+#[test]
+fn a_computation_that_takes_long_once_is_named() {
+    let mut rate = Rate::default();
+    for (i, plan) in shapes().chain(pipelines().into_iter().filter(|plan| plan.faults.is_empty())).enumerate()
+    {
+        if plan.batches > 0 && plan.ranks == plan.inner {
+            continue;
+        }
+        for tail in [0, 1] {
+            let rank = (i * 5 + 2) % plan.ranks;
+            let time = if plan.batches > 0 { 4_000_000 } else { 800_000 };
+            let fault = Planted { rank, extra: Extra::Kernel, time, steps: 1 << 5 };
+            let plan = GroupPlan { faults: vec![fault], tail, ..plan.clone() };
+            let records = find_verdict(&plan);
+            let found = of(&records, "tracewhy.cause").into_iter().chain(of(&records, "tracewhy.hiccup"));
+            let right = found.into_iter().any(|found| {
+                let is_step = found["step"] == 5 || found["only_steps"] == serde_json::json!([5]);
+                let excess = || found["kernel_ns"].as_i64()?.checked_sub(found["kernel_usual_ns"].as_i64()?);
+                found["rank"] == rank
+                    && found["cause"] == "compute"
+                    && is_step
+                    && found["kernel"] == "gemm_kernel"
+                    && is_about(&Value::from(excess()), time, 0.3)
+            });
+            rate.add(right, &plan, &records);
+        }
+    }
+    rate.check("computations that take long once", 0.95);
+}
+
+/// Tensor, pipeline and data groups with stages of different work, and experts with different numbers of tokens.
+#[test]
+fn uneven_work_is_not_blamed_and_slow_compute_in_it_is() {
+    let (mut clean, mut found) = (Rate::default(), Rate::default());
+    for i in 0..6_u64 {
+        let stages = |ranks, tensor, heavy| GroupPlan {
+            tensor,
+            heavy,
+            batches: 4,
+            world: i % 2 == 0,
+            ..GroupPlan::clean(3000 + i, ranks, 4)
+        };
+        let experts = GroupPlan { experts: true, hot: 60, ..GroupPlan::clean(3100 + i, 16, 8) };
+        for (plan, time) in [
+            (stages(16, 2, 40), 600_000),
+            (stages(32, 2, 80), 600_000),
+            (stages(8, 1, 40), 600_000),
+            (experts, 400_000),
+        ] {
+            let records = find_verdict(&plan);
+            clean.add(records[0]["causes"] == 0, &plan, &records);
+            let rank = (i as usize * 5 + 1) % plan.ranks;
+            let plan = GroupPlan { faults: vec![planted(rank, Extra::Compute, time)], ..plan };
+            let records = find_verdict(&plan);
+            found.add(records[0]["rank"] == rank && records[0]["cause"] == "compute", &plan, &records);
+        }
+    }
+    clean.check("uneven stages and experts, nothing blamed", 1.0);
+    found.check("slow ranks among uneven stages and experts", 0.95);
 }

@@ -151,7 +151,13 @@ fn numbers_are_those_of_the_generator() {
             assert_eq!(record["collectives"], truth.reduces);
         }
         if fault != Fault::None {
-            assert_eq!(records[0]["lost_ns"], truth.lost[3]);
+            // Without it, others would have waited a little for the next to last.
+            let lost = records[0]["lost_ns"].as_i64().unwrap();
+            assert!(
+                (truth.lost[3] * 95 / 100..truth.lost[3]).contains(&lost),
+                "{lost}, of {}",
+                truth.lost[3]
+            );
             assert_eq!(records[0]["more_kernels"], false);
             assert!((records[0]["ratio"].as_f64().unwrap() - 1.2).abs() < 0.02);
         }

@@ -12,6 +12,7 @@ pub(crate) mod ranks;
 pub(crate) mod report;
 mod single;
 pub(crate) mod stacks;
+mod verdict_text;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -8,13 +8,14 @@ use common::out::Out;
 use common::record::tracewhy as record;
 use common::text::count_noun;
 use trace::report::format_count;
-use trace::shorten::short_name;
-use trace::units::{TimeUnit, format_duration, format_percent};
+use trace::units::{TimeUnit, format_duration};
 
+use super::verdict_text::{headline, list_notes};
 use super::{JobArgs, ReportForm, idle_by_cause};
 use crate::job::Job;
 use crate::job::clocks::{ClockSamples, ClockSkew};
-use crate::job::evidence::{FoundCause, SlowCause, SlowPlace};
+use crate::job::evidence::{FoundCause, SlowPlace};
+use crate::job::hiccups::Hiccup;
 use crate::job::lateness::Lateness;
 use crate::job::links::{LinkTimes, SlowLinks, SlowTransfers};
 use crate::job::verdict::{Verdict, find_verdict};
@@ -72,7 +73,7 @@ impl RanksEvidence {
     /// Of a job whose ranks are all known.
     pub(super) fn new(job: &Job) -> Self {
         Self {
-            lateness: Lateness::of_parts(&job.parts),
+            lateness: Lateness::of_job(job),
             clocks: ClockSamples::default(),
             links: LinkTimes::default(),
             on_device: job.parts.iter().any(|part| part.on_device),
@@ -104,6 +105,7 @@ const MOST_MISSING: usize = 32;
 fn write_records(out: &mut Out, job: &Job, result: &RanksResult) -> std::io::Result<()> {
     out.record(&verdict_record(job, result))?;
     result.verdict.causes.iter().try_for_each(|found| out.record(&cause_record(job, found)))?;
+    result.verdict.hiccups.iter().try_for_each(|hiccup| out.record(&hiccup_record(job, hiccup)))?;
     for (index, part) in job.parts.iter().enumerate() {
         out.record(&rank_record(job, part, index, result))?;
     }
@@ -147,14 +149,32 @@ fn cause_record(job: &Job, found: &FoundCause) -> record::SlowCauseRecord {
         slow_steps: found.slow_steps as u64,
         steps: found.steps as u64,
         only_steps: found.only_steps.clone(),
+        kernel: found.kernel.as_ref().map(|kernel| kernel.name.clone()),
+        kernel_ns: found.kernel.as_ref().map(|kernel| kernel.time),
+        kernel_usual_ns: found.kernel.as_ref().map(|kernel| kernel.usual),
         confidence: round(found.confidence),
+    }
+}
+
+/// A step in which a rank was late that is not slow, as it is reported.
+fn hiccup_record(job: &Job, hiccup: &Hiccup) -> record::HiccupRecord {
+    let Hiccup { part, step, late, lost, cause, kernel } = hiccup;
+    record::HiccupRecord {
+        rank: rank_of(job, *part).unwrap_or(-1),
+        step: *step,
+        cause: cause.name().to_owned(),
+        late_ns: *late,
+        lost_ns: *lost,
+        kernel: kernel.as_ref().map(|kernel| kernel.name.clone()),
+        kernel_ns: kernel.as_ref().map(|kernel| kernel.time),
+        kernel_usual_ns: kernel.as_ref().map(|kernel| kernel.usual),
     }
 }
 
 /// Maximum number of ranks of a group that are named.
 const MOST_OF_GROUP: usize = 64;
 
-fn peer_of(job: &Job, place: &SlowPlace) -> Option<i64> {
+pub(super) fn peer_of(job: &Job, place: &SlowPlace) -> Option<i64> {
     match place {
         SlowPlace::Pair(_, peer) => rank_of(job, *peer),
         _ => None,
@@ -162,7 +182,7 @@ fn peer_of(job: &Job, place: &SlowPlace) -> Option<i64> {
 }
 
 pub(super) fn verdict_record(job: &Job, result: &RanksResult) -> record::RanksVerdict {
-    let Verdict { causes, undecided, steps, step_length, .. } = &result.verdict;
+    let Verdict { causes, hiccups, explained, undecided, steps, step_length, .. } = &result.verdict;
     let first = causes.first();
     let group = first.and_then(|found| match &found.place {
         SlowPlace::Group(name, _) => Some(name.clone()),
@@ -173,6 +193,7 @@ pub(super) fn verdict_record(job: &Job, result: &RanksResult) -> record::RanksVe
         group,
         cause: first.map(|found| found.cause.name().to_owned()),
         causes: causes.len() as u64,
+        hiccups: hiccups.len() as u64,
         lost_ns: first.map_or(0, |found| found.lost_of_all),
         confidence: round(first.map_or_else(|| confidence_of_none(result), |found| found.confidence)),
         peer: first.and_then(|found| peer_of(job, &found.place)),
@@ -187,6 +208,7 @@ pub(super) fn verdict_record(job: &Job, result: &RanksResult) -> record::RanksVe
         step_ns: *step_length,
         collectives: result.lateness.collectives,
         on_device: job.parts.iter().any(|part| part.on_device),
+        explained: explained.clone(),
         undecided: undecided.clone(),
     }
 }
@@ -249,121 +271,6 @@ pub(super) fn rank_record(
         clock_offset_ns: clock.map(|c| c.fit.offset),
         clock_drift_ppb: clock.and_then(ClockSkew::drift_per_second),
     }
-}
-
-/// The line that says the most important thing.
-pub(super) fn headline(job: &Job, result: &RanksResult) -> String {
-    let Verdict { causes, steps, .. } = &result.verdict;
-    let Some(first) = causes.first() else {
-        let count = job.parts.len();
-        return match (count, *steps) {
-            (0 | 1, _) => describe_only_rank(job.parts.first()),
-            (_, 0) => "who is slow is not known: the ranks share no collective in which all wait".to_owned(),
-            _ => format!(
-                "no rank is slow, of {count} in {}: who comes last changes, or it does not matter",
-                count_noun(*steps as u64, "step")
-            ),
-        };
-    };
-    let of_first: Vec<&FoundCause> = causes.iter().filter(|found| found.place == first.place).collect();
-    describe_place(job, &of_first)
-}
-
-/// How the steps of a rank divide that has no other beside it.
-fn describe_only_rank(part: Option<&RankPart>) -> String {
-    let times = part.map(mean_step).unwrap_or_default();
-    if times.span() <= 0 {
-        return "who is slow is not known: one rank can be compared with no other".to_owned();
-    }
-    let share = |time: i64| format_percent(Some(time as f64 / times.span() as f64));
-    format!(
-        "one rank can be compared with no other; its step takes {}: {} compute, {} exposed communication, {} idle",
-        format_duration(times.span()),
-        share(times.compute),
-        share(times.exposed_communication),
-        share(times.idle())
-    )
-}
-
-/// Who is slow, by all causes of one place.
-fn describe_place(job: &Job, causes: &[&FoundCause]) -> String {
-    let Some(first) = causes.first() else { return String::new() };
-    let what: Vec<String> = causes.iter().map(|found| describe_cause(job, found)).collect();
-    let what = what.join(", and ");
-    let who = match &first.place {
-        SlowPlace::Group(name, parts) => {
-            const MOST: usize = 8;
-            let ranks: Vec<String> = parts
-                .iter()
-                .take(MOST)
-                .filter_map(|p| rank_of(job, *p))
-                .map(|rank| rank.to_string())
-                .collect();
-            let more = if parts.len() > MOST { ", …" } else { "" };
-            format!("the group `{}` (ranks {}{more}) is slow", short_name(name), ranks.join(", "))
-        }
-        place => format!("rank {} is slow", place.rank().and_then(|part| rank_of(job, part)).unwrap_or(-1)),
-    };
-    format!("{who}: {what}{} (confidence {:.2})", when(first), first.confidence)
-}
-
-fn describe_cause(job: &Job, found: &FoundCause) -> String {
-    let what = match peer_of(job, &found.place) {
-        Some(peer) => format!("its transfers with rank {peer} take longer"),
-        None => found.cause.describe().to_owned(),
-    };
-    match found.ratio {
-        Some(ratio) if (1.05..100.0).contains(&ratio) && found.cause != SlowCause::Host => {
-            format!(
-                "{what}, {ratio:.2} times as long as {}",
-                match found.cause {
-                    SlowCause::Link => "equal ones",
-                    _ => "the others",
-                }
-            )
-        }
-        _ => what,
-    }
-}
-
-fn when(found: &FoundCause) -> String {
-    let (late, steps) = (format_duration(found.late_of_all), found.steps);
-    if found.cause == SlowCause::Link && found.ratio.is_some() {
-        return format!("; each takes {late} more");
-    }
-    let all = count_noun(steps as u64, "step");
-    match found.only_steps.as_slice() {
-        [] if found.slow_steps == steps => format!("; it comes {late} late in each of {all}"),
-        [] => format!("; it comes {late} late in {} of {all}", found.slow_steps),
-        [step] => format!("; it comes {late} late in step {step}"),
-        [first, ..] => {
-            format!("; it comes {late} late in {} of {all}, first in step {first}", found.slow_steps)
-        }
-    }
-}
-
-/// What the first costs, and who is slow besides, what costs most first; nothing if there is only one.
-fn list_others(job: &Job, causes: &[FoundCause]) -> Vec<String> {
-    const MOST: usize = 8;
-    let mut places: Vec<Vec<&FoundCause>> = Vec::new();
-    for found in causes {
-        match places.iter_mut().find(|of_place| of_place[0].place == found.place) {
-            Some(of_place) => of_place.push(found),
-            None => places.push(vec![found]),
-        }
-    }
-    if places.len() < 2 {
-        return Vec::new();
-    }
-    let lost = |of_place: &[&FoundCause]| format_duration(of_place[0].lost_of_all);
-    let mut out = vec![format!("others lose {} by that", lost(&places[0]))];
-    for of_place in places.iter().skip(1).take(MOST) {
-        out.push(format!("also, {}: others lose {} by that", describe_place(job, of_place), lost(of_place)));
-    }
-    if places.len() > MOST + 1 {
-        out.push(format!("{} more are slow: --format json has all", places.len() - MOST - 1));
-    }
-    out
 }
 
 fn describe(job: &Job, result: &RanksResult) -> Report {
@@ -449,106 +356,4 @@ fn add_links(report: &mut Report, job: &Job, links: &SlowLinks) {
         ]
     });
     report.add_table("transfers that take longer than equal ones of other ranks", &columns, rows.collect());
-}
-
-/// Sentences that explain the verdict, and say what was not decided.
-pub(super) fn list_notes(job: &Job, result: &RanksResult) -> Vec<String> {
-    let mut notes = Vec::new();
-    if let Some(more) = result.verdict.causes.first().and_then(|found| found.more_kernels) {
-        notes.push(if more {
-            "it runs more computations than the others: its share of the work is larger".to_owned()
-        } else {
-            "it runs as many computations as the others, and they take longer: a slower device, or larger inputs"
-                .to_owned()
-        });
-    }
-    notes.extend(list_others(job, &result.verdict.causes));
-    let furthest = result.clocks.values().map(|c| c.fit.offset.abs()).max().unwrap_or(0);
-    let drift =
-        result.clocks.values().filter_map(ClockSkew::drift_per_second).map(i64::abs).max().unwrap_or(0);
-    if furthest > 0 {
-        let drift = if drift > 0 {
-            format!(", and drift by up to {:.1} us/s", drift as f64 / 1e3)
-        } else {
-            String::new()
-        };
-        notes.push(format!(
-            "clocks differ by up to {}{drift}; no lateness was derived from them",
-            format_duration(furthest)
-        ));
-    }
-    let without_steps =
-        |calls: bool| job.parts.iter().any(|part| !part.has_steps && (part.calls > 0) == calls);
-    if without_steps(true) {
-        notes.push("traces without steps were divided into parts of equally many collectives".to_owned());
-    }
-    if without_steps(false) {
-        notes.push("a trace without steps and collectives is taken for one step".to_owned());
-    }
-    notes.extend(result.verdict.undecided.iter().map(|undecided| format!("not decided: {undecided}")));
-    notes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn found(place: SlowPlace, cause: SlowCause, lost: i64) -> FoundCause {
-        FoundCause {
-            place,
-            cause,
-            lost,
-            late: 500_000,
-            lost_of_all: lost,
-            late_of_all: 500_000,
-            confidence: 0.9,
-            slow_steps: 0,
-            steps: 0,
-            only_steps: Vec::new(),
-            ratio: Some(6.0),
-            more_kernels: None,
-        }
-    }
-
-    fn job() -> Job {
-        let mut job = Job::new(trace::spool::MemoryLimit { bytes: 1 << 20 });
-        job.parts = (0..4).map(|rank| RankPart { rank, ..RankPart::default() }).collect();
-        job
-    }
-
-    #[test]
-    fn a_link_is_late_in_no_step() {
-        let link = found(SlowPlace::Pair(1, 3), SlowCause::Link, 9);
-        assert_eq!(
-            describe_place(&job(), &[&link]),
-            "rank 1 is slow: its transfers with rank 3 take longer, 6.00 times as long as equal ones; each takes \
-             500.000 us more (confidence 0.90)"
-        );
-        let group = found(SlowPlace::Group("tp".into(), vec![0, 1, 2]), SlowCause::Link, 9);
-        let says = describe_place(&job(), &[&group]);
-        assert!(
-            says.starts_with("the group `tp` (ranks 0, 1, 2) is slow: its transfers take longer"),
-            "{says}"
-        );
-    }
-
-    #[test]
-    fn several_are_all_told() {
-        let first =
-            FoundCause { slow_steps: 5, steps: 8, ..found(SlowPlace::Rank(2), SlowCause::Compute, 7000) };
-        let other = FoundCause { ratio: None, ..found(SlowPlace::Rank(2), SlowCause::Host, 7000) };
-        assert_eq!(list_others(&job(), &[first.clone(), other.clone()]), Vec::<String>::new());
-        let says = describe_place(&job(), &[&first, &other]);
-        let expected = "it computes longer, 6.00 times as long as the others, and its host launches late; it comes 500.000 us \
-                        late in 5 of 8 steps";
-        assert!(says.contains(expected), "{says}");
-        let third = FoundCause { only_steps: vec![4], ..found(SlowPlace::Rank(0), SlowCause::Copy, 3000) };
-        let notes = list_others(&job(), &[first, other, third]);
-        assert_eq!(notes[0], "others lose 7.000 us by that");
-        assert!(notes[1].starts_with("also, rank 0 is slow: it copies longer"), "{notes:?}");
-        assert!(
-            notes[1].ends_with("late in step 4 (confidence 0.90): others lose 3.000 us by that"),
-            "{notes:?}"
-        );
-    }
 }

@@ -20,6 +20,7 @@ use super::comm::CollectiveCosts;
 use super::diff::{change_cells, describe_step};
 use super::idle::known_causes;
 use super::ranks::{self, RanksEvidence, RanksResult};
+use super::verdict_text;
 use super::{JobArgs, ReadJob, ReportForm};
 use crate::job::Job;
 use crate::job::compare::{SetSamples, compare_sets};
@@ -146,8 +147,8 @@ impl ReportArgs {
         let recorded = job.parts.iter().filter_map(|part| part.begin).min();
         PageData {
             title: self.title.clone().unwrap_or_else(|| title_of(job)),
-            headline: ranks::headline(job, result),
-            notes: ranks::list_notes(job, result),
+            headline: verdict_text::headline(job, result),
+            notes: verdict_text::list_notes(job, result),
             recorded: recorded.and_then(format_wall_clock),
             verdict: VerdictData {
                 rank: verdict.rank,

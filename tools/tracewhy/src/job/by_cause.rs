@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::chance::Chances;
 use super::evidence::{COMPONENTS, Evidence, LateRank, SlowCause};
 use super::lateness::median_of_others;
 use super::signal::Signal;
 use super::verdict::MOST_JUDGED;
-use crate::part::{StepTimes, sum_times};
+use crate::part::longest::{LEAST_OF_STEP, LongKernel};
+use crate::part::{RankPart, StepPart, sum_times};
 
 impl Evidence<'_> {
     /// Ranks of which one cause alone stands out, where the work of all changes too much from step to step to say so of
@@ -16,12 +18,27 @@ impl Evidence<'_> {
         // On a host, an operator that computes longer and one that is held up differ by degree only.
         let on_device = self.parts.iter().any(|part| part.on_device);
         let changes = |cause| cause == SlowCause::Compute || (cause == SlowCause::Host && !on_device);
-        for (cause, time) in COMPONENTS.into_iter().filter(|(cause, _)| !changes(*cause)) {
-            let signal = self.signal_of(time);
-            let chances = self.chances_of(&signal);
+        let steady = COMPONENTS.into_iter().filter(|(cause, _)| !changes(*cause));
+        let mut signals: Vec<(SlowCause, Signal)> =
+            steady.map(|(cause, time)| (cause, self.signal_of(|_, step| time(&step.times)))).collect();
+        // What one computation takes longer than it usually does there. Stages have few equals to say what is chance.
+        let has_kernels = on_device && !self.places.is_pipelined;
+        let excess = |part: &RankPart, step: &StepPart| {
+            part.long_kernels.get(&step.number).map_or(0, LongKernel::excess)
+        };
+        signals.extend(has_kernels.then(|| (SlowCause::Compute, self.signal_of(excess))));
+        for (cause, signal) in signals {
+            let chances = match cause {
+                SlowCause::Compute => Chances::of_kernels(&signal, self.step_length / LEAST_OF_STEP),
+                _ => self.chances_of(&signal),
+            };
             let is_known = |part: &usize| known.iter().any(|late| late.part == *part);
             for part in signal.list_latest(MOST_JUDGED).into_iter().filter(|part| !is_known(part)) {
                 let Some(late) = self.find_late_steps(&signal, &chances, part) else { continue };
+                // Computations that take long in several steps make the rank late often enough to say so by that.
+                if cause == SlowCause::Compute && late.slow.len() > 1 {
+                    continue;
+                }
                 let excess: Vec<i64> =
                     late.slow.iter().map(|number| signal.at(*number, part).unwrap_or(0).max(0)).collect();
                 let lateness = sum_times(late.slow.iter().filter_map(|number| self.late(*number, part)));
@@ -29,7 +46,14 @@ impl Evidence<'_> {
                 if lateness < sum_times(excess.iter().copied()) / 2 {
                     continue;
                 }
-                let late = LateRank { by_cause: Some((cause, excess)), ..late };
+                let late = match cause {
+                    // That one computation took long says that it is no chance; others may have taken longer, too.
+                    SlowCause::Compute => {
+                        let steps = i64::try_from(late.slow.len()).unwrap_or(1).max(1);
+                        LateRank { late: lateness / steps, by_cause: None, ..late }
+                    }
+                    _ => LateRank { by_cause: Some((cause, excess)), ..late },
+                };
                 match out.iter_mut().find(|other| other.part == part) {
                     Some(other) if other.late < late.late => *other = late,
                     Some(_) => {}
@@ -41,13 +65,13 @@ impl Evidence<'_> {
     }
 
     /// The time that ranks spend for something beyond their equals.
-    fn signal_of(&self, time: fn(&StepTimes) -> i64) -> Signal {
+    fn signal_of(&self, time: impl Fn(&RankPart, &StepPart) -> i64) -> Signal {
         let mut series = vec![Vec::new(); self.parts.len()];
         for &number in &self.steps {
             let mut classes: BTreeMap<usize, Vec<(usize, i64)>> = BTreeMap::new();
             for (part, of_rank) in self.parts.iter().enumerate() {
                 if let (Some(_), Some(step)) = (self.late(number, part), of_rank.step(number)) {
-                    classes.entry(self.places.class(part)).or_default().push((part, time(&step.times)));
+                    classes.entry(self.places.class(part)).or_default().push((part, time(of_rank, step)));
                 }
             }
             for members in classes.into_values().filter(|members| members.len() > 1) {

@@ -9,41 +9,57 @@ use std::collections::BTreeMap;
 use super::place::RankPlaces;
 use super::signal::Signal;
 
-/// A job in which nothing is wrong has such a rank with at most this probability.
+/// A job in which nothing is wrong has such a rank with at most this probability; by a single computation, with less.
 const MOST_CHANCE: f64 = 0.01;
+const MOST_CHANCE_OF_KERNEL: f64 = 0.001;
 /// Of the ranks that are later still, each counts at most so often: it may be slow itself.
 const MOST_OF_RANK: u64 = 2;
-/// Spacings of the largest values by which the tail is measured: one of as many values, within these limits.
-const TAIL_SHARE: usize = 6;
+/// Spacings of the largest values by which the tail is measured: one of as many values, and as many at most. Few of them are of
+/// the tail only; many say more, where the tail begins early.
+const TAILS: [(usize, usize); 2] = [(6, 5), (2, 40)];
+/// Of fewer values, many are no tail.
+const LEAST_VALUES: usize = 40;
 const LEAST_TAIL: usize = 3;
-const MOST_TAIL: usize = 5;
 
 /// By how much ranks are late in all of their steps, by class of equal ranks: how late, and the index of the rank; the
 /// latest first.
 pub(super) struct Chances<'a> {
     signal: &'a Signal,
-    places: &'a RankPlaces,
+    /// Ranks are compared with their equals; without, with all.
+    places: Option<&'a RankPlaces>,
+    /// A job in which nothing is wrong has such a rank with at most this probability.
+    most: f64,
     pools: BTreeMap<usize, Vec<(i64, usize)>>,
 }
 
 impl<'a> Chances<'a> {
-    /// Of a signal. Less than `least` nanoseconds is as good as nothing.
+    /// Of a signal of ranks beside their equals. Less than `least` nanoseconds is as good as nothing.
     pub(super) fn new(signal: &'a Signal, places: &'a RankPlaces, least: i64) -> Self {
+        Self::of_pools(signal, Some(places), least, MOST_CHANCE)
+    }
+
+    /// Of what single computations take longer than usual: on any rank, that is as likely.
+    pub(super) fn of_kernels(signal: &'a Signal, least: i64) -> Self {
+        Self::of_pools(signal, None, least, MOST_CHANCE_OF_KERNEL)
+    }
+
+    fn of_pools(signal: &'a Signal, places: Option<&'a RankPlaces>, least: i64, most: f64) -> Self {
         let mut pools: BTreeMap<usize, Vec<(i64, usize)>> = BTreeMap::new();
         for (part, series) in signal.series.iter().enumerate() {
             // Who is late in all steps is so by no chance; who is early in all may be beside one that is late.
             let level = signal.levels[part].max(0);
             let values = series.iter().map(|(_, value)| ((value - level).max(least.max(1)), part));
-            pools.entry(places.class(part)).or_default().extend(values);
+            pools.entry(places.map_or(0, |places| places.class(part))).or_default().extend(values);
         }
         pools.values_mut().for_each(|pool| pool.sort_unstable_by(|a, b| b.cmp(a)));
-        Self { signal, places, pools }
+        Self { signal, places, most, pools }
     }
 
     /// Returns whether a rank is as late as in these steps by chance.
     pub(super) fn explain(&self, part: usize, slow: &[i64]) -> bool {
         let steps = self.signal.series.get(part).map_or(0, Vec::len);
-        let Some(pool) = self.pools.get(&self.places.class(part)) else { return false };
+        let class = self.places.map_or(0, |places| places.class(part));
+        let Some(pool) = self.pools.get(&class) else { return false };
         // Of a rank that is late in most steps, what they differ by counts like that of others.
         let own = (slow.len() * 2 <= steps).then_some(part);
         let pool: Vec<(i64, usize)> = pool.iter().filter(|(_, of)| Some(*of) != own).copied().collect();
@@ -55,7 +71,7 @@ impl<'a> Chances<'a> {
             let beyond = count_beyond(&pool, late);
             let more = if beyond == 0 { chance_beyond(&pool, late) } else { 1.0 };
             let share = (beyond as f64 + more) / pool.len().max(1) as f64;
-            ranks * chance_of_times(steps, count, share) <= MOST_CHANCE
+            ranks * chance_of_times(steps, count, share) <= self.most
         })
     }
 }
@@ -74,7 +90,17 @@ fn count_beyond(pool: &[(i64, usize)], late: i64) -> u64 {
 /// independent (Rényi's representation, by which Hill's estimator is derived): the first is compared with the sum of the
 /// next. Lighter tails make it larger than it is.
 fn chance_beyond(pool: &[(i64, usize)], late: i64) -> f64 {
-    let spacings = (pool.len() / TAIL_SHARE).clamp(LEAST_TAIL, MOST_TAIL);
+    let chance = |(share, most): (usize, usize)| {
+        chance_by_spacings(pool, late, (pool.len() / share).clamp(LEAST_TAIL, most))
+    };
+    if pool.len() < LEAST_VALUES {
+        return chance(TAILS[0]);
+    }
+    // Of two answers the smaller one, so twice.
+    TAILS.map(chance).into_iter().fold(1.0, f64::min) * TAILS.len() as f64
+}
+
+fn chance_by_spacings(pool: &[(i64, usize)], late: i64, spacings: usize) -> f64 {
     let largest: Vec<f64> = pool.iter().take(spacings + 1).map(|(value, _)| *value as f64).collect();
     let (Some(first), true) = (largest.first(), largest.len() > LEAST_TAIL) else { return 1.0 };
     let sum: f64 = largest.windows(2).zip(2..).map(|(pair, i)| f64::from(i) * (pair[0] / pair[1]).ln()).sum();

@@ -6,6 +6,7 @@ use trace::clock::median;
 use super::lateness::{Lateness, OwnTime};
 use super::place::RankPlaces;
 use super::signal::Signal;
+use crate::part::longest::LongKernel;
 use crate::part::{IdleCause, RankPart, StepTimes, sum_times};
 
 /// Why a rank is slow.
@@ -99,6 +100,8 @@ pub(crate) struct FoundCause {
     pub(crate) ratio: Option<f64>,
     /// It begins more computations than the others, or equally many.
     pub(crate) more_kernels: Option<bool>,
+    /// Where it was slow in some steps, the computation that took much longer there than in others, if one explains it.
+    pub(crate) kernel: Option<LongKernel>,
 }
 
 /// Less than this share of a step is not called slow.
@@ -117,8 +120,8 @@ const LEAST_BESIDE: f64 = 0.2;
 
 /// Part of the lateness of a rank.
 pub(super) struct CauseShare {
-    cause: SlowCause,
-    excess: i64,
+    pub(super) cause: SlowCause,
+    pub(super) excess: i64,
     ratio: Option<f64>,
 }
 
@@ -152,6 +155,7 @@ pub(super) struct Evidence<'a> {
 }
 
 /// A rank that is late.
+#[derive(Clone)]
 pub(super) struct LateRank {
     pub(super) part: usize,
     /// The steps in which it is.
@@ -207,11 +211,11 @@ impl<'a> Evidence<'a> {
 
 impl Evidence<'_> {
     /// Finds what late ranks did while the others waited, and what that cost.
-    pub(super) fn explain(&self, late: Vec<LateRank>) -> Vec<FoundCause> {
-        let lost = self.divide_losses(&late);
+    pub(super) fn explain(&self, late: &[LateRank]) -> Vec<FoundCause> {
+        let lost = self.divide_losses(late);
         let mut out = Vec::new();
-        for (late, lost_of_all) in late.into_iter().zip(lost) {
-            let mut shares = self.explain_rank(&late);
+        for (late, lost_of_all) in late.iter().zip(lost) {
+            let mut shares = self.explain_rank(late);
             let explained = sum_times(shares.iter().map(|share| share.excess));
             let confidence =
                 late.share * (0.5 + 0.5 * (explained as f64 / late.late.max(1) as f64).clamp(0.0, 1.0));
@@ -225,6 +229,7 @@ impl Evidence<'_> {
                 Some(_) => late.slow.iter().copied().take(MOST_STEPS).collect(),
                 None => Vec::new(),
             };
+            let kernel = late.partial.and_then(|_| self.long_kernel(late));
             out.extend(shares.into_iter().map(|CauseShare { cause, excess, ratio }| {
                 let of_whole = |time: i64| (time as f64 * (excess as f64 / whole as f64)).round() as i64;
                 FoundCause {
@@ -241,6 +246,7 @@ impl Evidence<'_> {
                     ratio,
                     more_kernels: (cause == SlowCause::Compute && others > 0)
                         .then_some(own * 50 > others * 51),
+                    kernel: kernel.clone().filter(|_| cause == SlowCause::Compute),
                 }
             }));
         }
@@ -249,8 +255,13 @@ impl Evidence<'_> {
 
     /// The causes that explain a good part of how late a rank is, the largest first; none if nothing does.
     pub(super) fn explain_rank(&self, late: &LateRank) -> Vec<CauseShare> {
+        let loads = late.slow.iter().filter_map(|number| self.lateness.steps.get(number)?.get(late.part));
+        let by_load =
+            sum_times(loads.map(|at| at.by_load)) / i64::try_from(late.slow.len()).unwrap_or(1).max(1);
         let of_component = |(cause, time): Component| {
             let (own, others) = self.compare(late.part, &late.slow, |times, _| time(times));
+            // More tokens take longer.
+            let others = if cause == SlowCause::Compute { others.saturating_add(by_load) } else { others };
             let ratio = (others > 0).then(|| own as f64 / others as f64);
             CauseShare { cause, excess: own - others, ratio }
         };
@@ -270,7 +281,7 @@ impl Evidence<'_> {
     }
 
     /// What the other ranks waited for each of these. Time in which one waits for several is divided among them.
-    fn divide_losses(&self, late: &[LateRank]) -> Vec<i64> {
+    pub(super) fn divide_losses(&self, late: &[LateRank]) -> Vec<i64> {
         let mut lost = vec![0_i64; late.len()];
         for (place, &number) in self.steps.iter().enumerate() {
             let slow: Vec<usize> =
@@ -278,16 +289,22 @@ impl Evidence<'_> {
             let Some(step) = self.lateness.steps.get(&number).filter(|_| !slow.is_empty()) else { continue };
             let before = place.checked_sub(1).and_then(|i| self.steps.get(i)).copied();
             let own = self.lateness.own_times(self.places, before, number, self.slow_transfers);
+            let is_slow = |part: usize| slow.iter().any(|i| late[*i].part == part);
+            let gaps: Vec<i64> =
+                slow.iter().map(|i| self.gap_to_next(late[*i].part, number, &own, is_slow)).collect();
             let mut of_step = vec![0_i64; late.len()];
             for (part, at) in step.iter().enumerate() {
                 let waited = at.waited(self.places.is_pipelined);
                 let mut waits: Vec<(i64, usize)> = slow
                     .iter()
-                    .filter(|i| late[**i].part != part)
-                    .filter_map(|&i| {
+                    .zip(&gaps)
+                    .filter(|(i, _)| late[**i].part != part)
+                    .filter_map(|(&i, &gap)| {
                         let later = self.later_by(late[i].part, part, number, &own)?;
                         let later = late[i].excess(number).unwrap_or(later);
-                        Some((later.clamp(0, waited), i))
+                        // Without it, they would have waited for the next to last.
+                        let later = if is_slow(part) { later } else { later.min(gap) };
+                        Some((later.max(0).min(waited), i))
                     })
                     .collect();
                 waits.sort_unstable();
@@ -300,11 +317,27 @@ impl Evidence<'_> {
             }
             for &i in &slow {
                 let is_alone = slow.len() == 1 && late[i].by_cause.is_none();
-                let direct = if is_alone { step.get(late[i].part).map_or(0, |at| at.lost) } else { 0 };
+                let direct =
+                    if is_alone { step.get(late[i].part).map_or(0, |at| at.lost_to_next) } else { 0 };
                 lost[i] = lost[i].saturating_add(of_step[i].max(direct));
             }
         }
         lost
+    }
+
+    /// By how much a rank was later than the latest of its equals that is not slow.
+    fn gap_to_next(
+        &self,
+        late: usize,
+        number: i64,
+        own: &[Option<OwnTime>],
+        is_slow: impl Fn(usize) -> bool,
+    ) -> i64 {
+        let class = self.places.class(late);
+        let others = (0..self.parts.len())
+            .filter(|part| *part != late && self.places.class(*part) == class && !is_slow(*part))
+            .filter(|part| self.late(number, *part).is_some());
+        others.filter_map(|part| self.later_by(late, part, number, own)).min().unwrap_or(i64::MAX)
     }
 
     /// By how much one rank was later than another, of those that wait for each other.

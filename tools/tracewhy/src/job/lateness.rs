@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use trace::clock::median;
 
+use super::Job;
+use super::load::take_out_load;
 use super::place::{RankPlaces, SharedCalls};
 use crate::part::call::{CallFamily, CollectiveKind};
 use crate::part::kept::Arrival;
@@ -28,6 +30,12 @@ pub(crate) struct StepLateness {
     calls: u64,
     /// What the others waited in collectives to which it came last.
     pub(crate) lost: i64,
+    /// The part of that which they would not have waited if it had come with the next to last.
+    pub(crate) lost_to_next: i64,
+    /// Bytes of its all-to-alls, which may be more than those of its equals.
+    pub(crate) load: i64,
+    /// By how much it would be later by that than its equals; that is not in `late`.
+    pub(crate) by_load: i64,
     /// What it waited for others in collectives while nothing was computed.
     waited: i64,
     /// The same of transfers between two ranks.
@@ -69,6 +77,8 @@ pub(crate) struct Lateness {
     lacks_ranks: bool,
     /// By number of the family.
     pub(crate) shared: BTreeMap<u32, SharedCalls>,
+    /// By number of the family, the bytes of an all-to-all.
+    loads: Vec<i64>,
     /// Later steps are not compared.
     last_step: Option<i64>,
     /// Maximum number of steps of all ranks together.
@@ -113,9 +123,13 @@ impl Lateness {
         Self { ranks: vec![RankArrivals::default(); ranks], most_cells: MOST_CELLS, ..Self::default() }
     }
 
-    /// For these ranks. Of more steps than fit into memory, the first are compared.
-    pub(crate) fn of_parts(parts: &[RankPart]) -> Self {
-        Self::new(parts.len()).limited(parts, MOST_CELLS)
+    /// For the ranks of a job. Of more steps than fit into memory, the first are compared.
+    pub(crate) fn of_job(job: &Job) -> Self {
+        let loads = job.families.iter().map(|family| match family.kind {
+            CollectiveKind::AllToAll => family.bytes.and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(0),
+            _ => 0,
+        });
+        Self { loads: loads.collect(), ..Self::new(job.parts.len()).limited(&job.parts, MOST_CELLS) }
     }
 
     fn limited(self, parts: &[RankPart], most_cells: usize) -> Self {
@@ -219,6 +233,7 @@ impl Lateness {
                 at.others = at.others.saturating_add(arrival.awaited - waited);
             }
             at.end = at.end.max(Some(arrival.end));
+            at.load = at.load.saturating_add(self.loads.get(arrival.family as usize).copied().unwrap_or(0));
             at.calls += 1;
         }
         // Of ranks that came at the same time, none was the last.
@@ -233,6 +248,10 @@ impl Lateness {
             rank.last += 1;
             rank.lost = rank.lost.saturating_add(waited);
             at.lost = at.lost.saturating_add(waited);
+            let gap = sorted[1] - sorted[0];
+            let to_next =
+                sum_times(call.iter().zip(&durations).map(|(a, d)| (d - sorted[0]).min(a.awaited).min(gap)));
+            at.lost_to_next = at.lost_to_next.saturating_add(to_next);
         }
     }
 
@@ -312,6 +331,7 @@ impl Lateness {
                 connected.into_values().for_each(|members| compare_equals(step, members));
             }
         }
+        take_out_load(&mut self.steps, places);
     }
 }
 

@@ -154,6 +154,18 @@ impl SlowLinks {
         sum_times(slow.map(|t| t.lost_by_each))
     }
 
+    /// What slow transfers take from the rank that loses most by them, all together.
+    pub(crate) fn most_lost(&self) -> i64 {
+        let mut of_part: BTreeMap<u32, i64> = BTreeMap::new();
+        for slow in &self.transfers {
+            for part in &slow.parts {
+                let lost = of_part.entry(*part).or_default();
+                *lost = lost.saturating_add(slow.lost_by_each);
+            }
+        }
+        of_part.into_values().max().unwrap_or(0)
+    }
+
     /// What slow transfers cost, of all ranks in them together.
     pub(crate) fn lost(&self) -> i64 {
         let cost = |t: &SlowTransfers| t.lost_by_each.saturating_mul(t.parts.len() as i64);
@@ -193,7 +205,7 @@ mod tests {
         let links =
             find(&[((0, 1), 30), ((1, 2), 95), ((2, 3), 90), ((3, 4), 31), ((4, 5), 29), ((5, 0), 30)]);
         assert_eq!((links.transfers.len(), links.part, links.peer), (2, Some(2), None));
-        assert_eq!(links.lost(), (64 + 59) * 3 * 2);
+        assert_eq!((links.lost(), links.most_lost()), ((64 + 59) * 3 * 2, (64 + 59) * 3));
     }
 
     #[test]

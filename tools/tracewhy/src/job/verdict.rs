@@ -14,6 +14,7 @@ use super::evidence::{
     Evidence, FEW_STEPS, FoundCause, LEAST_NOISE, LEAST_SHARE, LEAST_SHARE_ONCE, LateRank, SlowCause,
     SlowPlace,
 };
+use super::hiccups::Hiccup;
 use super::lateness::{Lateness, median_of_others};
 use super::links::SlowLinks;
 use super::place::{RankPlaces, list_groups};
@@ -25,6 +26,10 @@ use crate::part::sum_times;
 pub(crate) struct Verdict {
     /// Why the job is slow; what costs most comes first.
     pub(crate) causes: Vec<FoundCause>,
+    /// Single steps in which a rank was late that is not slow; what cost most comes first.
+    pub(crate) hiccups: Vec<Hiccup>,
+    /// What looks like a slow rank and is explained by its work, as sentences.
+    pub(crate) explained: Vec<String>,
     /// What could not be decided, as sentences.
     pub(crate) undecided: Vec<String>,
     /// Steps that were compared.
@@ -38,7 +43,9 @@ pub(crate) struct Verdict {
 /// A rank that is late in fewer steps must be later: the share of its steps, and how many at least; the share of a step
 /// by which each is late, and the multiple of the noise. The first that fits counts.
 const LEAST_PARTIAL: [(f64, usize, f64, f64); 3] =
-    [(0.4, 3, LEAST_SHARE, 3.5), (0.2, 3, 0.04, 5.0), (0.0, 1, LEAST_SHARE_ONCE, 12.0)];
+    [(0.4, 3, LEAST_SHARE, 3.5), (0.2, 3, 0.04, 5.0), (0.0, 1, LEAST_SHARE_ONCE, LEAST_NOISE_ONCE)];
+/// Minimum lateness in a single step, as a multiple of the noise.
+pub(super) const LEAST_NOISE_ONCE: f64 = 12.0;
 /// Maximum number of ranks that may be late of which that is decided: the latest ones; and of those that are.
 pub(super) const MOST_JUDGED: usize = 1024;
 const MOST_LATE: usize = 256;
@@ -61,13 +68,14 @@ pub(crate) fn find_verdict(job: &Job, lateness: &mut Lateness, links: &SlowLinks
     for (group, parts) in list_groups(&job.families, &lateness.shared) {
         late_groups.extend(evidence.take_late_group(&mut late, &group, &parts));
     }
-    let mut causes = evidence.explain(late);
+    let hiccups = evidence.find_hiccups(&late);
+    let mut causes = evidence.explain(&late);
     let of_links = evidence.blame_links(links);
     if of_links.is_none() {
         undecided.extend(late_groups);
         undecided.extend(evidence.describe_halves().filter(|_| nobody_late));
     }
-    if causes.is_empty() && of_links.is_none() && !links.transfers.is_empty() {
+    if causes.is_empty() && !links.transfers.is_empty() && evidence.place_of_links(links).is_none() {
         undecided.push("some groups transfer more slowly than their equals, and share no rank".to_owned());
     }
     // Who is in slow transfers comes late to what follows: if nothing else explains that, they do.
@@ -83,6 +91,8 @@ pub(crate) fn find_verdict(job: &Job, lateness: &mut Lateness, links: &SlowLinks
     causes.sort_by_key(|found| std::cmp::Reverse((found.lost_of_all, found.lost)));
     Verdict {
         causes,
+        hiccups,
+        explained: evidence.describe_load().into_iter().collect(),
         undecided,
         steps: evidence.steps.len(),
         step_length: evidence.step_length,
@@ -177,6 +187,22 @@ impl Evidence<'_> {
         ((own - middle) as f64) < LEAST_NOISE * TO_DEVIATION * median(&mut spread) as f64
     }
 
+    /// The rank that is later than its equals by most for the tokens that it gets.
+    fn describe_load(&self) -> Option<String> {
+        let level = |part: usize| {
+            let at = self.steps.iter().filter_map(|number| self.lateness.steps.get(number)?.get(part));
+            median(&mut at.filter(|at| at.is_compared).map(|at| at.by_load).collect::<Vec<_>>())
+        };
+        let (by_load, part) = (0..self.parts.len()).map(|part| (level(part), part)).max()?;
+        (by_load as f64 >= self.least_level(&self.signal, self.steps.len())).then(|| {
+            format!(
+                "rank {} comes {} later in each step since its all-to-alls are larger: it has more to compute",
+                self.parts[part].rank,
+                format_duration(by_load)
+            )
+        })
+    }
+
     /// Ranks that are later than the rest, and too many to be the exception.
     fn describe_halves(&self) -> Option<String> {
         let mut levels: Vec<(i64, usize)> = self
@@ -266,21 +292,30 @@ impl Evidence<'_> {
             only_steps: Vec::new(),
             ratio: None,
             more_kernels: None,
+            kernel: None,
         })
     }
 
     /// What slow transfers have in common.
-    fn blame_links(&self, links: &SlowLinks) -> Option<FoundCause> {
+    fn place_of_links(&self, links: &SlowLinks) -> Option<SlowPlace> {
         let first = links.transfers.first()?;
-        let place = match (links.part, links.peer) {
-            (Some(part), Some(peer)) => SlowPlace::Pair(part as usize, peer as usize),
-            (Some(part), None) => SlowPlace::Rank(part as usize),
-            _ if links.is_group => SlowPlace::Group(
-                first.family.group.clone(),
-                first.parts.iter().map(|p| *p as usize).collect(),
-            ),
-            _ => return None,
-        };
+        match (links.part, links.peer) {
+            (Some(part), Some(peer)) => Some(SlowPlace::Pair(part as usize, peer as usize)),
+            (Some(part), None) => Some(SlowPlace::Rank(part as usize)),
+            _ => links.is_group.then(|| {
+                let parts = first.parts.iter().map(|p| *p as usize).collect();
+                SlowPlace::Group(first.family.group.clone(), parts)
+            }),
+        }
+    }
+
+    /// What slow transfers have in common, if they cost as much of a step as a late rank must.
+    fn blame_links(&self, links: &SlowLinks) -> Option<FoundCause> {
+        let (first, place) = (links.transfers.first()?, self.place_of_links(links)?);
+        let steps = i64::try_from(self.steps.len()).unwrap_or(i64::MAX).max(1);
+        if ((links.most_lost() / steps) as f64) < self.least_level(&self.signal, self.steps.len()) {
+            return None;
+        }
         // Those outside wait for the ones in it.
         let members: BTreeSet<usize> =
             links.transfers.iter().flat_map(|t| t.parts.iter().map(|part| *part as usize)).collect();
@@ -306,6 +341,7 @@ impl Evidence<'_> {
             only_steps: Vec::new(),
             ratio: Some(first.time as f64 / first.usual.max(1) as f64),
             more_kernels: None,
+            kernel: None,
         })
     }
 

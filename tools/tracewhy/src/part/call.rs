@@ -332,6 +332,11 @@ impl FamilyTable {
         self.intern(&CallFamily { bytes: None, group_size: None, ..family.clone() })
     }
 
+    /// All of them, in the order of their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &CallFamily> {
+        self.families.iter()
+    }
+
     /// The family of a number.
     pub(crate) fn get(&self, number: u32) -> &CallFamily {
         static NONE: CallFamily = CallFamily {

@@ -14,6 +14,7 @@ use super::call::{CallDescription, CallPlace, FamilyTable};
 use super::edge::{Activity, EdgeKind, NONE, TimeEdge};
 use super::host::HostWork;
 use super::kept::{Arrival, COMMUNICATION, COMPUTE, COPY, Call, HostSpan, Work};
+use super::longest::{LongestKernels, MOST_NAMES};
 use super::named::{ItemKind, NamedSums};
 use super::number::number_or_place;
 use super::stalls::UsualTimes;
@@ -28,6 +29,9 @@ const DEVICE: usize = 0;
 const RANGE: usize = 1;
 /// Operators that call them, which may return before the work is done.
 const OPERATOR: usize = 2;
+
+/// Instead of the number of a name.
+const NO_NAME: u32 = u32::MAX;
 
 /// The facts about a name of the host.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +82,7 @@ pub(crate) struct PartSink<'a> {
     threads: HostThreads,
     program: ProgramSpools,
     named: NamedSums,
+    longest: LongestKernels,
 }
 
 impl<'a> PartSink<'a> {
@@ -101,6 +106,7 @@ impl<'a> PartSink<'a> {
             threads: HostThreads::default(),
             program: ProgramSpools::new(memory),
             named: NamedSums::default(),
+            longest: LongestKernels::default(),
         }
     }
 
@@ -132,7 +138,8 @@ impl<'a> PartSink<'a> {
             _ => (COMPUTE, NONE),
         };
         let correlation = number_of_work(event);
-        let name = if self.wanted.has_names() { self.names.intern(event.name) } else { 0 };
+        let is_wanted = activity == COMPUTE && self.names.count_names() < MOST_NAMES;
+        let name = if is_wanted || self.wanted.has_names() { self.names.intern(event.name) } else { NO_NAME };
         self.work.push(Work { start, end, correlation, activity, name, call })
     }
 
@@ -286,6 +293,7 @@ impl PartSink<'_> {
             on_device,
             has_steps,
             is_cut: false,
+            long_kernels: self.longest.find_unusual(&self.names, &sweep.steps),
             steps: sweep.steps.into_iter().filter(keep).collect(),
             calls: calls.len() as u64,
             program: program.times,
@@ -347,6 +355,9 @@ impl PartSink<'_> {
                 if self.wanted.has_program() {
                     let request = request.map(|l| (l.thread, l.at));
                     self.program.add_work(request, step, w.end - w.start, w.activity == COMMUNICATION)?;
+                }
+                if w.activity == COMPUTE && w.name != NO_NAME {
+                    self.longest.add(w.name, step, w.end - w.start);
                 }
                 if self.wanted.has_names() {
                     self.named.add(ItemKind::Kernel, w.name, step, w.end - w.start);

@@ -17,13 +17,14 @@ use trace::spool::{MemoryLimit, Spool};
 
 use super::call::{CallFamily, CallPlace, CollectiveKind, FamilyTable};
 use super::kept::Arrival;
+use super::longest::LongKernel;
 use super::named::{ItemKind, NamedTime};
 use super::{IdleCause, MOST_RANKS, RankPart, StepPart, StepTimes, sum_times};
 
 /// The kind of file that the first line names.
 const KIND: &str = "tracewhy.part";
 /// The version of the lines. A file of another is rejected.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
@@ -40,6 +41,8 @@ enum PartLine {
     Call(u32, u32, i64, u64, bool, i64, i64, i64, i64, i64),
     /// A step: `[number, kernels, compute, communication, exposed communication, exposed copy, idle, idle before it]`.
     Step(i64, u64, i64, i64, i64, i64, [i64; IdleCause::ALL.len()], i64),
+    /// A computation that took longer than usual: `[step, name, time, usual]`.
+    LongKernel(i64, String, i64, i64),
     /// A part of the program: `[part, name, own, total, count]`.
     Program(String, String, i64, i64, u64),
     /// Work of a path of ranges: `[path, time, count]`.
@@ -148,6 +151,9 @@ impl<W: Write> PartWriter<W> {
                 before,
             );
             write_line(to, &line)?;
+        }
+        for (step, LongKernel { name, time, usual }) in &part.long_kernels {
+            write_line(to, &PartLine::LongKernel(*step, name.clone(), *time, *usual))?;
         }
         for ((part, name), PartTime { own, total, count }) in &part.program {
             write_line(to, &PartLine::Program(part.name().to_owned(), name.clone(), *own, *total, *count))?;
@@ -357,6 +363,11 @@ impl PartLoader<'_> {
                 let times =
                     StepTimes { compute, communication, exposed_communication, exposed_copy, idle, before };
                 self.current.steps.push(StepPart { number, times, kernels });
+            }
+            PartLine::LongKernel(step, name, time, usual) => {
+                self.spend(name.len() + 128)?;
+                ensure!((0..=check_time(time)?).contains(&usual), "a computation has impossible times");
+                self.current.long_kernels.insert(step, LongKernel { name, time, usual });
             }
             PartLine::Program(part, name, own, total, count) => {
                 self.spend(name.len() + 128)?;

@@ -8,12 +8,16 @@ pub(crate) mod file;
 pub(crate) mod host;
 pub(crate) mod host_stack;
 pub(crate) mod kept;
+pub(crate) mod longest;
 pub(crate) mod named;
 pub(crate) mod number;
 pub(crate) mod stacks;
 mod stalls;
 mod sweep;
 
+use std::collections::BTreeMap;
+
+use longest::LongKernel;
 use trace::program::{PartTimes, PathTime};
 
 /// Why a device has nothing to do.
@@ -156,6 +160,9 @@ pub(crate) struct RankPart {
     pub(crate) is_cut: bool,
     /// In the order of time.
     pub(crate) steps: Vec<StepPart>,
+    /// By number of the step, the computation on a device that exceeds most what is usual for its name; where that is a
+    /// good part of the step.
+    pub(crate) long_kernels: BTreeMap<i64, LongKernel>,
     /// Calls of collectives.
     pub(crate) calls: u64,
     /// The time of single names, if that was asked for.

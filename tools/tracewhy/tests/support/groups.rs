@@ -235,7 +235,12 @@ fn list_work(plan: &GroupPlan, rank: usize, random: &mut Random) -> Vec<Work> {
                 work.push(Work::Compute(uneven(kernel(random, BATCH * times)) * heavy / 100 + more + once));
                 if plan.tensor > 1 {
                     let members = rank - slice..rank - slice + plan.tensor;
-                    work.push(call("allreduce", format!("tp{}", rank / plan.tensor), members.collect(), INNER));
+                    work.push(call(
+                        "allreduce",
+                        format!("tp{}", rank / plan.tensor),
+                        members.collect(),
+                        INNER,
+                    ));
                 }
                 work.extend(to.map(|to| pass(stage, to)));
             }

@@ -50,12 +50,14 @@ pub(crate) struct Shape {
     pub(crate) kernels: usize,
     /// Most parts in a million by which a skewed clock is fast or slow.
     pub(crate) ppm: i64,
+    /// Nanoseconds of a transfer between neighbors.
+    pub(crate) exchange: i64,
 }
 
 impl Shape {
-    pub(crate) const USUAL: Self = Self { layers: 4, kernels: 3, ppm: 100 };
+    pub(crate) const USUAL: Self = Self { layers: 4, kernels: 3, ppm: 100, exchange: PAIR_TRANSFER };
     /// Few events, for many ranks.
-    pub(crate) const SMALL: Self = Self { layers: 2, kernels: 1, ppm: 100 };
+    pub(crate) const SMALL: Self = Self { layers: 2, kernels: 1, ppm: 100, exchange: PAIR_TRANSFER };
 
     /// Nanoseconds of a step without waiting.
     fn step(&self) -> i64 {
@@ -236,7 +238,7 @@ pub(crate) fn write_shaped_job(dir: &Path, plan: &Plan, shape: &Shape) -> (Vec<P
             }
             reduce(&mut ranks, plan, &mut random, &mut truth, (step * shape.layers + layer) as i64);
         }
-        exchange(&mut ranks, plan, &mut random, step as i64);
+        exchange(&mut ranks, (plan, shape.exchange), &mut random, step as i64);
         // The host waits for the device at the end of each step.
         for (rank, begin) in ranks.iter_mut().zip(begins) {
             let done = rank.stream.max(rank.comm).max(rank.host) + 5000;
@@ -297,7 +299,7 @@ fn reduce(ranks: &mut [Rank], plan: &Plan, random: &mut Random, truth: &mut Trut
 }
 
 /// Transfers between neighbors in a ring: first the even pairs, then the odd ones.
-fn exchange(ranks: &mut [Rank], plan: &Plan, random: &mut Random, step: i64) {
+fn exchange(ranks: &mut [Rank], (plan, usual): (&Plan, i64), random: &mut Random, step: i64) {
     let n = ranks.len();
     if n < 4 {
         return;
@@ -305,7 +307,7 @@ fn exchange(ranks: &mut [Rank], plan: &Plan, random: &mut Random, step: i64) {
     for parity in 0..2 {
         for a in (parity..n).step_by(2) {
             let b = (a + 1) % n;
-            let mut time = random.about(PAIR_TRANSFER);
+            let mut time = random.about(usual);
             if let (Fault::Link(times), true) = (plan.fault, a == plan.bad || b == plan.bad) {
                 time *= times;
             }
