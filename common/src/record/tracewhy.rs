@@ -112,7 +112,7 @@ pub struct RanksVerdict {
 impl Record for RanksVerdict {
     const TYPE: &'static str = "tracewhy.ranks";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"tracewhy.ranks","v":1,"rank":2,"cause":"compute","causes":1,"lost_ns":301200000,"confidence":0.97,"late_ns":25100000,"ratio":1.41,"more_kernels":false,"ranks":4,"missing":0,"steps":4,"step_ns":72000000,"collectives":12,"on_device":true}"#;
+    const SAMPLE: &'static str = r#"{"type":"tracewhy.ranks","v":1,"rank":2,"cause":"compute","causes":1,"hiccups":0,"lost_ns":301200000,"confidence":0.97,"late_ns":25100000,"ratio":1.41,"more_kernels":false,"ranks":4,"missing":0,"steps":4,"step_ns":72000000,"collectives":12,"on_device":true}"#;
 }
 
 /// `tracewhy.cause`: something that makes others wait. What costs most comes first; a rank may have several.
@@ -275,7 +275,7 @@ pub struct CollectiveCost {
     /// `bytes / transfer_ns`, in GB/s (a billion bytes).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub algorithm_gbps: Option<f64>,
-    /// That times the factor of nccl-tests; absent where one rank alone is known of the group.
+    /// That times the factor of nccl-tests; absent where it is not known how many ranks are in the group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bus_gbps: Option<f64>,
 }
@@ -296,7 +296,7 @@ pub struct IdleDivision {
     /// Number of the step; absent for all steps together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<i64>,
-    /// Of a step: the device was idle for so long between the last work of the step before and the first of this one.
+    /// Of a step: how long the device was idle between the last work of the step before and the first of this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before_ns: Option<i64>,
     /// From the start of the first device work to the end of the last, as `total_ns` of `traceq.step`.

@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(short[0], "void at::native::(anonymous n…nel<float>");
         assert_eq!(
             short_name(&names[0].repeat(2)),
-            "void at::native::(anonymous namespace)::…norm_kernel<float>"
+            "void at::native::(anonymous namespace)::…_norm_kernel<float>"
         );
         assert_eq!(short_name(&names[0][..60]), names[0][..60]);
         assert_eq!(short.iter().collect::<HashSet<_>>().len(), 3);

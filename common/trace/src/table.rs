@@ -41,13 +41,14 @@ impl Table {
         self.shorten_column(last, width.saturating_sub(others + 2).max(LEAST_NAME));
     }
 
-    /// The same in a width, with texts before the last column of at most [`MOST_TEXT`] characters; without a width, the
-    /// last has at most [`MOST_CELL`].
+    /// The same in a width, with texts before the last column of at most [`MOST_TEXT`] characters; without a width, texts
+    /// have at most [`MOST_CELL`].
     pub(crate) fn fitted(&self, width: Option<usize>) -> Self {
         let mut table = self.clone();
         let last = self.columns.len().saturating_sub(1);
         let is_text = |i: &usize| self.columns[*i].1 == Align::Left;
-        (0..last).filter(is_text).for_each(|i| table.shorten_column(i, MOST_TEXT));
+        let most = if width.is_some() { MOST_TEXT } else { MOST_CELL };
+        (0..last).filter(is_text).for_each(|i| table.shorten_column(i, most));
         match width {
             _ if self.columns.get(last).is_none_or(|(_, align)| *align == Align::Right) => {}
             Some(width) => table.fit_last_column(width),

@@ -227,13 +227,13 @@ fn perfetto_holds_every_event() {
             slice("pair", 4_000, 2_000, 0),
         ]
     );
-    // Flows: phase and id, at the slices that they tie together.
-    let flows: Vec<_> = decoded.events.iter().filter(|(_, _, event)| !data(event, 6).is_empty()).collect();
+    // Flows: phase and id, at the slices that they tie together. Without a phase, it is the thread of an async event.
     let flow = |event: &[(u64, support::Field)]| {
-        let legacy = decode(&data(event, 6)[0]);
-        (number(&legacy, 2).unwrap() as u8, number(&legacy, 6).unwrap())
+        let legacy = decode(data(event, 6).first()?);
+        Some((number(&legacy, 2)? as u8, number(&legacy, 6)?))
     };
-    let flows: Vec<_> = flows.iter().map(|(at, _, event)| (*at, flow(event))).collect();
+    let flows: Vec<_> =
+        decoded.events.iter().filter_map(|(at, _, event)| Some((*at, flow(event)?))).collect();
     assert!(flows.contains(&(3_000, (b's', 9))) && flows.contains(&(15_000, (b'f', 9))) && flows.len() == 2);
     // Arguments, with numbers as they are.
     let outer = decoded.events.iter().find(|(_, _, event)| decoded.name(event) == "outer").unwrap();

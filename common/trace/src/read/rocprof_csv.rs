@@ -99,7 +99,8 @@ pub(super) fn read(
     let result = read_rows(&mut rows, &mut emit);
     out.bytes = rows.bytes_read();
     result?;
-    if rows.ends_inside_row(rows.column(START).max(rows.column(END)).unwrap_or(0)) {
+    // Each row has all columns.
+    if rows.ends_inside_row(rows.header().len().saturating_sub(1)) {
         return Err(ReadError::new(rows.place(), ReadFault::Truncated("a row")).into());
     }
     out.complete = true;
@@ -253,8 +254,11 @@ mod tests {
                 format!("X kernel {device}/3 void add<float>(float*, int) 1000+500 {args}"),
             ]
         );
-        let cut = KERNELS.find("1500").unwrap();
-        assert!(read_bytes(&KERNELS.as_bytes()[..cut]).1.error.is_some());
+        // Within a time, and behind all times.
+        for rest in ["500,0,64", ",64"] {
+            let cut = KERNELS.find(rest).unwrap();
+            assert!(read_bytes(&KERNELS.as_bytes()[..cut]).1.error.is_some(), "{rest}");
+        }
     }
 
     #[test]

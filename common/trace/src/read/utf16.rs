@@ -13,8 +13,8 @@ impl ByteOrder {
     /// The order of a text in UTF-16, by its byte order mark, or by an opening bracket without one.
     pub(super) fn of_text(head: &[u8]) -> Option<Self> {
         match head {
-            [0xff, 0xfe, ..] | [b'{' | b'[', 0, 1..=255, 0] => Some(Self::LittleEndian),
-            [0xfe, 0xff, ..] | [0, b'{' | b'[', 0, 1..=255] => Some(Self::BigEndian),
+            [0xff, 0xfe, ..] | [b'{' | b'[', 0, 1..=255, 0, ..] => Some(Self::LittleEndian),
+            [0xfe, 0xff, ..] | [0, b'{' | b'[', 0, 1..=255, ..] => Some(Self::BigEndian),
             _ => None,
         }
     }

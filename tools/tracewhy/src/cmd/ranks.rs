@@ -21,7 +21,7 @@ use crate::job::links::{LinkTimes, SlowLinks, SlowTransfers};
 use crate::job::verdict::{Verdict, find_verdict};
 use crate::part::call::{CallFamily, CollectiveKind};
 use crate::part::kept::Arrival;
-use crate::part::{IdleCause, RankPart, StepTimes};
+use crate::part::{IdleCause, RankPart};
 use crate::report::{LEFT, RIGHT, Report};
 
 /// Say which ranks of a job are slow, and why
@@ -114,7 +114,7 @@ fn write_records(out: &mut Out, job: &Job, result: &RanksResult) -> std::io::Res
 
 /// A slow link as it is reported.
 pub(super) fn link_record(job: &Job, slow: &SlowTransfers) -> record::SlowLinkRecord {
-    let ranks = slow.parts.iter().take(64).filter_map(|p| rank_of(job, *p as usize));
+    let ranks = slow.parts.iter().take(64).filter_map(|p| job.rank_of(*p as usize));
     record::SlowLinkRecord {
         kind: slow.family.kind.name().to_owned(),
         group: slow.family.group.clone(),
@@ -126,10 +126,6 @@ pub(super) fn link_record(job: &Job, slow: &SlowTransfers) -> record::SlowLinkRe
     }
 }
 
-pub(super) fn rank_of(job: &Job, index: usize) -> Option<i64> {
-    job.parts.get(index).map(|part| part.rank)
-}
-
 /// Something that makes others wait, as it is reported.
 fn cause_record(job: &Job, found: &FoundCause) -> record::SlowCauseRecord {
     let (group, parts) = match &found.place {
@@ -137,11 +133,11 @@ fn cause_record(job: &Job, found: &FoundCause) -> record::SlowCauseRecord {
         _ => (None, [].as_slice()),
     };
     record::SlowCauseRecord {
-        rank: found.place.rank().and_then(|part| rank_of(job, part)),
+        rank: found.place.rank().and_then(|part| job.rank_of(part)),
         cause: found.cause.name().to_owned(),
-        peer: peer_of(job, &found.place),
+        peer: found.place.peer().and_then(|part| job.rank_of(part)),
         group,
-        ranks: parts.iter().take(MOST_OF_GROUP).filter_map(|part| rank_of(job, *part)).collect(),
+        ranks: parts.iter().take(MOST_OF_GROUP).filter_map(|part| job.rank_of(*part)).collect(),
         lost_ns: found.lost,
         late_ns: found.late,
         ratio: found.ratio.map(round),
@@ -160,7 +156,7 @@ fn cause_record(job: &Job, found: &FoundCause) -> record::SlowCauseRecord {
 fn hiccup_record(job: &Job, hiccup: &Hiccup) -> record::HiccupRecord {
     let Hiccup { part, step, late, lost, cause, kernel } = hiccup;
     record::HiccupRecord {
-        rank: rank_of(job, *part).unwrap_or(-1),
+        rank: job.rank_of(*part).unwrap_or(-1),
         step: *step,
         cause: cause.name().to_owned(),
         late_ns: *late,
@@ -174,13 +170,6 @@ fn hiccup_record(job: &Job, hiccup: &Hiccup) -> record::HiccupRecord {
 /// Maximum number of ranks of a group that are named.
 const MOST_OF_GROUP: usize = 64;
 
-pub(super) fn peer_of(job: &Job, place: &SlowPlace) -> Option<i64> {
-    match place {
-        SlowPlace::Pair(_, peer) => rank_of(job, *peer),
-        _ => None,
-    }
-}
-
 pub(super) fn verdict_record(job: &Job, result: &RanksResult) -> record::RanksVerdict {
     let Verdict { causes, hiccups, explained, undecided, steps, step_length, .. } = &result.verdict;
     let first = causes.first();
@@ -189,14 +178,14 @@ pub(super) fn verdict_record(job: &Job, result: &RanksResult) -> record::RanksVe
         _ => None,
     });
     record::RanksVerdict {
-        rank: first.and_then(|found| rank_of(job, found.place.rank()?)),
+        rank: first.and_then(|found| job.rank_of(found.place.rank()?)),
         group,
         cause: first.map(|found| found.cause.name().to_owned()),
         causes: causes.len() as u64,
         hiccups: hiccups.len() as u64,
         lost_ns: first.map_or(0, |found| found.lost_of_all),
         confidence: round(first.map_or_else(|| confidence_of_none(result), |found| found.confidence)),
-        peer: first.and_then(|found| peer_of(job, &found.place)),
+        peer: first.and_then(|found| found.place.peer().and_then(|part| job.rank_of(part))),
         late_ns: first.map(|found| found.late_of_all),
         ratio: first.and_then(|found| found.ratio).map(round),
         more_kernels: first.and_then(|found| found.more_kernels),
@@ -225,32 +214,13 @@ fn round(number: f64) -> f64 {
     (number * 100.0).round() / 100.0
 }
 
-/// The mean of the steps of a rank.
-pub(super) fn mean_step(part: &RankPart) -> StepTimes {
-    let mut times = part.total();
-    let count = i64::try_from(part.steps.len()).unwrap_or(i64::MAX).max(1);
-    for time in [
-        &mut times.compute,
-        &mut times.communication,
-        &mut times.exposed_communication,
-        &mut times.exposed_copy,
-        &mut times.before,
-    ]
-    .into_iter()
-    .chain(&mut times.idle)
-    {
-        *time /= count;
-    }
-    times
-}
-
 pub(super) fn rank_record(
     job: &Job,
     part: &RankPart,
     index: usize,
     result: &RanksResult,
 ) -> record::RankLateness {
-    let times = mean_step(part);
+    let times = part.mean_step();
     let arrivals = result.lateness.ranks.get(index).cloned().unwrap_or_default();
     let clock = u32::try_from(index).ok().and_then(|index| result.clocks.get(&index));
     record::RankLateness {
@@ -267,14 +237,14 @@ pub(super) fn rank_record(
         exposed_copy_ns: times.exposed_copy,
         idle_ns: times.idle(),
         idle_by_cause: idle_by_cause(&times),
-        clock_against: clock.and_then(|c| rank_of(job, c.against as usize)),
+        clock_against: clock.and_then(|c| job.rank_of(c.against as usize)),
         clock_offset_ns: clock.map(|c| c.fit.offset),
         clock_drift_ppb: clock.and_then(ClockSkew::drift_per_second),
     }
 }
 
 fn describe(job: &Job, result: &RanksResult) -> Report {
-    let mut report = Report::new(headline(job, result));
+    let mut report = Report::new(headline(job, &result.verdict));
     let mut order: Vec<usize> = (0..job.parts.len()).collect();
     let lost = |index: usize| result.lateness.ranks.get(index).map_or(0, |rank| rank.lost);
     order.sort_by_key(|&index| (std::cmp::Reverse(lost(index)), job.parts[index].rank));
@@ -326,7 +296,7 @@ fn describe(job: &Job, result: &RanksResult) -> Report {
     if job.parts.len() == 1 {
         report.add_note("see `tracewhy idle`, `modules` and `critical` for what one rank spends its time on");
     }
-    list_notes(job, result).into_iter().for_each(|note| report.add_note(note));
+    list_notes(job, &result.verdict, &result.clocks).into_iter().for_each(|note| report.add_note(note));
     report
 }
 
@@ -344,7 +314,7 @@ fn add_links(report: &mut Report, job: &Job, links: &SlowLinks) {
     ];
     let rows = links.transfers.iter().map(|t| {
         let ranks: Vec<String> =
-            t.parts.iter().take(8).filter_map(|p| rank_of(job, *p as usize)).map(|r| r.to_string()).collect();
+            t.parts.iter().take(8).filter_map(|p| job.rank_of(*p as usize)).map(|r| r.to_string()).collect();
         let more = if t.parts.len() > 8 { ", …" } else { "" };
         vec![
             t.family.kind.name().to_owned(),

@@ -147,8 +147,8 @@ impl ReportArgs {
         let recorded = job.parts.iter().filter_map(|part| part.begin).min();
         PageData {
             title: self.title.clone().unwrap_or_else(|| title_of(job)),
-            headline: verdict_text::headline(job, result),
-            notes: verdict_text::list_notes(job, result),
+            headline: verdict_text::headline(job, &result.verdict),
+            notes: verdict_text::list_notes(job, &result.verdict, &result.clocks),
             recorded: recorded.and_then(format_wall_clock),
             verdict: VerdictData {
                 rank: verdict.rank,
@@ -251,7 +251,7 @@ fn list_ranks(job: &Job, result: &RanksResult) -> TableData {
             r.exposed_communication_ns,
             r.exposed_copy_ns,
         ];
-        let idle = known_causes(part, ranks::mean_step(part));
+        let idle = known_causes(part, part.mean_step());
         cells.extend(IdleCause::ALL.iter().map(|cause| Cell::from(idle.idle_for(*cause))));
         cells.push(Cell::from(r.clock_offset_ns));
         cells

@@ -1,10 +1,11 @@
 //! The verdict on a job in sentences.
 
+use std::collections::BTreeMap;
+
 use common::text::count_noun;
 use trace::shorten::short_name;
 use trace::units::{format_duration, format_percent};
 
-use super::ranks::{RanksResult, mean_step, peer_of, rank_of};
 use crate::job::Job;
 use crate::job::clocks::ClockSkew;
 use crate::job::evidence::{FoundCause, SlowCause, SlowPlace};
@@ -14,16 +15,22 @@ use crate::part::longest::LongKernel;
 use crate::part::{RankPart, sum_times};
 
 /// The line that says the most important thing.
-pub(super) fn headline(job: &Job, result: &RanksResult) -> String {
-    let Verdict { causes, steps, .. } = &result.verdict;
+pub(super) fn headline(job: &Job, verdict: &Verdict) -> String {
+    let Verdict { causes, steps, .. } = verdict;
     let Some(first) = causes.first() else {
         let count = job.parts.len();
         return match (count, *steps) {
             (0 | 1, _) => describe_only_rank(job.parts.first()),
             (_, 0) => "who is slow is not known: the ranks share no collective in which all wait".to_owned(),
             _ => format!(
-                "no rank is slow, of {count} in {}: who comes last changes, or it does not matter",
-                count_noun(*steps as u64, "step")
+                "no rank is slow, of {} in {}{}: who comes last changes, or it does not matter",
+                if job.world_size() > count {
+                    format!("the {count} of {} that have a trace", job.world_size())
+                } else {
+                    count.to_string()
+                },
+                count_noun(*steps as u64, "step"),
+                if job.parts.iter().any(|part| part.is_cut) { ", as far as the traces go" } else { "" }
             ),
         };
     };
@@ -33,7 +40,7 @@ pub(super) fn headline(job: &Job, result: &RanksResult) -> String {
 
 /// How the steps of a rank divide that has no other beside it.
 fn describe_only_rank(part: Option<&RankPart>) -> String {
-    let times = part.map(mean_step).unwrap_or_default();
+    let times = part.map(RankPart::mean_step).unwrap_or_default();
     if times.span() <= 0 {
         return "who is slow is not known: one rank can be compared with no other".to_owned();
     }
@@ -58,19 +65,19 @@ fn describe_place(job: &Job, causes: &[&FoundCause]) -> String {
             let ranks: Vec<String> = parts
                 .iter()
                 .take(MOST)
-                .filter_map(|p| rank_of(job, *p))
+                .filter_map(|p| job.rank_of(*p))
                 .map(|rank| rank.to_string())
                 .collect();
             let more = if parts.len() > MOST { ", …" } else { "" };
             format!("the group `{}` (ranks {}{more}) is slow", short_name(name), ranks.join(", "))
         }
-        place => format!("rank {} is slow", place.rank().and_then(|part| rank_of(job, part)).unwrap_or(-1)),
+        place => format!("rank {} is slow", place.rank().and_then(|part| job.rank_of(part)).unwrap_or(-1)),
     };
     format!("{who}: {what}{} (confidence {:.2})", when(first), first.confidence)
 }
 
 fn describe_cause(job: &Job, found: &FoundCause) -> String {
-    let what = match peer_of(job, &found.place) {
+    let what = match found.place.peer().and_then(|part| job.rank_of(part)) {
         Some(peer) => format!("its transfers with rank {peer} take longer"),
         None => found.cause.describe().to_owned(),
     };
@@ -132,7 +139,7 @@ fn list_others(job: &Job, causes: &[FoundCause]) -> Vec<String> {
 fn list_hiccups(job: &Job, hiccups: &[Hiccup]) -> Vec<String> {
     const MOST: usize = 4;
     let describe = |hiccup: &Hiccup| {
-        let rank = rank_of(job, hiccup.part).unwrap_or(-1);
+        let rank = job.rank_of(hiccup.part).unwrap_or(-1);
         let (late, lost) = (format_duration(hiccup.late), format_duration(hiccup.lost));
         let kernel = hiccup.kernel.as_ref().map(|kernel| format!(": {}", describe_kernel(kernel)));
         format!(
@@ -161,9 +168,9 @@ fn describe_kernel(LongKernel { name, time, usual }: &LongKernel) -> String {
 }
 
 /// Sentences that explain the verdict, and say what was not decided.
-pub(super) fn list_notes(job: &Job, result: &RanksResult) -> Vec<String> {
+pub(super) fn list_notes(job: &Job, verdict: &Verdict, clocks: &BTreeMap<u32, ClockSkew>) -> Vec<String> {
     let mut notes = Vec::new();
-    if let Some(more) = result.verdict.causes.first().and_then(|found| found.more_kernels) {
+    if let Some(more) = verdict.causes.first().and_then(|found| found.more_kernels) {
         notes.push(if more {
             "it runs more computations than the others: its share of the work is larger".to_owned()
         } else {
@@ -171,12 +178,11 @@ pub(super) fn list_notes(job: &Job, result: &RanksResult) -> Vec<String> {
                 .to_owned()
         });
     }
-    notes.extend(result.verdict.causes.first().and_then(|found| found.kernel.as_ref()).map(describe_kernel));
-    notes.extend(list_others(job, &result.verdict.causes));
-    notes.extend(list_hiccups(job, &result.verdict.hiccups));
-    let furthest = result.clocks.values().map(|c| c.fit.offset.abs()).max().unwrap_or(0);
-    let drift =
-        result.clocks.values().filter_map(ClockSkew::drift_per_second).map(i64::abs).max().unwrap_or(0);
+    notes.extend(verdict.causes.first().and_then(|found| found.kernel.as_ref()).map(describe_kernel));
+    notes.extend(list_others(job, &verdict.causes));
+    notes.extend(list_hiccups(job, &verdict.hiccups));
+    let furthest = clocks.values().map(|c| c.fit.offset.abs()).max().unwrap_or(0);
+    let drift = clocks.values().filter_map(ClockSkew::drift_per_second).map(i64::abs).max().unwrap_or(0);
     if furthest > 0 {
         let drift = if drift > 0 {
             format!(", and drift by up to {:.1} us/s", drift as f64 / 1e3)
@@ -196,8 +202,8 @@ pub(super) fn list_notes(job: &Job, result: &RanksResult) -> Vec<String> {
     if without_steps(false) {
         notes.push("a trace without steps and collectives is taken for one step".to_owned());
     }
-    notes.extend(result.verdict.explained.iter().map(|explained| format!("not slow by that: {explained}")));
-    notes.extend(result.verdict.undecided.iter().map(|undecided| format!("not decided: {undecided}")));
+    notes.extend(verdict.explained.iter().map(|explained| format!("not slow by that: {explained}")));
+    notes.extend(verdict.undecided.iter().map(|undecided| format!("not decided: {undecided}")));
     notes
 }
 

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::chance::Chances;
-use super::evidence::{COMPONENTS, Evidence, LateRank, SlowCause};
+use super::evidence::{COMPONENTS, Evidence, LateRank, MOST_JUDGED, SlowCause};
 use super::lateness::median_of_others;
 use super::signal::Signal;
-use super::verdict::MOST_JUDGED;
 use crate::part::longest::{LEAST_OF_STEP, LongKernel};
 use crate::part::{RankPart, StepPart, sum_times};
 

@@ -75,6 +75,14 @@ impl SlowPlace {
             Self::Group(..) => None,
         }
     }
+
+    /// The index of the rank at the other end of a link.
+    pub(crate) fn peer(&self) -> Option<usize> {
+        match self {
+            Self::Pair(_, peer) => Some(*peer),
+            _ => None,
+        }
+    }
 }
 
 /// Something that makes others wait, and why.
@@ -108,6 +116,10 @@ pub(crate) struct FoundCause {
 pub(super) const LEAST_SHARE: f64 = 0.03;
 /// With few steps, or in single ones, a rank must be late by this share of its usual length.
 pub(super) const LEAST_SHARE_ONCE: f64 = 0.2;
+/// The same, as a multiple of the noise.
+pub(super) const LEAST_NOISE_ONCE: f64 = 12.0;
+/// Maximum number of ranks that may be late of which that is decided: the latest ones.
+pub(super) const MOST_JUDGED: usize = 1024;
 /// Minimum lateness of a median of steps, as a multiple of what it usually changes by.
 pub(super) const LEAST_NOISE: f64 = 6.0;
 /// With fewer steps, noise between them says little.

@@ -2,8 +2,7 @@
 //!
 //! Now and then something takes long, on any rank, and that is nobody's fault. It costs as much as if it were.
 
-use super::evidence::{Evidence, LEAST_SHARE_ONCE, LateRank, SlowCause};
-use super::verdict::{LEAST_NOISE_ONCE, MOST_JUDGED};
+use super::evidence::{Evidence, LEAST_NOISE_ONCE, LEAST_SHARE_ONCE, LateRank, MOST_JUDGED, SlowCause};
 use crate::part::longest::LongKernel;
 
 /// A rank that was late in one step.

@@ -12,7 +12,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use trace::clock::median;
 
 use super::Job;
-use super::load::take_out_load;
 use super::place::{RankPlaces, SharedCalls};
 use crate::part::call::{CallFamily, CollectiveKind};
 use crate::part::kept::Arrival;
@@ -331,7 +330,6 @@ impl Lateness {
                 connected.into_values().for_each(|members| compare_equals(step, members));
             }
         }
-        take_out_load(&mut self.steps, places);
     }
 }
 

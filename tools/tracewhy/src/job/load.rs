@@ -90,11 +90,11 @@ mod tests {
 
     /// Lateness after that of eight ranks in six steps: what each has more to do, and how late it is.
     fn take_out(load: impl Fn(usize) -> i64, late: impl Fn(usize) -> i64) -> Vec<i64> {
-        let of_rank = |rank: usize, step: usize| StepLateness {
-            late: late(rank) + (rank * 5 + step * 3) as i64 % 7,
-            load: load(rank),
-            is_compared: true,
-            ..StepLateness::default()
+        let of_rank = |rank: usize, step: usize| {
+            let mut at = StepLateness::default();
+            at.late = late(rank) + (rank * 5 + step * 3) as i64 % 7;
+            (at.load, at.is_compared) = (load(rank), true);
+            at
         };
         let ranks = |step| (0..8).map(|rank| of_rank(rank, step)).collect();
         let mut steps: BTreeMap<i64, Vec<StepLateness>> =

@@ -141,6 +141,11 @@ impl Job {
         Cow::Owned(CallFamily { bytes, ..family.clone() })
     }
 
+    /// The rank of the trace of this index.
+    pub(crate) fn rank_of(&self, part: usize) -> Option<i64> {
+        self.parts.get(part).map(|part| part.rank)
+    }
+
     /// Ranks in the job, as far as is known.
     pub(crate) fn world_size(&self) -> usize {
         let said = self.parts.iter().filter_map(|part| part.world_size).max().unwrap_or(0);

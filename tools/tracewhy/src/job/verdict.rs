@@ -11,12 +11,13 @@ use trace::units::format_duration;
 use super::Job;
 use super::chance::Chances;
 use super::evidence::{
-    Evidence, FEW_STEPS, FoundCause, LEAST_NOISE, LEAST_SHARE, LEAST_SHARE_ONCE, LateRank, SlowCause,
-    SlowPlace,
+    Evidence, FEW_STEPS, FoundCause, LEAST_NOISE, LEAST_NOISE_ONCE, LEAST_SHARE, LEAST_SHARE_ONCE, LateRank,
+    MOST_JUDGED, SlowCause, SlowPlace,
 };
 use super::hiccups::Hiccup;
 use super::lateness::{Lateness, median_of_others};
 use super::links::SlowLinks;
+use super::load::take_out_load;
 use super::place::{RankPlaces, list_groups};
 use super::signal::{FEW_RANKS, Signal, TO_DEVIATION};
 use crate::part::sum_times;
@@ -44,10 +45,7 @@ pub(crate) struct Verdict {
 /// by which each is late, and the multiple of the noise. The first that fits counts.
 const LEAST_PARTIAL: [(f64, usize, f64, f64); 3] =
     [(0.4, 3, LEAST_SHARE, 3.5), (0.2, 3, 0.04, 5.0), (0.0, 1, LEAST_SHARE_ONCE, LEAST_NOISE_ONCE)];
-/// Minimum lateness in a single step, as a multiple of the noise.
-pub(super) const LEAST_NOISE_ONCE: f64 = 12.0;
-/// Maximum number of ranks that may be late of which that is decided: the latest ones; and of those that are.
-pub(super) const MOST_JUDGED: usize = 1024;
+/// Maximum number of ranks that are late.
 const MOST_LATE: usize = 256;
 /// In nearly all steps: this share.
 const NEARLY_ALL: f64 = 0.75;
@@ -59,6 +57,7 @@ pub(crate) fn find_verdict(job: &Job, lateness: &mut Lateness, links: &SlowLinks
     let indices = 0..u32::try_from(job.parts.len()).unwrap_or(u32::MAX);
     let slow_transfers: Vec<i64> = indices.map(|part| links.excess_of(part) / steps).collect();
     lateness.settle(&job.parts, &places, &slow_transfers);
+    take_out_load(&mut lateness.steps, &places);
     let evidence = Evidence::new(&job.parts, lateness, &places, &slow_transfers);
     let mut undecided = evidence.list_undecided(job);
     let mut late = evidence.find_late();

@@ -95,7 +95,9 @@ mod tests {
         let mut kernels = LongestKernels::default();
         for step in 0..5 {
             // Two shapes of one name: the larger one is usual.
-            [90, 5000].map(|time| kernels.add(large, Some(step), time));
+            for time in [90, 5000] {
+                kernels.add(large, Some(step), time);
+            }
             kernels.add(small, Some(step), if step == 3 { 640 } else { 40 });
         }
         // Nothing says how long that takes.

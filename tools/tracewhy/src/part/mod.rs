@@ -185,6 +185,25 @@ impl RankPart {
         total
     }
 
+    /// The mean of all steps.
+    pub(crate) fn mean_step(&self) -> StepTimes {
+        let mut times = self.total();
+        let count = i64::try_from(self.steps.len()).unwrap_or(i64::MAX).max(1);
+        for time in [
+            &mut times.compute,
+            &mut times.communication,
+            &mut times.exposed_communication,
+            &mut times.exposed_copy,
+            &mut times.before,
+        ]
+        .into_iter()
+        .chain(&mut times.idle)
+        {
+            *time /= count;
+        }
+        times
+    }
+
     /// The step of this number.
     pub(crate) fn step(&self, number: i64) -> Option<&StepPart> {
         let place = self.steps.binary_search_by_key(&number, |step| step.number);

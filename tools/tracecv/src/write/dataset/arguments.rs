@@ -136,26 +136,28 @@ impl EventArguments {
         if event.args.is_empty() {
             return true;
         }
-        let mut usual = !event.repaired;
-        usual
-            && keys.for_each_member(event.args, |number, key, value| {
-                if uses.len() <= number {
-                    uses.resize(number + 1, None);
-                }
-                let KeyUse { head, column, number, is_left_out } =
-                    uses[number].get_or_insert_with(|| KeyUse::of(key));
-                usual &= !*is_left_out;
-                let taken = match (number, numbers) {
-                    (Some(spelling), Some(numbers)) => members.take_number(*spelling, value, numbers),
-                    _ => false,
-                };
-                if !taken && !column.is_some_and(|i| members.take(i, value, false)) {
-                    members.rest.push(if members.rest.is_empty() { b'{' } else { b',' });
-                    members.rest.extend_from_slice(head);
-                    write_compact(value, false, &mut members.rest);
-                }
-            })
-            && usual
+        if event.repaired {
+            return false;
+        }
+        let mut usual = true;
+        let known = keys.for_each_member(event.args, |number, key, value| {
+            if uses.len() <= number {
+                uses.resize(number + 1, None);
+            }
+            let KeyUse { head, column, number, is_left_out } =
+                uses[number].get_or_insert_with(|| KeyUse::of(key));
+            usual &= !*is_left_out;
+            let taken = match (number, numbers) {
+                (Some(spelling), Some(numbers)) => members.take_number(*spelling, value, numbers),
+                _ => false,
+            };
+            if !taken && !column.is_some_and(|i| members.take(i, value, false)) {
+                members.rest.push(if members.rest.is_empty() { b'{' } else { b',' });
+                members.rest.extend_from_slice(head);
+                write_compact(value, false, &mut members.rest);
+            }
+        });
+        known && usual
     }
 
     /// Appends the columns.
