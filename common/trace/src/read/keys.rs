@@ -14,7 +14,7 @@ const MOST_KEYS: usize = 256;
 /// The keys so far.
 #[derive(Debug)]
 pub struct KnownKeys {
-    /// The first is no key: what it leads to comes first.
+    /// The first entry stands for the beginning of an object: its successors are first keys.
     leads: Vec<KeyLead>,
     nested: NestedMemory,
 }

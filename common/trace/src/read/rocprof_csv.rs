@@ -68,7 +68,7 @@ pub(super) fn recognize(head: &[u8]) -> bool {
     TableKind::of(&split_header(head)).is_some()
 }
 
-/// Why a table of rocprofv3 is no trace, if it is one that has no events with times of their own.
+/// Returns the reason why a table of rocprofv3 without events, such as one of sums, is not a trace.
 pub(super) fn describe_sums(head: &[u8]) -> Option<String> {
     const SUMS: [(&[&str], &str); 3] = [
         (

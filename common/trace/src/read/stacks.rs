@@ -382,7 +382,7 @@ mod tests {
             "E other 1/0 a 7+- null",
         ];
         assert_eq!(lines, expected);
-        // A frame in brackets is no list of JSON.
+        // A first frame in brackets is not taken for JSON.
         let (lines, _) = read("[unknown];a 2\n[unknown];b 1\n");
         assert_eq!(lines.len(), 6, "{lines:?}");
         // `difffolded.pl` writes two numbers.

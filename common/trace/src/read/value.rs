@@ -131,7 +131,8 @@ pub fn parse_arguments(text: &[u8]) -> Option<Value> {
     serde_json::from_slice(text).ok().or_else(|| repaired().ok())
 }
 
-/// The members of an object such as the arguments of an event: all of them, in their order. `None` if it is no object.
+/// Parses the members of an object, such as the arguments of an event, in their order. `None` if the text is invalid or not
+/// an object.
 pub fn parse_members(text: &[u8]) -> Option<Vec<(String, OrderedValue)>> {
     let strict = read_nested(&mut StrictScanner::new(text, 0), DEPTH_LIMIT + 1);
     let repaired =

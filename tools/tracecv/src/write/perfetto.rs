@@ -135,7 +135,7 @@ impl<'w> PerfettoWriter<'w> {
             Some(tid) => _ = legacy.signed(legacy_event::TID_OVERRIDE, tid),
             None => {
                 let lost = event.tid != EventId::None;
-                self.losses.add("threads of async events that are no numbers of 32 bits", u64::from(lost));
+                self.losses.add("threads of async events that are not numbers of 32 bits", u64::from(lost));
             }
         }
         if !legacy.bytes.is_empty() {
@@ -157,14 +157,14 @@ impl<'w> PerfettoWriter<'w> {
         for (name, value) in series {
             let mut message = Message::default();
             let OrderedValue::Number(value) = value else {
-                self.losses.add("values of counters that are no numbers", 1);
+                self.losses.add("values of counters other than numbers", 1);
                 continue;
             };
             match (value.as_i64(), value.as_f64()) {
                 (Some(whole), _) => message.signed(track_event::COUNTER_VALUE, whole),
                 (None, Some(value)) => message.double(track_event::DOUBLE_COUNTER_VALUE, value),
                 (None, None) => {
-                    self.losses.add("values of counters that are no numbers", 1);
+                    self.losses.add("values of counters other than numbers", 1);
                     continue;
                 }
             };

@@ -271,7 +271,7 @@ fn describe(records: &CriticalRecords) -> Report {
     let CriticalRecords { verdict, items, steps } = records;
     if verdict.steps == 0 {
         return Report::new(
-            "the traces mark no steps, so there is no path of one: --step-name says which ranges are steps"
+            "the traces mark no steps, so no step has a path: name the ranges that are steps with --step-name"
                 .to_owned(),
         );
     }

@@ -111,7 +111,7 @@ fn when(found: &FoundCause) -> String {
     }
 }
 
-/// What the first costs, and who is slow besides, what costs most first; nothing if there is only one.
+/// Lists the cost of the first place, and other slow places, the most expensive first. Empty for a single place.
 fn list_others(job: &Job, causes: &[FoundCause]) -> Vec<String> {
     const MOST: usize = 8;
     let mut places: Vec<Vec<&FoundCause>> = Vec::new();

@@ -1,6 +1,6 @@
 //! Single steps in which a rank was late, where that does not make it slow: how late, by what, and what that cost.
 //!
-//! Now and then something takes long, on any rank, and that is nobody's fault. It costs as much as if it were.
+//! On any rank, something takes long now and then. That costs as much as a slow rank, and does not make it one.
 
 use super::evidence::{Evidence, LEAST_NOISE_ONCE, LEAST_SHARE_ONCE, LateRank, MOST_JUDGED, SlowCause};
 use crate::part::longest::LongKernel;
@@ -13,10 +13,10 @@ pub(crate) struct Hiccup {
     pub(crate) step: i64,
     /// By how much it was late.
     pub(crate) late: i64,
-    /// What the other ranks waited for that.
+    /// The time that the other ranks waited for it, in nanoseconds.
     pub(crate) lost: i64,
     pub(crate) cause: SlowCause,
-    /// The computation that took so long, if it was one.
+    /// The kernel that took long, if the cause is a computation.
     pub(crate) kernel: Option<LongKernel>,
 }
 

@@ -154,7 +154,7 @@ impl SlowLinks {
         sum_times(slow.map(|t| t.lost_by_each))
     }
 
-    /// What slow transfers take from the rank that loses most by them, all together.
+    /// The time that the rank which loses most loses by slow transfers, in nanoseconds.
     pub(crate) fn most_lost(&self) -> i64 {
         let mut of_part: BTreeMap<u32, i64> = BTreeMap::new();
         for slow in &self.transfers {

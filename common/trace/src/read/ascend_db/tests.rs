@@ -194,7 +194,7 @@ fn arguments_that_nobody_wants_are_left_out() {
     assert_eq!(without.defects.losses(), outcome.defects.losses());
 }
 
-/// What the name of a process decides is known when its rows come: nobody has to read the file for its names before.
+/// The name of a process is sent before its rows, so that the file need not be read twice.
 #[test]
 fn names_stand_before_rows() {
     struct Meanings {

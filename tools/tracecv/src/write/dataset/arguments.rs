@@ -39,12 +39,12 @@ enum ArgumentValue {
 #[derive(Default)]
 pub(super) struct EventArguments {
     keys: KnownKeys,
-    /// What is done with the arguments of a key, by its number.
+    /// How the arguments of a key are written, by its number.
     uses: Vec<Option<KeyUse>>,
     members: ArgumentMembers,
 }
 
-/// What is done with an argument.
+/// How an argument is written.
 #[derive(Clone)]
 struct KeyUse {
     /// The key and its colon, as they stand before a value that has no column.
@@ -67,7 +67,7 @@ impl KeyUse {
     }
 }
 
-/// What the arguments and the other members of an event are in a row.
+/// The arguments and the other members of an event, as columns of a row.
 struct ArgumentMembers {
     /// The values of those that have a column, where a bit of `present` says that they have one.
     values: [ArgumentValue; COUNT],

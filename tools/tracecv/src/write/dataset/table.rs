@@ -225,7 +225,7 @@ impl WriterThread {
 }
 
 impl Drop for WriterThread {
-    /// What was not ended is given up: its temporary file has to be gone before the program is.
+    /// Deletes the temporary file of a table that was not finished, before the program ends.
     fn drop(&mut self) {
         self.groups = None;
         let _ = self.thread.take().map(JoinHandle::join);
