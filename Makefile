@@ -41,9 +41,10 @@ demo: ## Certificates, daemon, training job, trace and summary, end to end (TORC
 test: ## All tests; the last line says how many passed, failed and were skipped, and why
 	@CARGO="$(CARGO)" sh tests/run
 
-check: ## Formatting, lints, documentation, names and import circles, licenses, manual pages (ALLOW_MISSING=1: without the last two if their programs are missing)
+check: ## Formatting, lints, the tools of the demo alone, documentation, names and import circles, licenses, manual pages (ALLOW_MISSING=1: without the last two if their programs are missing)
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) check --quiet --bins --no-default-features --features "$(DEMO_TOOLS)"
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	$(CARGO) test --workspace --quiet --test house
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --log-level error check licenses bans sources; \
