@@ -196,10 +196,10 @@ fn snapshot() -> Value {
         ], []],
         "segments": [
             {"device": 0, "address": 4096, "total_size": 1 << 20, "blocks": [
-                {"size": 1000, "state": "active_allocated", "address": 4096},
-                {"size": 3096, "state": "inactive", "address": 5096},
-                {"size": 600, "state": "active_allocated", "address": 8192},
-                {"size": 70, "state": "active_allocated", "address": 8792, "frames": frames("model.py", 3, "__init__")},
+                {"size": 1024, "requested_size": 1000, "state": "active_allocated", "address": 4096},
+                {"size": 3072, "requested_size": 0, "state": "inactive", "address": 5120},
+                {"size": 1024, "requested_size": 600, "state": "active_allocated", "address": 8192},
+                {"size": 512, "requested_size": 70, "state": "active_allocated", "address": 9216, "frames": frames("model.py", 3, "__init__")},
             ]},
             {"device": 1, "address": 70000, "total_size": 100, "blocks": [{"size": 100, "state": "active_allocated"}]},
         ],
@@ -225,9 +225,11 @@ fn snapshots_of_every_protocol_are_read_and_never_run() {
         let records = records("mem", [&output]);
         let peaks = of(&records, "tracewhy.memory");
         let [peak] = peaks[..] else { panic!("{records:?}") };
-        // From before are 300, which are released, and 70, which are not.
+        // From before are 300, which are released, and 70 in a block of 512, which are not.
         assert_eq!((&peak["peak_bytes"], &peak["peak_at_ns"]), (&json!(6070), &json!(14_000)));
         assert_eq!((&peak["after_bytes"], &peak["device"]), (&json!(1670), &json!("cuda:0")));
+        assert_eq!((&peak["reserved_bytes"], &peak["before_bytes"]), (&json!(1 << 20), &json!(370)));
+        assert_eq!((&peak["allocations"], &peak["releases"]), (&json!(3), &json!(2)));
         let held: Vec<_> = of(&records, "tracewhy.memory_holder")
             .iter()
             .map(|r| (r["operator"].as_str().unwrap().to_owned(), r["bytes"].as_i64().unwrap()))
@@ -243,6 +245,45 @@ fn snapshots_of_every_protocol_are_read_and_never_run() {
         let run = testkit::run_tool_to_end::<tracewhy::Cli>(["mem".into(), output.clone().into_os_string()]);
         assert_eq!((run.exit, run.errors), (Exit::Failed, 1), "{}", run.stdout);
         assert!(!dir.path().join("s.pickle.ran").exists());
+    }
+}
+
+/// With `stacks="all"`, a stack has frames of C++ and of the interpreter; the program's is in Python. The backward pass has none.
+#[test]
+fn frames_of_compiled_code_are_not_the_programs() {
+    if testkit::require("python3").is_none() {
+        return;
+    }
+    let frame = |(file, name): (&str, &str)| json!({"filename": file, "line": 7, "name": name});
+    let native = [
+        ("??", "torch::unwind::unwind()"),
+        ("CUDACachingAllocator.cpp", "malloc(int, unsigned long)"),
+        ("??", "at::_ops::mm::redispatch(c10::DispatchKeySet)"),
+        ("/conda/python-3.10.14/Objects/methodobject.c", "cfunction_call"),
+        ("??", "at::_ops::linear::call(at::Tensor const&)"),
+    ];
+    let node = ("??", "torch::autograd::generated::MmBackward0::apply(std::vector<at::Tensor>&&)");
+    let torch = ("/venv/torch/nn/functional.py", "linear");
+    for (more, expected) in [
+        (vec![torch, ("/home/u/train.py", "forward"), ("thread.o", "start")], "/home/u/train.py(7): forward"),
+        (
+            vec![node, ("thread48.o", "execute_native_thread_routine")],
+            "torch::autograd::generated::MmBackward0::apply",
+        ),
+        (vec![torch], "/venv/torch/nn/functional.py(7): linear"),
+        (vec![], "at::_ops::linear::call"),
+    ] {
+        let frames: Vec<Value> = native.into_iter().chain(more).map(frame).collect();
+        let entry = json!({"action": "alloc", "addr": 4096, "size": 1000, "stream": 0, "frames": frames});
+        let dir = tempfile::tempdir().unwrap();
+        let (input, output) = (dir.path().join("s.json"), dir.path().join("s.pickle"));
+        std::fs::write(&input, json!({"device_traces": [[entry]], "segments": []}).to_string()).unwrap();
+        let script =
+            "import json,pickle,sys\npickle.dump(json.load(open(sys.argv[1])),open(sys.argv[2],'wb'))";
+        let args = ["-c".as_ref(), script.as_ref(), input.as_os_str(), output.as_os_str()];
+        assert!(testkit::oracle("python3", &args).is_some());
+        let records = records("mem", [&output]);
+        assert_eq!(of(&records, "tracewhy.memory_holder")[0]["operator"], expected);
     }
 }
 

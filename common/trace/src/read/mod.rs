@@ -412,6 +412,10 @@ fn describe_unrecognized(head: &[u8]) -> String {
     if let Some(columns) = find_columns(head) {
         return format!("is not a trace: it is a table (CSV) with the columns {columns}");
     }
+    if let [0x80, 2..=5, ..] = head {
+        return "is not a trace: it is a pickle; `tracewhy mem` reads one of a memory snapshot of PyTorch from a file"
+            .to_owned();
+    }
     let binary = head.iter().take(64).any(|b| matches!(b, 0..=8 | 14..=31));
     let what = if binary { "it is binary" } else { "it begins with neither `{` nor `[`" };
     format!("is not a trace: {what} (`traceq info --help` lists the formats that are read)")

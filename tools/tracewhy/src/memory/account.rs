@@ -21,7 +21,8 @@ pub(crate) struct MemoryChange {
     pub(crate) holder: u32,
     /// When, in nanoseconds of the file's clock.
     pub(crate) at: i64,
-    /// Place in the order of the file, which counts where times are equal.
+    /// Place in the order of the file, which counts where times are equal; below zero for a block that was there before the
+    /// recording.
     pub(crate) order: i64,
     /// Bytes; negative ones are released.
     pub(crate) bytes: i64,
@@ -239,10 +240,16 @@ impl DeviceRun {
             self.result.before = before;
             self.running = before;
         }
+        let is_earlier = change.order < 0;
         match change.bytes {
             0 => {}
-            bytes if bytes > 0 => self.allocate(change),
+            bytes if is_earlier => self.result.before = self.result.before.saturating_add(bytes),
+            bytes if bytes > 0 => self.result.allocations += 1,
             _ => self.release(change),
+        }
+        // Who holds a block from before is known of some.
+        if change.bytes > 0 && (!is_earlier || change.holder > 0) {
+            self.allocate(change);
         }
         let known = (change.allocated != UNKNOWN).then_some(change.allocated);
         self.running = known.unwrap_or_else(|| self.running.saturating_add(change.bytes));
@@ -256,11 +263,17 @@ impl DeviceRun {
             self.peak_place = self.place;
             self.released.clear();
         }
-        self.add_point(MemoryPoint { at: change.at, allocated: self.running, left: self.running, reserved });
+        if !is_earlier {
+            self.add_point(MemoryPoint {
+                at: change.at,
+                allocated: self.running,
+                left: self.running,
+                reserved,
+            });
+        }
     }
 
     fn allocate(&mut self, change: &MemoryChange) {
-        self.result.allocations += 1;
         if change.address == UNKNOWN {
             return;
         }

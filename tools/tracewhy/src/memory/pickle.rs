@@ -82,6 +82,12 @@ impl Pickle<'_> {
         Some(String::from_utf8_lossy(&bytes[..bytes.len().min(MOST_TEXT)]).into_owned())
     }
 
+    /// The bytes of a member that is a text, or its beginning; none of anything else.
+    pub(crate) fn member_bytes(&self, value: Ref, key: &str) -> &[u8] {
+        let bytes = self.member(value, key).and_then(|text| self.raw_text(text)).unwrap_or_default();
+        &bytes[..bytes.len().min(MOST_TEXT)]
+    }
+
     /// The text of a member.
     pub(crate) fn member_text(&self, value: Ref, key: &str) -> Option<String> {
         self.text(self.member(value, key)?)
