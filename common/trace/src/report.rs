@@ -1,6 +1,7 @@
 //! Messages on standard error about a trace that was read, the same in every tool.
 
-use common::out::Out;
+use common::out::{Out, Verbosity};
+use common::text::count_noun;
 
 use crate::model::{DefectCost, DefectCount};
 use crate::read::ReadOutcome;
@@ -26,6 +27,24 @@ pub fn report_faults(out: &Out, label: &str, outcome: &ReadOutcome) {
             DefectCost::EventLost | DefectCost::MoreLost => out.error(place, reason),
         }
     }
+}
+
+/// Maximum number of traces that get a line of their own for one reason, and that are named beyond that.
+const MOST_NAMED: usize = 3;
+
+/// Warns of traces that have one thing in common: of each on a line of its own while they are few or with `--verbose`,
+/// otherwise of all on one line with their number and the first of their names, so that the warnings about hundreds of
+/// ranks do not hide the result.
+///
+/// A warning is the name of the trace and what is to be said of it; `of_all` is that in the plural.
+pub fn warn_of_traces(out: &Out, of_all: &str, warnings: &[(String, String)]) {
+    if warnings.len() <= MOST_NAMED || out.diag().verbosity() >= Verbosity::Verbose {
+        return warnings.iter().for_each(|(label, reason)| out.warn(label, reason));
+    }
+    let names: Vec<&str> = warnings.iter().take(MOST_NAMED).map(|(label, _)| label.as_str()).collect();
+    let (names, more) = (names.join(", "), warnings.len() - MOST_NAMED);
+    let count = count_noun(warnings.len() as u64, "trace");
+    out.warn(count, format_args!("{of_all}: {names} and {more} more; --verbose names all"));
 }
 
 /// A count with its thousands apart: `1,234,567`.

@@ -4,16 +4,19 @@ mod ranks;
 mod rules;
 mod single;
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::read::ReadOutcome;
 use common::finding::{Finding, Severity};
-use common::out::Out;
+use common::out::{Out, Verbosity};
 use common::report::Source;
 use common::rule::Rule;
+use common::text::count_noun;
 
 use crate::analysis::sum::Sums;
+use crate::report::format_count;
 
 pub use ranks::{RankFacts, check_ranks};
 pub use rules::RULES;
@@ -37,7 +40,7 @@ fn finding_of(rule: &Rule, path: &Path, found: String, expected: &str) -> Findin
 /// Warns on one line of what is wrong enough with a trace to make its sums doubtful.
 pub fn warn_of_doubts(out: &Out, path: &Path, outcome: &ReadOutcome, sums: &Sums) {
     warn_of_step_names(out, path, sums);
-    if let Some(doubts) = describe_doubts(path, outcome, sums) {
+    if let Some((_, doubts)) = describe_doubts(path, outcome, sums) {
         out.warn(path.display(), doubts);
     }
 }
@@ -49,33 +52,41 @@ fn warn_of_step_names(out: &Out, path: &Path, sums: &Sums) {
     }
 }
 
-/// Warns of the first of many traces that are doubtful, and counts the others.
+/// Warns of the first trace that breaks a rule, and counts the others.
 #[derive(Debug, Default)]
-pub struct DoubtfulTraces(Cell<u64>);
+pub struct DoubtfulTraces(RefCell<BTreeMap<String, u64>>);
 
 impl DoubtfulTraces {
-    /// Maximum number of traces of which the warnings are shown.
-    const MOST: u64 = 16;
-
-    /// Warns of a trace, or counts it.
+    /// Warns of a trace, or counts it. With `--verbose`, warns of each.
     pub fn warn(&self, out: &Out, path: &Path, outcome: &ReadOutcome, sums: &Sums) {
-        if let Some(doubts) = describe_doubts(path, outcome, sums) {
-            self.0.set(self.0.get() + 1);
-            if self.0.get() <= Self::MOST {
-                out.warn(path.display(), doubts);
-            }
+        let Some((rule, doubts)) = describe_doubts(path, outcome, sums) else { return };
+        if let (Some(count), Verbosity::Quiet | Verbosity::Normal) =
+            (self.0.borrow_mut().get_mut(&rule), out.diag().verbosity())
+        {
+            *count += 1;
+            return;
         }
+        self.0.borrow_mut().insert(rule, 0);
+        out.warn(path.display(), doubts);
     }
 
     /// Says how many more there are.
     pub fn finish(&self, out: &Out) {
-        if let Some(more @ 1..) = self.0.get().checked_sub(Self::MOST) {
-            out.warn(format_args!("{more} more traces"), "have findings, too: see `traceq check`");
+        let more = self.0.borrow();
+        let traces = more.values().sum();
+        if traces == 0 {
+            return;
         }
+        let rules = more.iter().filter(|(_, count)| **count > 0);
+        let rules: Vec<String> =
+            rules.map(|(rule, count)| format!("{rule} {}", format_count(*count))).collect();
+        let reason = format!("the same findings [{}]: see `traceq check`", rules.join(", "));
+        out.warn(count_noun(traces, "more trace"), reason);
     }
 }
 
-fn describe_doubts(path: &Path, outcome: &ReadOutcome, sums: &Sums) -> Option<String> {
+/// The rule that is broken worst, and what is to be said of the trace.
+fn describe_doubts(path: &Path, outcome: &ReadOutcome, sums: &Sums) -> Option<(String, String)> {
     // What could not be read has been reported.
     let doubtful =
         |f: &Finding| f.severity > Severity::Note && !rules::SAID_IN_READING.contains(&f.rule.as_str());
@@ -86,5 +97,5 @@ fn describe_doubts(path: &Path, outcome: &ReadOutcome, sums: &Sums) -> Option<St
         1 => ", and 1 more finding".to_owned(),
         n => format!(", and {n} more findings"),
     };
-    Some(format!("{} [{}]{more}: see `traceq check`", worst.found, worst.rule))
+    Some((worst.rule.clone(), format!("{} [{}]{more}: see `traceq check`", worst.found, worst.rule)))
 }

@@ -19,6 +19,7 @@ use trace::inputs::{TraceInput, TraceInputs};
 use trace::meaning::{MeaningLookup, ResolvedSink};
 use trace::model::{Event, EventSink, TraceMeta};
 use trace::ranks::sum_for_check;
+use trace::report::warn_of_traces;
 
 use super::{TraceReader, write_output};
 use crate::timeline::OwnedId;
@@ -147,10 +148,11 @@ impl MergeArgs {
             before = waiting.len();
             waiting.retain(|(i, collectives)| !reference.place(&mut ranks[*i], collectives));
         }
-        for (i, _) in waiting {
-            let label = ranks[i].input.label();
-            out.warn(label, "shares no collective with the first trace: placed by its wall clock");
-        }
+        let reason = "shares no collective with the first trace: placed by its wall clock";
+        let warnings: Vec<(String, String)> =
+            waiting.iter().map(|(i, _)| (ranks[*i].input.label(), reason.to_owned())).collect();
+        let of_all = "share no collective with the first one: placed by their wall clocks";
+        warn_of_traces(out, of_all, &warnings);
         Ok(ranks)
     }
 

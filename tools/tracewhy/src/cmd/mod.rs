@@ -26,7 +26,7 @@ use trace::inputs::TraceInputs;
 use trace::model::{Event, EventSink};
 use trace::options::AnalysisOptions;
 use trace::read::ReadOutcome;
-use trace::report::format_count;
+use trace::report::{format_count, warn_of_traces};
 use trace::spool::MemoryLimit;
 
 use crate::job::compare::SetSamples;
@@ -339,15 +339,18 @@ impl ReadJob {
     fn number_ranks(&mut self, out: &Out) {
         let mut numbers = RankNumbers::of_known(self.job.parts.iter().map(|part| part.rank));
         let are_known = numbers.are_known();
-        let mut given = BTreeMap::new();
+        let (mut given, mut unnumbered) = (BTreeMap::new(), Vec::new());
         for part in self.job.parts.iter_mut().filter(|part| part.rank < 0) {
             let number = numbers.number_of(part.rank);
             given.insert(part.rank, number);
             part.rank = number;
             if are_known {
-                out.warn(&part.path, format_args!("does not say its rank: {number} stands for it here"));
+                let reason = format!("does not say its rank: {number} stands for it here");
+                unnumbered.push((part.path.clone(), reason));
             }
         }
+        let of_all = "do not say their ranks: here they have numbers that no other has";
+        warn_of_traces(out, of_all, &unnumbered);
         if let Some(memory_use) = &mut self.memory_use {
             memory_use.number_ranks(&given);
         }
@@ -355,20 +358,32 @@ impl ReadJob {
 
     /// With two traces of one rank, no collective would be known to be one.
     fn keep_one_of_each_rank(&mut self, out: &Out) -> anyhow::Result<()> {
-        for TraceLeftOut { path, rank, kept } in self.job.keep_one_of_each_rank(self.memory)? {
-            out.warn(path, format_args!("is left out: {kept} is of rank {rank}, too"));
-        }
+        let left_out = self.job.keep_one_of_each_rank(self.memory)?.into_iter();
+        let warnings: Vec<(String, String)> = left_out
+            .map(|TraceLeftOut { path, rank, kept }| {
+                let reason = match kept == path {
+                    true => format!("is left out once: it is there twice, as rank {rank}"),
+                    false => format!("is left out: {kept} is of rank {rank}, too"),
+                };
+                (path, reason)
+            })
+            .collect();
+        warn_of_traces(out, "are left out: others are of the same ranks", &warnings);
         Ok(())
     }
 
     fn warn_of_duplicates(&self, out: &Out) {
         let mut seen: BTreeMap<i64, &str> = BTreeMap::new();
+        let mut warnings = Vec::new();
         for part in &self.job.parts {
             match seen.get(&part.rank) {
-                Some(other) => out.warn(&part.path, format_args!("is of rank {} as {other} is", part.rank)),
+                Some(other) => {
+                    warnings.push((part.path.clone(), format!("is of rank {} as {other} is", part.rank)));
+                }
                 None => _ = seen.insert(part.rank, &part.path),
             }
         }
+        warn_of_traces(out, "are of ranks of which others are, too", &warnings);
     }
 
     fn add_part(&mut self, mut part: RankPart) {
