@@ -14,6 +14,7 @@ use common::finding::unhex;
 use common::inputs::{PathListArgs, Separator};
 use common::out::Out;
 
+use crate::model::TraceMeta;
 use crate::read::{self, ReadOptions, TraceSource, ascend};
 
 /// The arguments that name traces, the same for every subcommand.
@@ -60,6 +61,8 @@ pub struct OpenedTrace {
     pub size: Option<u64>,
     /// Rank, where the directories around the file name it.
     pub rank: Option<i64>,
+    /// Number of ranks in its job, where a file beside it says that.
+    pub world_size: Option<i64>,
 }
 
 impl TraceInputs {
@@ -183,6 +186,17 @@ fn parse_entry(entry: Vec<u8>, separator: Separator) -> anyhow::Result<Option<Pa
 }
 
 impl OpenedTrace {
+    /// A trace of which nothing is known but where it is.
+    fn at(path: PathBuf, size: Option<u64>) -> Self {
+        Self { path, size, rank: None, world_size: None }
+    }
+
+    /// Adds what stands around the trace to what it says of its job itself.
+    pub fn complete(&self, meta: &mut TraceMeta) {
+        meta.rank = meta.rank.or(self.rank);
+        meta.world_size = meta.world_size.or(self.world_size);
+    }
+
     /// The bytes of the input as a source: of a file, with its path.
     pub fn source_of(&self, bytes: Box<dyn Read + Send>) -> TraceSource {
         match self.size {
@@ -217,7 +231,7 @@ impl TraceInput {
         let path = match self {
             Self::Stdin => {
                 let path = PathBuf::from("-");
-                return Ok((OpenedTrace { path, size: None, rank: None }, Box::new(io::stdin())));
+                return Ok((OpenedTrace::at(path, None), Box::new(io::stdin())));
             }
             Self::Path(path) if path.is_dir() => match ascend::find_timeline(path) {
                 Some(timeline) => timeline,
@@ -225,7 +239,7 @@ impl TraceInput {
                     let slices = ascend::find_slices(path);
                     if !slices.is_empty() {
                         let (text, size) = read::open_slices(&slices)?;
-                        return Ok((OpenedTrace { path: path.clone(), size: Some(size), rank: None }, text));
+                        return Ok((OpenedTrace::at(path.clone(), Some(size)), text));
                     }
                     let (reason, hint) = ascend::describe_missing_timeline(path);
                     return Err(anyhow::anyhow!(reason)).hint(hint);
@@ -236,11 +250,11 @@ impl TraceInput {
         if is_fifo(&path) {
             // Waits for a writer, as cat(1) does.
             let file = File::open(&path)?;
-            return Ok((OpenedTrace { path, size: None, rank: None }, Box::new(file)));
+            return Ok((OpenedTrace::at(path, None), Box::new(file)));
         }
         let (file, size) = read::open_trace_file(&path)?;
-        let rank = ascend::rank_of_timeline(&path);
-        Ok((OpenedTrace { path, size: Some(size), rank }, Box::new(file)))
+        let (rank, world_size) = (ascend::rank_of_timeline(&path), ascend::world_size_of_timeline(&path));
+        Ok((OpenedTrace { path, size: Some(size), rank, world_size }, Box::new(file)))
     }
 }
 

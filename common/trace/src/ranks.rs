@@ -176,7 +176,7 @@ impl<'a> RankReader<'a> {
             Some(collected) => read::read_trace(source, &self.options, &mut (collected, &mut resolved))?,
             None => read::read_trace(source, &self.options, &mut resolved)?,
         };
-        outcome.meta.rank = outcome.meta.rank.or(self.opened.rank);
+        self.opened.complete(&mut outcome.meta);
         Ok(outcome)
     }
 }

@@ -2,8 +2,13 @@
 //! rank stands in a file beside the trace.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
+use super::kineto::as_whole_number;
 use super::slices;
 use crate::model::Category;
 
@@ -166,11 +171,42 @@ pub(super) fn describe_profile(dir: &Path) -> Option<(&'static str, &'static str
 
 /// The rank of a timeline, by the name of the `profiler_info_{rank}.json` of its tree.
 pub fn rank_of_timeline(timeline: &Path) -> Option<i64> {
+    let names = std::fs::read_dir(tree_of_timeline(timeline)?)
+        .ok()?
+        .filter_map(|e| e.ok()?.file_name().into_string().ok());
+    names.filter_map(|name| rank_of_info(&name)).min()
+}
+
+/// The tree of a profile that a timeline lies in.
+fn tree_of_timeline(timeline: &Path) -> Option<&Path> {
     let output = timeline.parent()?;
     let tree = if output.file_name()? == "ASCEND_PROFILER_OUTPUT" { output.parent()? } else { output };
-    let tree = if tree.as_os_str().is_empty() { Path::new(".") } else { tree };
-    let names = std::fs::read_dir(tree).ok()?.filter_map(|e| e.ok()?.file_name().into_string().ok());
-    names.filter_map(|name| rank_of_info(&name)).min()
+    Some(if tree.as_os_str().is_empty() { Path::new(".") } else { tree })
+}
+
+/// Maximum size of `profiler_metadata.json`.
+const MOST_SETTINGS: u64 = 16 << 20;
+
+/// Number of ranks in the job of a timeline, by the `profiler_metadata.json` of its tree.
+pub fn world_size_of_timeline(timeline: &Path) -> Option<i64> {
+    let path = tree_of_timeline(timeline)?.join("profiler_metadata.json");
+    // Not a FIFO, which could not be opened without waiting.
+    let file = path.is_file().then(|| File::open(path).ok())??;
+    let settings: Value = serde_json::from_reader(file.take(MOST_SETTINGS)).ok()?;
+    world_size_of_settings(settings.get("distributed_args"), settings.get("parallel_group_info"))
+}
+
+/// Number of ranks in the job of a process, by what its program said (`distributed_args`, as Megatron does), or else by its
+/// process group of all ranks (`parallel_group_info`, which torch_npu writes for each communicator of HCCL; Ascend/pytorch
+/// `torch_npu/profiler/profiler.py`).
+pub(super) fn world_size_of_settings(args: Option<&Value>, groups: Option<&Value>) -> Option<i64> {
+    let said = args.and_then(|args| args.get("world_size")).and_then(as_whole_number);
+    let of_group = || {
+        let mut groups = groups?.as_object()?.values();
+        let all = groups.find(|group| group["group_name"] == "default_group")?;
+        i64::try_from(all["global_ranks"].as_array()?.len()).ok()
+    };
+    said.or_else(of_group).filter(|ranks| *ranks > 0)
 }
 
 fn rank_of_info(name: &str) -> Option<i64> {
@@ -227,5 +263,22 @@ mod tests {
         let path = find_timeline(dir.path()).unwrap();
         assert_eq!(path, out.join("trace_view.json"));
         assert_eq!((rank_of_timeline(&path), find_timeline(&out)), (Some(12), Some(path)));
+    }
+
+    #[test]
+    fn a_tree_says_how_many_ranks_its_job_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let timeline = dir.path().join("ASCEND_PROFILER_OUTPUT/trace_view.json");
+        let groups = r#""parallel_group_info":{"a":{"group_name":"tp","global_ranks":[0,1]},"b":{"group_name":"default_group","global_ranks":[0,1,2,3]}}"#;
+        for (settings, expected) in [
+            (format!("{{{groups}}}"), Some(4)),
+            (format!(r#"{{"distributed_args":{{"world_size":8}},{groups}}}"#), Some(8)),
+            (r#"{"parallel_group_info":{"a":{"group_name":"tp","global_ranks":[0,1]}}}"#.into(), None),
+            (r#"{"distributed_args":{"world_size":0}}"#.into(), None),
+            ("{".into(), None),
+        ] {
+            std::fs::write(dir.path().join("profiler_metadata.json"), &settings).unwrap();
+            assert_eq!(world_size_of_timeline(&timeline), expected, "{settings}");
+        }
     }
 }

@@ -136,7 +136,7 @@ impl TraceReader {
         };
         let source = if self.bar.is_hidden() { source } else { Box::new(self.bar.wrap_read(source)) };
         let mut outcome = read::read_trace(opened.source_of(source), &self.options, sink)?;
-        outcome.meta.rank = outcome.meta.rank.or(opened.rank);
+        opened.complete(&mut outcome.meta);
         // What decompressors and databases say has no number of the system.
         let is_of_system =
             |e: &read::ReadError| matches!(&e.fault, ReadFault::Io(e) if e.raw_os_error().is_some());

@@ -223,8 +223,8 @@ fn count_outcome(
     opened: OpenedTrace,
     mut outcome: ReadOutcome,
 ) -> Option<Trace> {
-    let OpenedTrace { path, size, rank } = opened;
-    outcome.meta.rank = outcome.meta.rank.or(rank);
+    opened.complete(&mut outcome.meta);
+    let OpenedTrace { path, size, .. } = opened;
     report_faults(out, &path.display().to_string(), &outcome);
     if outcome.has_no_result() {
         return None;

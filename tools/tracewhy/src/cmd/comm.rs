@@ -290,7 +290,10 @@ fn describe(records: &[record::CollectiveCost], span: i64) -> Report {
     );
     report.add_table(title, &columns, rows.collect());
     if records.iter().any(|r| r.algorithm_gbps.is_some() && r.bus_gbps.is_none()) {
-        report.add_note("no bus GB/s where the traces do not say how many ranks are in the group");
+        report.add_note(
+            "no bus GB/s where no trace says how many ranks are in the group, nor how many are in the job, or where some of \
+             those have no trace",
+        );
     }
     report
 }

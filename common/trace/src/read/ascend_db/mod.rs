@@ -212,16 +212,20 @@ fn read_settings(database: &Database, meta: &mut TraceMeta) -> Result<(), ReadSt
     if !(database.has_column("META_DATA", "name") && database.has_column("META_DATA", "value")) {
         return Ok(());
     }
-    let query =
-        "SELECT name, value FROM META_DATA WHERE name IN ('SCHEMA_VERSION', 'distributed_args') LIMIT 8";
+    let (mut args, mut groups) = (None, None);
+    let query = "SELECT name, value FROM META_DATA \
+                 WHERE name IN ('SCHEMA_VERSION', 'distributed_args', 'parallel_group_info') LIMIT 8";
     database.each_row(query, |row| {
-        if row.text(0) == b"SCHEMA_VERSION" {
-            meta.hints.push(format!("database schema {}", String::from_utf8_lossy(row.text(1))));
-        } else if let Ok(args) = serde_json::from_slice::<serde_json::Value>(row.text(1)) {
-            meta.world_size = args.get("world_size").and_then(super::kineto::as_whole_number);
+        let value = || serde_json::from_slice::<serde_json::Value>(row.text(1)).ok();
+        match row.text(0) {
+            b"distributed_args" => args = value(),
+            b"parallel_group_info" => groups = value(),
+            _ => meta.hints.push(format!("database schema {}", String::from_utf8_lossy(row.text(1)))),
         }
         Ok(())
-    })
+    })?;
+    meta.world_size = super::ascend::world_size_of_settings(args.as_ref(), groups.as_ref());
+    Ok(())
 }
 
 /// The process and thread of a `globalTid`.
