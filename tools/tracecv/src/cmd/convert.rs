@@ -19,7 +19,7 @@ use trace::pairs::PairSink;
 use super::{NothingRead, TraceReader, report_written, write_output};
 use crate::losses::Losses;
 use crate::write::shard::Shard;
-use crate::write::{TargetFormat, TraceWriter, create_directories};
+use crate::write::{TargetFormat, TraceWriter, create_directories, name_failure};
 
 #[cfg(feature = "parquet")]
 mod dataset;
@@ -158,7 +158,7 @@ impl Conversion<'_> {
     fn write_file(&mut self, out: &mut Out) -> anyhow::Result<u64> {
         let path = self.args.output.clone();
         let mut named = 0;
-        let result = write_output(&path, |to| self.fill(out, to, None, &mut named));
+        let result = write_output(&path, |to| self.fill(out, to, None, &mut named).map_err(name_failure));
         self.take_result(out, &path, result)?;
         Ok(named)
     }
@@ -171,7 +171,8 @@ impl Conversion<'_> {
         let inputs = self.args.inputs.clone();
         inputs.for_each_input(out, |out, input| {
             let path = dir.join(free_name(input, self.args.to.extension(), &mut taken));
-            let result = write_output(&path, |to| self.fill(out, to, Some(input), &mut 0));
+            let result =
+                write_output(&path, |to| self.fill(out, to, Some(input), &mut 0).map_err(name_failure));
             self.take_result(out, &path, result)
         })
     }

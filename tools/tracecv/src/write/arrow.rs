@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_array::builder::{Int64Builder, StringBuilder};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_ipc::writer::FileWriter;
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use serde_json::{Value, json};
 use trace::model::{Event, EventId, EventSink, TraceMeta};
 use trace::read::write_compact;
@@ -190,5 +190,14 @@ impl TraceWriter for ArrowWriter<'_> {
         self.file.write_metadata("traces", Value::from(std::mem::take(&mut self.traces)).to_string());
         self.file.finish()?;
         Ok(Losses::default())
+    }
+}
+
+/// Returns an error of the output as it is; Arrow's says it twice.
+pub(super) fn name_failure(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<ArrowError>() {
+        Ok(ArrowError::IoError(_, error)) => error.into(),
+        Ok(error) => error.into(),
+        Err(error) => error,
     }
 }

@@ -187,6 +187,15 @@ pub(crate) trait TraceWriter: EventSink {
     fn finish(self: Box<Self>) -> anyhow::Result<Losses>;
 }
 
+/// Says what could not be written where a library does not: the temporary file of a database, or the output.
+pub(crate) fn name_failure(error: anyhow::Error) -> anyhow::Error {
+    #[cfg(feature = "sqlite")]
+    let error = sqlite::name_failure(error);
+    #[cfg(feature = "arrow")]
+    let error = arrow::name_failure(error);
+    error
+}
+
 /// Counts what an event has besides name, time and place, for formats of stacks.
 pub(crate) fn count_details(event: &Event<'_>, losses: &mut Losses) {
     if event.phase != b'M' {

@@ -99,28 +99,48 @@ impl PieceFile {
         })
     }
 
-    fn commit(self) -> io::Result<()> {
+    /// Writes out what is buffered; the file has no name yet.
+    fn finish(self) -> io::Result<AtomicFile> {
         let file = match self {
             Self::Plain(file) => file,
             Self::Compressed(encoder) => encoder.finish()?,
         };
-        file.into_inner().map_err(io::IntoInnerError::into_error)?.commit()
+        file.into_inner().map_err(io::IntoInnerError::into_error)
     }
 }
 
-impl Write for PieceFile {
+/// A piece whose errors say which one it is.
+struct NamedPiece<'a> {
+    path: &'a Path,
+    file: PieceFile,
+}
+
+impl<'a> NamedPiece<'a> {
+    fn create(path: &'a Path) -> anyhow::Result<Self> {
+        let file = PieceFile::create(path).with_context(|| path.display().to_string())?;
+        Ok(Self { path, file })
+    }
+
+    fn name_error<T>(path: &Path, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
+    }
+}
+
+impl Write for NamedPiece<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(file) => file.write(bytes),
-            Self::Compressed(encoder) => encoder.write(bytes),
-        }
+        let written = match &mut self.file {
+            PieceFile::Plain(file) => file.write(bytes),
+            PieceFile::Compressed(encoder) => encoder.write(bytes),
+        };
+        Self::name_error(self.path, written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Plain(file) => file.flush(),
-            Self::Compressed(encoder) => encoder.flush(),
-        }
+        let flushed = match &mut self.file {
+            PieceFile::Plain(file) => file.flush(),
+            PieceFile::Compressed(encoder) => encoder.flush(),
+        };
+        Self::name_error(self.path, flushed)
     }
 }
 
@@ -163,8 +183,7 @@ pub(super) fn write(
     let bounds = find_bounds(sizes.events, size)?;
     create_directories(dir)?;
     let paths: Vec<PathBuf> = (1..=bounds.len() + 1).map(|n| piece_path(dir, input, n)).collect();
-    let create = |path: &PathBuf| PieceFile::create(path).with_context(|| path.display().to_string());
-    let mut files = paths.iter().map(create).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut files = paths.iter().map(|path| NamedPiece::create(path)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut writers: Vec<ChromeWriter<'_>> = files.iter_mut().map(|file| ChromeWriter::new(file)).collect();
     writers.iter_mut().try_for_each(|writer| writer.begin_trace(""))?;
     let losses = vec![Losses::default(); paths.len()];
@@ -179,6 +198,12 @@ pub(super) fn write(
         counts.push(writer.count_events());
         Box::new(writer).finish()?;
     }
+    // None appears before all are on the disk.
+    let finish = |piece: NamedPiece<'_>| {
+        let file = piece.file.finish();
+        file.with_context(|| piece.path.display().to_string())
+    };
+    let files = files.into_iter().map(finish).collect::<anyhow::Result<Vec<_>>>()?;
     let mut written = Vec::new();
     for (((file, path), events), losses) in files.into_iter().zip(&paths).zip(counts).zip(&losses) {
         file.commit().with_context(|| path.display().to_string())?;

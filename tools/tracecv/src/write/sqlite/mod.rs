@@ -15,6 +15,19 @@ use rusqlite::Connection;
 pub(super) use ascend::AscendWriter;
 pub(super) use plain::PlainWriter;
 
+/// The place of a database, in messages.
+fn temporary_file() -> String {
+    format!("temporary file in {}", std::env::temp_dir().display())
+}
+
+/// Says which file an error of SQLite is about.
+pub(super) fn name_failure(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<rusqlite::Error>() {
+        Ok(error) => anyhow::anyhow!("{}: {error}", temporary_file()),
+        Err(error) => error,
+    }
+}
+
 /// A database that is being filled.
 struct Database {
     connection: Connection,
@@ -24,10 +37,9 @@ struct Database {
 impl Database {
     /// Creates an empty database with these tables.
     fn create(schema: &str) -> anyhow::Result<Self> {
-        let place = || format!("temporary file in {}", std::env::temp_dir().display());
-        let named = tempfile::NamedTempFile::new().with_context(place)?;
-        let file = named.reopen().with_context(place)?;
-        let connection = Connection::open(named.path()).with_context(place)?;
+        let named = tempfile::NamedTempFile::new().with_context(temporary_file)?;
+        let file = named.reopen().with_context(temporary_file)?;
+        let connection = Connection::open(named.path()).with_context(temporary_file)?;
         // The file has no other user, and is gone when the program ends: no journal, no fsync.
         connection.execute_batch(
             "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE;
@@ -36,7 +48,7 @@ impl Database {
         connection.execute_batch("BEGIN")?;
         connection.execute_batch(schema)?;
         // From here on, the file is only open.
-        named.close().with_context(place)?;
+        named.close().with_context(temporary_file)?;
         Ok(Self { connection, file })
     }
 
