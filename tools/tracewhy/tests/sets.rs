@@ -198,3 +198,28 @@ fn a_comparison_without_a_rank_of_the_base_fails() {
     let (exit, text) = testkit::run_tool::<tracewhy::Cli>(&words);
     assert!(exit == Exit::No && text.contains(r#"failures="1""#) && text.contains("ranks 1, 3"), "{text}");
 }
+
+/// A trace in which nothing was recorded is not faster than another, and a condition on it is not met. Nothing is said of its
+/// lateness either.
+#[test]
+fn a_trace_without_work_passes_no_comparison() {
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, _) = write_job(dir.path(), &Plan { ranks: 1, ..PLAN });
+    let empty = dir.path().join("empty.json");
+    std::fs::write(&empty, r#"{"schemaVersion":1,"traceEvents":[]}"#).unwrap();
+    for (base, new) in [(&paths[0], &empty), (&empty, &paths[0])] {
+        let mut args: Vec<OsString> = ["diff", "--fail-on", "step>5%"].map(Into::into).into();
+        args.extend([base.into(), new.into()]);
+        let run = testkit::run_tool_to_end::<tracewhy::Cli>(args);
+        assert_eq!((run.exit, run.errors, run.stdout.as_str()), (Exit::Failed, 1, ""));
+    }
+    assert_eq!(records("ranks", [&empty])[0]["explained"], Value::Null);
+}
+
+#[test]
+fn two_ranks_of_a_job_can_be_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, _) = write_job(dir.path(), &PLAN);
+    let diff = records("diff", [&paths[1], &paths[5]]);
+    assert_eq!(of(&diff, "tracewhy.diff")[0]["lacking_ranks"], Value::Null);
+}

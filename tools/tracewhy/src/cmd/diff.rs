@@ -115,8 +115,12 @@ const MISSING_RANKS: Rule = Rule {
     reference: "tracewhy-diff(1), --fail-on",
 };
 
-/// Ranks of the job of the second set that have a trace in the first only. A job of fewer ranks lacks none.
+/// Ranks of the job of the second set that have a trace in the first only. A job of fewer ranks lacks none; nor does one trace that
+/// is compared with one other, which may be two ranks of a job.
 fn find_lacking(base: &Job, new: &Job) -> Vec<i64> {
+    if base.parts.len() == 1 && new.parts.len() == 1 {
+        return Vec::new();
+    }
     let there: BTreeSet<i64> = new.parts.iter().map(|part| part.rank).collect();
     let size = i64::try_from(new.world_size()).unwrap_or(i64::MAX);
     let of_base: BTreeSet<i64> = base.parts.iter().map(|part| part.rank).collect();
@@ -199,6 +203,13 @@ impl DiffArgs {
         let base = read_set(out, &self.analysis, &self.base)?;
         let new = read_set(out, &self.analysis, &self.new)?;
         let (Some(mut base), Some(mut new)) = (base, new) else { return Ok(Exit::Failed) };
+        // Nothing is faster than something: a condition would be met by a trace in which nothing was recorded.
+        let sides = [(&self.base, &base), (&self.new, &new)];
+        let is_empty = |read: &ReadJob| read.job.parts.iter().all(|part| part.total().span() <= 0);
+        if let Some((path, _)) = sides.into_iter().find(|(_, read)| is_empty(read)) {
+            out.error(path.display(), "has nothing to compare: no step of it has work");
+            return Ok(Exit::Failed);
+        }
         let other_names = base.samples.other_names().max(new.samples.other_names());
         let changes = compare_sets(std::mem::take(&mut base.samples), std::mem::take(&mut new.samples));
         let broken = self.fail_on.iter().filter_map(|condition| {

@@ -10,7 +10,7 @@ use crate::job::Job;
 use crate::job::clocks::ClockSkew;
 use crate::job::evidence::{FoundCause, SlowCause, SlowPlace};
 use crate::job::hiccups::Hiccup;
-use crate::job::verdict::Verdict;
+use crate::job::verdict::{NOTHING_SHARED, ONLY_RANK, Verdict};
 use crate::part::longest::LongKernel;
 use crate::part::{RankPart, sum_times};
 
@@ -42,11 +42,11 @@ pub(super) fn headline(job: &Job, verdict: &Verdict) -> String {
 fn describe_only_rank(part: Option<&RankPart>) -> String {
     let times = part.map(RankPart::mean_step).unwrap_or_default();
     if times.span() <= 0 {
-        return "who is slow is not known: one rank can be compared with no other".to_owned();
+        return format!("who is slow is not known: {ONLY_RANK}");
     }
     let share = |time: i64| format_percent(Some(time as f64 / times.span() as f64));
     format!(
-        "one rank can be compared with no other; its step takes {}: {} compute, {} exposed communication, {} idle",
+        "{ONLY_RANK}; its step takes {}: {} compute, {} exposed communication, {} idle",
         format_duration(times.span()),
         share(times.compute),
         share(times.exposed_communication),
@@ -203,7 +203,11 @@ pub(super) fn list_notes(job: &Job, verdict: &Verdict, clocks: &BTreeMap<u32, Cl
         notes.push("a trace without steps and collectives is taken for one step".to_owned());
     }
     notes.extend(verdict.explained.iter().map(|explained| format!("not slow by that: {explained}")));
-    notes.extend(verdict.undecided.iter().map(|undecided| format!("not decided: {undecided}")));
+    // The headline says these.
+    let is_headline =
+        |undecided: &str| verdict.causes.is_empty() && [ONLY_RANK, NOTHING_SHARED].contains(&undecided);
+    let undecided = verdict.undecided.iter().filter(|undecided| !is_headline(undecided));
+    notes.extend(undecided.map(|undecided| format!("not decided: {undecided}")));
     notes
 }
 

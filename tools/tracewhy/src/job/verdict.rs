@@ -41,6 +41,12 @@ pub(crate) struct Verdict {
     pub(crate) levels: Vec<i64>,
 }
 
+/// Why nothing is decided about a job with a trace of one rank only.
+pub(crate) const ONLY_RANK: &str = "one rank can be compared with no other";
+/// Why nothing is decided about ranks that do not wait for each other.
+pub(crate) const NOTHING_SHARED: &str =
+    "the ranks share no collective in which all wait for the last: who is late";
+
 /// A rank that is late in fewer steps must be later: the share of its steps, and how many at least; the share of a step
 /// by which each is late, and the multiple of the noise. The first that fits counts.
 const LEAST_PARTIAL: [(f64, usize, f64, f64); 3] =
@@ -193,7 +199,8 @@ impl Evidence<'_> {
             median(&mut at.filter(|at| at.is_compared).map(|at| at.by_load).collect::<Vec<_>>())
         };
         let (by_load, part) = (0..self.parts.len()).map(|part| (level(part), part)).max()?;
-        (by_load as f64 >= self.least_level(&self.signal, self.steps.len())).then(|| {
+        let matters = by_load > 0 && by_load as f64 >= self.least_level(&self.signal, self.steps.len());
+        matters.then(|| {
             format!(
                 "rank {} comes {} later in each step since its all-to-alls are larger: it has more to compute",
                 self.parts[part].rank,
@@ -389,9 +396,9 @@ impl Evidence<'_> {
             out.push(format!("{missing} of {} ranks have no trace: whether they are late", job.world_size()));
         }
         if self.parts.len() < 2 {
-            out.push("one rank can be compared with no other".to_owned());
+            out.push(ONLY_RANK.to_owned());
         } else if self.steps.is_empty() {
-            out.push("the ranks share no collective in which all wait for the last: who is late".to_owned());
+            out.push(NOTHING_SHARED.to_owned());
         } else if self.steps.len() < FEW_STEPS {
             out.push("with fewer than three steps, little can be distinguished from noise".to_owned());
         }

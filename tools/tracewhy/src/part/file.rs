@@ -262,8 +262,8 @@ pub(crate) fn load_parts(
                 ranks == loader.loaded.ranks.len() as u64,
                 "says that it has {ranks} ranks, and has others"
             );
-            let mut rest = [0];
-            ensure!(lines.reader.read(&mut rest)? == 0, "has more behind its end");
+            // What cannot be read is no part of it either.
+            ensure!(matches!(lines.reader.read(&mut [0]), Ok(0)), "has more behind its end");
             return Ok(loader.loaded);
         }
         loader.take(line).with_context(|| format!("line {}", lines.number))?;
@@ -280,12 +280,13 @@ impl<R: BufRead> PartLines<R> {
         const MOST_BYTES: u64 = 1 << 20;
         let mut line = Vec::new();
         self.number += 1;
-        (&mut self.reader).take(MOST_BYTES).read_until(b'\n', &mut line)?;
+        let read = (&mut self.reader).take(MOST_BYTES).read_until(b'\n', &mut line);
+        read.with_context(|| format!("is damaged or cut off behind line {}", self.number - 1))?;
         ensure!(!line.is_empty(), "ends before its last line");
         if line.pop() != Some(b'\n') {
             bail!("line {} is cut off or too long", self.number);
         }
-        serde_json::from_slice(&line).with_context(|| format!("line {}", self.number))
+        serde_json::from_slice(&line).with_context(|| format!("is damaged in line {}", self.number))
     }
 }
 
