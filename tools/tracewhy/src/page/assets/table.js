@@ -40,6 +40,8 @@ function table({ caption, columns, rows, sort, search, mark, filter }) {
     body.replaceChildren(...some.map((row) => bodyRow(view, row)));
     more.hidden = some.length === shown.length;
     more.textContent = `Show all ${formatCount(shown.length)}`;
+    // What a print has in the place of the button.
+    more.dataset.rest = `${formatCount(shown.length - some.length)} more rows: show all before printing`;
     count.textContent = `${formatCount(shown.length)} of ${formatCount(rows.length)}`;
     head.forEach((cell, index) => markSorted(cell, index, state));
   }
