@@ -113,9 +113,14 @@ struct Writing {
     begun: Option<&'static str>,
 }
 
-const WRITING: [Writing; 6] = [
+const WRITING: [Writing; 11] = [
     Writing { tool: "tracecv", args: "convert --to chrome", begun: None },
     Writing { tool: "tracecv", args: "convert --to sqlite", begun: None },
+    Writing { tool: "tracecv", args: "convert --to perfetto", begun: None },
+    Writing { tool: "tracecv", args: "convert --to arrow", begun: None },
+    Writing { tool: "tracecv", args: "repair", begun: None },
+    Writing { tool: "tracecv", args: "anon", begun: None },
+    Writing { tool: "tracewhy", args: "part", begun: None },
     Writing { tool: "traceq", args: "check", begun: None },
     Writing { tool: "tracewhy", args: "report", begun: None },
     Writing { tool: "tracecv", args: "cut --max-size 1MB", begun: Some("") },

@@ -5,7 +5,7 @@
 mod harness;
 
 use std::fs::OpenOptions;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use harness::{TOOLS, command, finish, finish_child, run};
 
@@ -150,6 +150,30 @@ fn a_full_disk_is_noticed() {
     }
 }
 
+/// Of every verb that prints what it found, or a trace.
+#[test]
+fn a_full_disk_and_a_closed_pipe_are_the_same_to_every_verb() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = large_trace(dir.path());
+    let verbs: &[(&str, &[&str])] = &[
+        ("tracewhy", &["ranks", "comm", "idle", "modules", "stacks", "critical"]),
+        ("tracecv", &["repair", "anon", "cut --name k1"]),
+    ];
+    for (tool, verb) in verbs.iter().flat_map(|(tool, verbs)| verbs.iter().map(move |verb| (*tool, *verb))) {
+        let spawn = |stdout: Stdio| {
+            let mut printing = command(tool);
+            printing.arg("--quiet").args(verb.split(' ')).arg(&file).stdout(stdout).stderr(Stdio::piped());
+            printing.spawn().unwrap()
+        };
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let done = finish_child(spawn(full.into())).expect(2);
+        assert_eq!(done.stderr, format!("{tool}: standard output: No space left on device\n"), "{verb}");
+        let mut child = spawn(Stdio::piped());
+        drop(child.stdout.take());
+        assert_eq!(finish_child(child).expect(0).stderr, "", "{tool} {verb}");
+    }
+}
+
 /// The inputs are fine: a line about one of them would be untrue, and a second line too many.
 #[test]
 fn a_full_disk_is_no_fault_of_the_inputs() {
@@ -173,7 +197,7 @@ fn a_full_disk_is_no_fault_of_the_inputs() {
 }
 
 /// Formats that are written while the trace is read, after it has been sorted, and from a temporary file.
-const CONVERTED: [&str; 4] = ["chrome", "perfetto", "folded", "sqlite"];
+const CONVERTED: [&str; 5] = ["chrome", "perfetto", "folded", "sqlite", "arrow"];
 
 #[test]
 fn a_converted_trace_to_a_closed_pipe_is_silent() {
@@ -196,8 +220,52 @@ fn a_converted_trace_to_a_full_disk_is_noticed() {
         let mut convert = command("tracecv");
         convert.args(["convert", "--quiet", "--to", format, "-o", "/dev/full"]).arg(&file);
         let done = finish(&mut convert).expect(2);
-        assert!(done.stderr.contains("/dev/full: No space left"), "{format}: {}", done.stderr);
+        assert_eq!(done.stderr, "tracecv: /dev/full: No space left on device\n", "{format}");
     }
+}
+
+/// A database is built in a file of TMPDIR: that is what is full, and not the output.
+#[test]
+fn a_full_directory_of_temporary_files_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = large_trace(dir.path());
+    let output = dir.path().join("out.db");
+    std::fs::write(&output, "former").unwrap();
+    // A file that may not grow fails as on a full disk, if the signal for it is ignored.
+    let script = "trap '' XFSZ; ulimit -f 64; exec \"$0\" convert --quiet --to sqlite -o \"$1\" \"$2\"";
+    let mut convert = Command::new("sh");
+    convert.args(["-c", script, harness::bin("tracecv")]).arg(&output).arg(&file).env("TMPDIR", dir.path());
+    let done = finish(&mut convert).expect(2);
+    let start = format!("tracecv: temporary file in {}: ", dir.path().display());
+    assert!(done.stderr.starts_with(&start) && done.stderr.lines().count() == 1, "{}", done.stderr);
+    assert_eq!(std::fs::read(&output).unwrap(), b"former");
+    assert_eq!(testkit::list_files(dir.path()).len(), 2);
+}
+
+/// Of hundreds of ranks, lines about each would hide the result.
+#[test]
+fn a_warning_about_many_traces_is_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = |rank: u32| {
+        let first =
+            format!("{{\"schemaVersion\":1,\"distributedInfo\":{{\"rank\":{rank},\"world_size\":2}},");
+        let kernel = "{\"ph\":\"X\",\"cat\":\"kernel\",\"name\":\"k\",\"pid\":0,\"tid\":7,\"ts\":1,\"dur\":5,\"args\":{\"stream\":7}}";
+        first + "\"traceEvents\":[" + kernel + "]}"
+    };
+    let write = |name: &str, text: String| std::fs::write(dir.path().join(name), text).unwrap();
+    (0..40).for_each(|copy| write(&format!("copy{copy:02}.json"), text(0)));
+    write("rank1.json", text(1));
+    let ranks = |more: &[&str]| {
+        let args = [more, &["ranks", dir.path().to_str().unwrap()]].concat();
+        run("tracewhy", &args).expect(0).stderr
+    };
+    let warnings = ranks(&[]);
+    let of_copies: Vec<&str> = warnings.lines().filter(|line| line.contains("left out")).collect();
+    let [line] = of_copies[..] else { panic!("{warnings}") };
+    assert!(line.starts_with("tracewhy: 39 traces: are left out"), "{line}");
+    assert!(line.contains("copy01.json") && line.ends_with("and 36 more; --verbose names all"), "{line}");
+    assert!(warnings.lines().count() <= 4, "{warnings}");
+    assert_eq!(ranks(&["--verbose"]).lines().filter(|line| line.contains("is left out")).count(), 39);
 }
 
 #[test]
