@@ -185,3 +185,21 @@ fn memory_is_that_of_ascends_tables() {
         }
     }
 }
+
+/// HolisticTraceAnalysis expects 27 kernels under this annotation in its own trace (commit f4d0062, `tests/test_trace_analysis.py`):
+/// of three steps. Of the five that there are, it drops the kernels of the last, which begins on the host before the marks on the
+/// device of the last two do; those are dropped as well, and nine kernels of the fourth step have no annotation then.
+#[test]
+fn kernels_of_an_annotation_are_those_of_all_steps() {
+    let name = "hta/tests/data/ns_resolution_trace/rank-0.Apr_03_18_51_38.1102.pt.trace.json.gz";
+    let Some(trace) = require_data(name) else { return };
+    let stacks = records("stacks", [&trace]);
+    let is_optimizer = |stack: &&&Value| {
+        let mut frames = stack["frames"].as_array().unwrap().iter();
+        frames.any(|frame| frame == "Optimizer.step#SGD.step")
+    };
+    let stacks = of(&stacks, "tracewhy.stack");
+    let kernels: u64 = stacks.iter().filter(is_optimizer).map(|stack| stack["count"].as_u64().unwrap()).sum();
+    let (steps, of_each) = (5, 9);
+    assert_eq!(kernels, steps * of_each);
+}
