@@ -113,12 +113,11 @@ struct Writing {
     begun: Option<&'static str>,
 }
 
-const WRITING: [Writing; 11] = [
+const WRITING: [Writing; 10] = [
     Writing { tool: "tracecv", args: "convert --to chrome", begun: None },
     Writing { tool: "tracecv", args: "convert --to sqlite", begun: None },
     Writing { tool: "tracecv", args: "convert --to perfetto", begun: None },
     Writing { tool: "tracecv", args: "convert --to arrow", begun: None },
-    Writing { tool: "tracecv", args: "repair", begun: None },
     Writing { tool: "tracecv", args: "anon", begun: None },
     Writing { tool: "tracewhy", args: "part", begun: None },
     Writing { tool: "traceq", args: "check", begun: None },
