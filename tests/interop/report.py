@@ -284,20 +284,44 @@ def check_one(browser, directory, shots):
     expect_clean(browser, "one")
 
 
+def check_print(browser, directory, shots):
+    """On paper, nothing is cut or dark, and a table says how much of it is not there."""
+    browser.cdp("Emulation.setEmulatedMedia", media="print")
+    browser.cdp("Emulation.setDeviceMetricsOverride", width=720, height=1000, deviceScaleFactor=1, mobile=False)
+    for name in ["job", "many", "one"]:
+        browser.open(directory / f"{name}.html")
+        browser.run("document.documentElement.setAttribute('data-theme', 'dark')")
+        ground = browser.run("return getComputedStyle(document.body).backgroundColor")
+        expect(ground == "rgb(255, 255, 255)", f"{name}: the ground is {ground}")
+        cut = browser.run(
+            """return [...document.querySelectorAll('main *:not(svg *)')]
+                .filter((e) => e.getBoundingClientRect().right > innerWidth + 1 || (e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== 'visible'))
+                .map((e) => `${e.tagName} ${e.className} of ${e.closest('section')?.id}`)"""
+        )
+        expect(not cut, f"{name}: cut off: {cut[:5]}")
+        rest = browser.run(
+            """return [...document.querySelectorAll('.more')].filter((e) => !e.hidden)
+                .map((e) => getComputedStyle(e, '::after').content)"""
+        )
+        expect(all("more rows" in text for text in rest) and (rest or name != "many"), f"{name}: {rest}")
+    browser.cdp("Emulation.clearDeviceMetricsOverride")
+    browser.cdp("Emulation.setEmulatedMedia", media="")
+
+
 def main():
     directory = Path(sys.argv[1])
     shots = Path(sys.argv[2]) if len(sys.argv) > 2 else None
     with tempfile.TemporaryDirectory() as profile:
         browser = Browser(profile)
         try:
-            for check in [check_job, check_hostile, check_many, check_one]:
+            for check in [check_job, check_hostile, check_many, check_one, check_print]:
                 check(browser, directory, shots)
         except AssertionError as error:
             print(f"interop: FAILED: {error}")
             sys.exit(1)
         finally:
             browser.close()
-    print("interop: reports of 1, 4, 16 and 512 ranks in Chromium: clicks, keys, hover, search, colors, hostile names")
+    print("interop: reports of 1, 4, 16 and 512 ranks in Chromium: clicks, keys, hover, search, colors, hostile names, print")
 
 
 if __name__ == "__main__":
