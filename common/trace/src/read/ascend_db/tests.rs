@@ -43,6 +43,16 @@ const SMALL: &str = "
 ";
 
 #[test]
+fn the_ranks_of_a_job_are_those_of_its_group_of_all() {
+    let args = r#"('distributed_args','{"world_size": 8}')"#;
+    let groups = r#"('parallel_group_info','{"x":{"group_name":"default_group","global_ranks":[0,1,2,3]}}')"#;
+    assert!(SMALL.contains(args));
+    let file = database(&SMALL.replace(args, groups));
+    let (_, outcome) = read(file.path(), &ReadOptions::default());
+    assert_eq!(outcome.meta.world_size, Some(4));
+}
+
+#[test]
 fn rows_become_the_events_of_a_timeline() {
     let file = database(SMALL);
     let (lines, outcome) = read(file.path(), &ReadOptions::default());
