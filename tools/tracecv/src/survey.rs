@@ -8,11 +8,11 @@ use trace::analysis::collect::CollectOptions;
 use trace::analysis::sum::Sums;
 use trace::classifier::ClassRules;
 use trace::model::{Category, Event, EventSink, FastMap, NameTable, TraceMeta};
+#[cfg(feature = "parquet")]
+use trace::read::ReadOutcome;
 use trace::steps::{Step, StepMark, StepNames, Steps, Update, is_host_annotation};
 
 use crate::modules::ModuleSpools;
-#[cfg(feature = "parquet")]
-use crate::modules::module_key;
 
 /// Collects while a trace is read for the first time. Takes spans, also those of begins and ends that were brought together.
 pub(crate) struct SurveySink {
@@ -72,7 +72,7 @@ pub(crate) struct TraceSurvey {
     /// Names of steps by their number in [`Step::name`].
     pub(crate) names: NameTable,
     launches: FastMap<i64, i64>,
-    /// Number of the name of the module of work that has one, by its [`module_key`].
+    /// Number of the name of the module of work that has one, by its [`module_key`](crate::modules::module_key).
     modules: FastMap<i64, u32>,
     /// The first and the last timestamp, in nanoseconds.
     pub(crate) extent: Option<(i64, i64)>,
@@ -90,9 +90,20 @@ pub(crate) struct SurveyedTrace {
     pub(crate) classes: ClassRules,
     /// By number of the rank in the file.
     pub(crate) ranks: BTreeMap<u32, TraceSurvey>,
+    /// The outcome of the first reading.
+    #[cfg(feature = "parquet")]
+    pub(crate) outcome: ReadOutcome,
 }
 
 impl SurveyedTrace {
+    /// The facts about the only rank, if its events were surveyed in the first reading: all of them are its own, and
+    /// none is at an impossible time.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn of_one_reading(&self) -> Option<&TraceSurvey> {
+        let is_one = !self.sums.scopes.are_several() && self.sums.recorded.impossible.is_empty();
+        self.ranks.get(&0).filter(|_| is_one)
+    }
+
     /// The step that an event belongs to.
     pub(crate) fn step_of(&self, event: &Event<'_>) -> Option<&Step> {
         let rank = if self.ranks.len() > 1 { self.sums.scope_of_process(event.pid) } else { 0 };
@@ -177,36 +188,61 @@ impl SurveySink {
     }
 }
 
+/// The fields of an event that its step follows from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StepFacts {
+    pub(crate) start: Option<i64>,
+    /// The correlation of work on a device.
+    correlation: Option<i64>,
+    on_device: bool,
+    /// An operator is known to have asked for it.
+    has_operator: bool,
+}
+
+impl StepFacts {
+    /// Of an event.
+    pub(crate) fn of(event: &Event<'_>) -> Self {
+        let on_device = event.category.is_on_device();
+        let correlation = event.correlation.filter(|_| on_device);
+        Self { start: event.start, correlation, on_device, has_operator: event.external.is_some() }
+    }
+}
+
 impl TraceSurvey {
     /// The step that an event belongs to: of work on a device that of its launch, otherwise that of its start.
     pub(crate) fn step_of(&self, event: &Event<'_>) -> Option<&Step> {
-        let start = event.start.filter(|start| self.recorded.can_start_at(*start))?;
-        self.steps.at(self.launch_of(event).unwrap_or(start)).map(|i| &self.steps.all()[i])
+        let facts = StepFacts::of(event);
+        self.step_at(&facts, self.launch_of(&facts))
     }
 
     /// The step that `traceq sum` counts an event in.
     #[cfg(feature = "parquet")]
-    pub(crate) fn counted_step_of(&self, event: &Event<'_>) -> Option<&Step> {
-        let counts = !event.category.is_on_device()
-            || self.launch_of(event).is_some()
+    pub(crate) fn counted_step_of(&self, facts: &StepFacts) -> Option<&Step> {
+        let launch = self.launch_of(facts);
+        let counts = !facts.on_device
+            || launch.is_some()
             || match self.unlaunched {
                 UnlaunchedWork::InNoStep => false,
-                UnlaunchedWork::ByStart => event.external.is_none(),
+                UnlaunchedWork::ByStart => !facts.has_operator,
                 UnlaunchedWork::ByLanes => true,
             };
-        self.step_of(event).filter(|_| counts)
+        self.step_at(facts, launch).filter(|_| counts)
+    }
+
+    fn step_at(&self, facts: &StepFacts, launch: Option<i64>) -> Option<&Step> {
+        let start = facts.start.filter(|start| self.recorded.can_start_at(*start))?;
+        self.steps.at(launch.unwrap_or(start)).map(|i| &self.steps.all()[i])
     }
 
     /// When work on a device was launched, as far as the trace says.
-    fn launch_of(&self, event: &Event<'_>) -> Option<i64> {
-        let correlation = event.correlation.filter(|_| event.category.is_on_device())?;
-        self.launches.get(&correlation).copied()
+    fn launch_of(&self, facts: &StepFacts) -> Option<i64> {
+        self.launches.get(&facts.correlation?).copied()
     }
 
-    /// The module that work on a device belongs to.
+    /// The number among the names of the module that work of this [`module_key`](crate::modules::module_key) belongs to.
     #[cfg(feature = "parquet")]
-    pub(crate) fn module_of(&self, event: &Event<'_>) -> Option<&str> {
-        self.modules.get(&module_key(event)?).map(|name| self.names.name(*name))
+    pub(crate) fn module_of_key(&self, key: i64) -> Option<u32> {
+        self.modules.get(&key).copied()
     }
 
     /// A moment as nanoseconds since the Unix epoch, as far as the trace says how its clock relates to that.

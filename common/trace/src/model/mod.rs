@@ -197,4 +197,9 @@ impl<A: EventSink, B: EventSink> EventSink for (&mut A, &mut B) {
         self.0.event(event)?;
         self.1.event(event)
     }
+
+    fn note_names_first(&mut self) {
+        self.0.note_names_first();
+        self.1.note_names_first();
+    }
 }

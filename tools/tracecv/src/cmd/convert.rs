@@ -88,7 +88,7 @@ impl ConvertArgs {
         if self.is_dataset() {
             self.inputs = self.inputs.outside(&self.output);
         }
-        let mut reader = TraceReader::new(out, &self.inputs, if self.is_dataset() { 2 } else { 1 });
+        let mut reader = TraceReader::new(out, &self.inputs, 1);
         if self.to == TargetFormat::Chrome {
             reader = reader.keeping_members();
         }

@@ -115,6 +115,14 @@ impl TraceReader {
         }
     }
 
+    /// Adds the bytes of a trace that has to be read once more to those that the bar counts.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn expect_again(&self, input: &TraceInput) {
+        if let TraceInput::Path(path) = input {
+            self.bar.inc_length(path.metadata().map_or(0, |meta| meta.len()));
+        }
+    }
+
     /// Reads a trace whose faults have been reported. `None` if it cannot be opened.
     ///
     /// # Errors
@@ -212,7 +220,7 @@ pub(crate) fn survey_trace<S: EventSink>(
     };
     let mut ranks = BTreeMap::new();
     if !sums.scopes.are_several() && sums.recorded.impossible.is_empty() {
-        ranks.insert(0, survey.finish(outcome.meta, sums.recorded.clone(), extent)?);
+        ranks.insert(0, survey.finish(outcome.meta.clone(), sums.recorded.clone(), extent)?);
     } else {
         for (number, scope) in (0u32..).zip(&sums.scopes.scopes) {
             let (mut survey, mut extent) = (new_survey(), ExtentSink::default());
@@ -227,7 +235,13 @@ pub(crate) fn survey_trace<S: EventSink>(
         }
     }
     ranks.values_mut().for_each(|survey| survey.unlaunched = UnlaunchedWork::of(&sums));
-    Ok(Some(SurveyedTrace { sums, classes: options.classes.clone(), ranks }))
+    Ok(Some(SurveyedTrace {
+        sums,
+        classes: options.classes.clone(),
+        ranks,
+        #[cfg(feature = "parquet")]
+        outcome,
+    }))
 }
 
 /// Writes a file, or standard output for `-`; compressed if its name ends with `.gz`. The file is there when `fill`

@@ -19,8 +19,8 @@ use trace::read::{ReadOutcome, count_other_json};
 use super::Conversion;
 use crate::cmd::{TraceReader, survey_trace};
 use crate::losses::Losses;
-use crate::survey::{SurveySink, TraceSurvey};
-use crate::write::dataset::{COMPLETE, DatasetWriter, TraceList};
+use crate::survey::{SurveySink, SurveyedTrace, TraceSurvey};
+use crate::write::dataset::{COMPLETE, DatasetWriter, MOST_WAITING, TraceList};
 use crate::write::shard::Shard;
 
 /// How many inputs that cannot be opened are named.
@@ -30,13 +30,21 @@ impl Conversion<'_> {
     /// Writes the traces of one shard to a data set. Those that cannot be read are in it, too, with the reason; if one is
     /// not there, nothing is written, and what was written before stays as it is.
     pub(super) fn write_dataset(&mut self, out: &mut Out) -> anyhow::Result<u64> {
+        // No more than other things of an analysis.
+        let memory = usize::try_from(self.options.memory.bytes / 8).unwrap_or(usize::MAX);
+        self.write_waiting(out, MOST_WAITING.min(memory))
+    }
+
+    /// Writes a data set; so many bytes of a table's rows may wait for the end of their trace.
+    fn write_waiting(&mut self, out: &mut Out, most_waiting: usize) -> anyhow::Result<u64> {
         let args = self.args;
         let shard = args.shard.unwrap_or(Shard { index: 1, count: 1 });
         let run = args.run.as_deref().unwrap_or("1");
         let inputs = self.list_inputs(out)?;
         let own: Vec<(u64, &TraceInput)> = (0..).zip(&inputs).filter(|(n, _)| shard.has_trace(*n)).collect();
         check_inputs(out, &inputs, &own)?;
-        let mut writer = DatasetWriter::create(&args.output, run, shard, &TraceList::of(&inputs))?;
+        let mut writer = DatasetWriter::create(&args.output, run, shard, &TraceList::of(&inputs))?
+            .with_most_waiting(most_waiting);
         let (mut traces, mut events) = (0, 0);
         let mut ranks: BTreeMap<Option<i64>, Vec<String>> = BTreeMap::new();
         for (number, input) in own {
@@ -141,7 +149,7 @@ fn check_inputs(out: &Out, all: &[TraceInput], own: &[(u64, &TraceInput)]) -> an
         if own.is_empty() { all.iter().collect() } else { own.iter().map(|(_, input)| *input).collect() };
     if wanted.iter().any(|input| input.is_read_once()) {
         return Err(anyhow::anyhow!(
-            "usage: a data set reads traces twice, and standard input or a FIFO can be read only once"
+            "usage: a data set may have to read a trace twice, and standard input or a FIFO can be read only once"
         ))
         .hint("name a file");
     }
@@ -203,7 +211,8 @@ struct PartTrace<'a> {
 }
 
 impl PartTrace<'_> {
-    /// Reads the trace twice into a data set: first its clock, ranks, steps and modules, then the events of each rank.
+    /// Reads the trace into a data set. Its rank, clock, steps and modules are known when its end has been read, so its rows
+    /// wait for that; where ranks were merged, times are impossible or the rows are too many, it is read once more.
     /// Returns the number of its events; `None` if it is not a trace, or if its ranks cannot be distinguished.
     fn write(
         &self,
@@ -214,17 +223,46 @@ impl PartTrace<'_> {
     ) -> anyhow::Result<Option<u64>> {
         let (input, options) = (self.input, self.options);
         let new_survey = || SurveySink::new(options).with_modules(options);
-        let surveyed = survey_trace(reader, out, input, options, new_survey, &mut NoSink)?;
-        let Some(surveyed) = surveyed.filter(|_| !reader.system_failed) else { return Ok(None) };
+        let (mut rows, mut spans) = writer.sinks(None);
+        let mut both = (&mut rows, &mut PairSink::new(&mut spans));
+        let surveyed = survey_trace(reader, out, input, options, new_survey, &mut both)?;
+        let Some(surveyed) = surveyed.filter(|_| !reader.system_failed) else {
+            writer.forget_rows();
+            return Ok(None);
+        };
+        if let Some(survey) = surveyed.of_one_reading() {
+            if writer.settle_rows(survey)? {
+                let outcome = &surveyed.outcome;
+                let steps = surveyed.sums.steps.iter().filter(|row| row.scope == 0);
+                writer.end_trace(self.describe(survey, outcome, outcome.events), survey, steps)?;
+                ranks.entry(survey.meta.rank).or_default().push(input.label());
+                return Ok(Some(outcome.events));
+            }
+        } else {
+            writer.forget_rows();
+        }
+        self.write_again(reader, out, writer, (&surveyed, ranks))
+    }
+
+    /// Reads the trace once more for each of its ranks, and writes the rows that it does not have yet.
+    fn write_again(
+        &self,
+        reader: &mut TraceReader,
+        out: &Out,
+        writer: &mut DatasetWriter,
+        (surveyed, ranks): (&SurveyedTrace, &mut BTreeMap<Option<i64>, Vec<String>>),
+    ) -> anyhow::Result<Option<u64>> {
+        let (input, options) = (self.input, self.options);
         let mut events = 0;
         for (number, survey) in &surveyed.ranks {
-            let (mut rows, mut spans) = writer.sinks(survey);
+            let (mut rows, mut spans) = writer.sinks(Some(survey));
             let mut pairs = PairSink::new(&mut spans);
             let mut both = (&mut rows, &mut pairs);
             // An event at an impossible time is an event all the same; it belongs to no step.
             let mut filter = RankFilter::new(&surveyed.sums, *number, &mut both).keeping_all_times();
             let lookup = MeaningLookup::new(input, options.classes.clone());
             let mut resolved = ResolvedSink { lookup, sink: &mut filter };
+            reader.expect_again(input);
             let Some(outcome) = reader.read_again(out, input, &mut resolved)? else { return Ok(None) };
             if reader.system_failed {
                 return Ok(None);
@@ -282,17 +320,90 @@ fn describe_defects(outcome: &ReadOutcome) -> Option<String> {
     (!outcome.complete && !words.is_empty()).then(|| words.join("; "))
 }
 
-/// Takes everything and keeps nothing.
-struct NoSink;
-
-impl trace::model::EventSink for NoSink {
-    fn event(&mut self, _: &trace::model::Event<'_>) -> anyhow::Result<()> {
-        Ok(())
-    }
-}
-
 /// Size of the file; a directory stands for a file in it.
 fn size_of(input: &TraceInput) -> Option<u64> {
     let TraceInput::Path(path) = input else { return None };
     path.metadata().ok().filter(std::fs::Metadata::is_file).map(|meta| meta.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsString;
+    use std::io;
+
+    use clap::Parser;
+    use common::out::Verbosity;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: super::super::ConvertArgs,
+    }
+
+    /// The files of a data set of these traces; so many bytes of a table's rows may wait for the end of their trace.
+    fn convert(traces: &[PathBuf], most_waiting: usize) -> BTreeMap<PathBuf, Vec<u8>> {
+        let dir = tempfile::tempdir().unwrap();
+        let words = ["convert", "--to", "parquet", "-o"].map(OsString::from).into_iter();
+        let words = words.chain([dir.path().into()]).chain(traces.iter().map(|path| path.into()));
+        let Cli { args } = Cli::parse_from(words);
+        let mut out = Out::to(Box::new(io::sink()), "tracecv", false, Verbosity::Quiet);
+        let reader = TraceReader::new(&out, &args.inputs, 1);
+        let options = args.analysis.collect_options().unwrap();
+        let mut conversion = Conversion { args: &args, options, reader, written: Vec::new() };
+        conversion.write_waiting(&mut out, most_waiting).unwrap();
+        files_below(dir.path())
+            .into_iter()
+            .map(|path| (path.strip_prefix(dir.path()).unwrap().to_owned(), std::fs::read(path).unwrap()))
+            .collect()
+    }
+
+    fn files_below(dir: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for entry in dir.read_dir().unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { found.extend(files_below(&path)) } else { found.push(path) }
+        }
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn one_reading_and_two_write_the_same() {
+        let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let fixtures: Vec<PathBuf> = ["fuzz/seeds/trace_formats", "fuzz/seeds/trace_reader", "tests/cases"]
+            .iter()
+            .flat_map(|dir| files_below(&top.join(dir)))
+            .filter(|path| path.extension().is_none_or(|e| e != "md"))
+            .collect();
+        assert!(fixtures.len() > 30, "{}", fixtures.len());
+        let once = convert(&fixtures, usize::MAX);
+        assert_eq!(once.len(), 7);
+        let twice = convert(&fixtures, 0);
+        for (name, bytes) in &once {
+            assert!(*bytes == twice[name], "{}", name.display());
+        }
+    }
+
+    #[test]
+    fn rows_without_room_are_made_in_a_second_reading() {
+        let dir = tempfile::tempdir().unwrap();
+        let events = (0..40_000).map(|i| {
+            let (at, step) = (10 * i, i / 100);
+            match i % 4 {
+                0 => format!(r#"{{"ph":"X","cat":"cuda_runtime","name":"launch","pid":1,"tid":1,"ts":{at},"dur":2,"args":{{"correlation":{i}}}}}"#),
+                1 => format!(r#"{{"ph":"X","cat":"kernel","name":"gemm","pid":0,"tid":7,"ts":{at},"dur":2,"args":{{"device":0,"stream":7,"correlation":{}}}}}"#, i - 1),
+                2 if i % 100 == 2 => format!(r#"{{"ph":"X","cat":"user_annotation","name":"ProfilerStep#{step}","pid":1,"tid":1,"ts":{at},"dur":990}}"#),
+                _ => format!(r#"{{"ph":"B","cat":"kernel","name":"pair{i}","pid":0,"tid":8,"ts":{at}}},{{"ph":"E","cat":"kernel","pid":0,"tid":8,"ts":{at}.5}}"#),
+            }
+        });
+        let path = dir.path().join("t.json");
+        std::fs::write(&path, format!("[{}]", events.collect::<Vec<_>>().join(","))).unwrap();
+        let traces = [path];
+        let once = convert(&traces, usize::MAX);
+        // Somewhere in the rows, and nowhere.
+        for most_waiting in [1 << 20, 3 << 20, 0] {
+            assert!(convert(&traces, most_waiting) == once, "{most_waiting}");
+        }
+    }
 }

@@ -192,22 +192,25 @@ impl ChunkWriter {
 
     /// Puts values where their rows are in the order.
     fn put_in_order(&mut self, values: &ColumnValues, places: &[u32]) {
-        self.levels.clear();
-        if values.rows.len() == places.len() {
-            self.levels.resize(places.len(), 1);
-        } else {
-            self.levels.resize(places.len(), 0);
-            values.rows.iter().for_each(|row| self.levels[places[*row as usize] as usize] = 1);
-        }
-        let there = values.rows.iter().map(|row| places[*row as usize] as usize);
+        let Self { levels, numbers, texts, .. } = self;
+        levels.clear();
+        let is_full = values.count() == places.len();
+        levels.resize(places.len(), u8::from(is_full));
+        let place = |row: usize| places[row] as usize;
         match &values.values {
-            Values::Int(numbers) => {
-                self.numbers.resize(places.len(), 0);
-                there.zip(numbers).for_each(|(place, number)| self.numbers[place] = *number);
+            Values::Int(there) => {
+                numbers.resize(places.len(), 0);
+                values.for_each_row(there, |row, number| numbers[place(row)] = *number);
+                if !is_full {
+                    values.for_each_row(there, |row, _| levels[place(row)] = 1);
+                }
             }
-            Values::Text(_, numbers) => {
-                self.texts.resize(places.len(), 0);
-                there.zip(numbers).for_each(|(place, number)| self.texts[place] = *number);
+            Values::Text(_, there) => {
+                texts.resize(places.len(), 0);
+                values.for_each_row(there, |row, number| texts[place(row)] = *number);
+                if !is_full {
+                    values.for_each_row(there, |row, _| levels[place(row)] = 1);
+                }
             }
         }
     }

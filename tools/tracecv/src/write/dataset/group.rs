@@ -17,7 +17,8 @@ use parquet::schema::types::{SchemaDescriptor, Type};
 use sha2::{Digest, Sha256};
 
 use super::chunk::ChunkWriter;
-use super::values::{Column, ColumnKind, ColumnValues, TextPool, Values};
+use super::rows::RowGroup;
+use super::values::{Column, ColumnKind};
 use crate::write::create_directories;
 
 /// A file whose bytes are counted and hashed on their way.
@@ -37,62 +38,6 @@ impl Write for HashedFile {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
-    }
-}
-
-/// Rows by column.
-pub(super) struct RowGroup {
-    pub(super) values: Vec<ColumnValues>,
-    pub(super) rows: u32,
-}
-
-impl RowGroup {
-    /// Without rows yet.
-    pub(super) fn new(columns: &[Column]) -> Self {
-        let values = columns.iter().map(|column| match column.kind {
-            ColumnKind::Int => Values::Int(Vec::new()),
-            ColumnKind::Text => Values::Text(TextPool::default(), Vec::new()),
-        });
-        Self { values: values.map(|values| ColumnValues { rows: Vec::new(), values }).collect(), rows: 0 }
-    }
-
-    /// Forgets all rows.
-    fn clear(&mut self) {
-        self.values.iter_mut().for_each(ColumnValues::clear);
-        self.rows = 0;
-    }
-
-    /// The places of the rows in the order of the first columns; of equal ones, as they came.
-    fn sort_rows(&self, sorted: usize) -> Vec<u32> {
-        let mut places = vec![0; self.rows as usize];
-        let Some((last, groups)) = self.values[..sorted].split_last() else {
-            return (0..self.rows).collect();
-        };
-        // The numbers of the columns before the last, as one: there are few of them.
-        let mut keys = vec![[None; 2]; places.len()];
-        for (n, column) in groups.iter().enumerate() {
-            column.for_each_number(|row, number| keys[row][n] = Some(number));
-        }
-        let mut different = keys.clone();
-        different.dedup();
-        different.sort_unstable();
-        different.dedup();
-        let mut known = 0;
-        let mut order: Vec<u128> = (0_u32..)
-            .zip(&keys)
-            .map(|(row, key)| {
-                if different[known] != *key {
-                    known = different.binary_search(key).unwrap_or_default();
-                }
-                u128::from(known as u32) << 97 | u128::from(row)
-            })
-            .collect();
-        // One that is missing comes first.
-        const SIGN: u64 = 1 << 63;
-        last.for_each_number(|row, number| order[row] |= 1 << 96 | u128::from(number as u64 ^ SIGN) << 32);
-        order.sort_unstable();
-        (0..).zip(order).for_each(|(place, row)| places[row as u32 as usize] = place);
-        places
     }
 }
 

@@ -4,10 +4,10 @@
 use trace::model::{Event, is_plausible_time};
 use trace::read::{RawValue, find_argument};
 
-use super::table::TableWriter;
+use super::table::{EndedTrace, TableWriter};
 use super::values::Column;
 use super::{int, text};
-use crate::survey::TraceSurvey;
+use crate::survey::StepFacts;
 
 /// Columns, in the order in which [`push_memory`] fills them; then the number of the trace.
 pub(super) const MEMORY: [Column; 10] = [
@@ -27,15 +27,12 @@ pub(super) const MEMORY: [Column; 10] = [
 pub(super) fn push_memory(
     table: &mut TableWriter,
     event: &Event<'_>,
-    (survey, trace): (&TraceSurvey, i64),
-    step: Option<i64>,
+    ended: Option<EndedTrace<'_>>,
 ) -> anyhow::Result<()> {
     let start = event.start.filter(|at| is_plausible_time(*at) && matches!(event.phase, b'i' | b'I' | b'n'));
     let number = |names: &[&str]| names.iter().find_map(|name| number_argument(event.args, name));
-    let (Some(start), Some(bytes)) = (start, number(&["Bytes", "bytes"])) else { return Ok(()) };
-    table.int(survey.meta.rank);
-    table.int(step);
-    table.int(Some(survey.wall_clock(start)));
+    let (Some(_), Some(bytes)) = (start, number(&["Bytes", "bytes"])) else { return Ok(()) };
+    table.pending(StepFacts::of(event));
     table.int(number(&["Device Type", "device type"]));
     table.int(number(&["Device Id", "device id"]));
     table.int(Some(bytes));
@@ -47,8 +44,7 @@ pub(super) fn push_memory(
         _ => table.text(None),
     }
     table.int(i64::try_from(event.index).ok());
-    table.int(Some(trace));
-    table.end_row()
+    table.end_row_of(ended)
 }
 
 fn number_argument(args: &[u8], name: &str) -> Option<i64> {

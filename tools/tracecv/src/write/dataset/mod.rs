@@ -11,6 +11,7 @@ mod group;
 mod manifest;
 mod memory;
 mod page;
+mod rows;
 mod table;
 mod values;
 
@@ -22,7 +23,8 @@ use trace::rows::write_number;
 
 use common::record::tracecv::PartTraceRecord;
 
-use crate::survey::TraceSurvey;
+use crate::modules::module_key;
+use crate::survey::{StepFacts, TraceSurvey};
 use crate::write::describe_devices;
 use crate::write::shard::Shard;
 use crate::write::spelling::spell_cat;
@@ -31,7 +33,7 @@ pub(crate) use fuzz::write_and_read as fuzz;
 use manifest::PartManifest;
 pub(crate) use manifest::TraceList;
 use memory::{MEMORY, push_memory};
-use table::TableWriter;
+use table::{EndedTrace, TableWriter};
 use values::{Column, ColumnKind};
 
 const fn int(name: &'static str) -> Column {
@@ -116,7 +118,8 @@ const RANKS: [Column; 18] = [
 /// The status of a trace that was read to its end.
 pub(crate) const COMPLETE: &str = "complete";
 
-/// Writes one part of each table.
+/// Writes one part of each table. The rows of a trace are made in its first reading, if memory is left for those that wait for its
+/// end; otherwise in a second one.
 pub(crate) struct DatasetWriter {
     events: TableWriter,
     kernels: TableWriter,
@@ -127,6 +130,32 @@ pub(crate) struct DatasetWriter {
     manifest: PartManifest,
     /// The number of the trace that is being written.
     trace: i64,
+    /// Bytes of a table's rows that may wait for the end of their trace.
+    most_waiting: usize,
+    /// Of the trace that is being written: its events, and its spans, that have rows.
+    events_taken: TakenEvents,
+    spans_taken: TakenEvents,
+}
+
+/// Bytes of a table's rows that may wait for the end of their trace: those of 100 MB of JSON.
+pub(crate) const MOST_WAITING: usize = 64 << 20;
+
+/// The events that rows have been made of in the first reading of a trace: all, or the first ones, until there was no room
+/// for more.
+#[derive(Clone, Copy, Default)]
+struct TakenEvents {
+    count: u64,
+    is_full: bool,
+}
+
+impl TakenEvents {
+    /// Takes notice of an event of the first reading. `false` if there is no room for its rows.
+    #[inline]
+    fn take(&mut self, has_room: bool) -> bool {
+        self.is_full |= !has_room;
+        self.count += u64::from(!self.is_full);
+        !self.is_full
+    }
 }
 
 impl DatasetWriter {
@@ -154,23 +183,71 @@ impl DatasetWriter {
             ranks: table("ranks", RANKS.to_vec(), 1)?,
             manifest,
             trace: 0,
+            most_waiting: MOST_WAITING,
+            events_taken: TakenEvents::default(),
+            spans_taken: TakenEvents::default(),
         })
+    }
+
+    /// Lets this many bytes of a table's rows wait for the end of their trace.
+    #[must_use]
+    pub(crate) fn with_most_waiting(self, most_waiting: usize) -> Self {
+        Self { most_waiting, ..self }
+    }
+
+    /// The tables whose rows lack something until the end of their trace.
+    fn event_tables(&mut self) -> [&mut TableWriter; 4] {
+        [&mut self.events, &mut self.kernels, &mut self.collectives, &mut self.memory]
     }
 
     /// Begins the trace of this number in the list, from 1.
     pub(crate) fn begin_trace(&mut self, number: u64) {
         self.trace = i64::try_from(number).unwrap_or(i64::MAX);
+        self.event_tables().into_iter().for_each(TableWriter::begin_trace);
+        (self.events_taken, self.spans_taken) = Default::default();
     }
 
-    /// Sinks for the events of the trace that `survey` is of: for each as it stands there, and for spans, to which begins
-    /// and ends were brought together.
-    pub(crate) fn sinks<'a>(&'a mut self, survey: &'a TraceSurvey) -> (EventRows<'a>, SpanRows<'a>) {
+    /// Forgets the rows of the trace.
+    pub(crate) fn forget_rows(&mut self) {
+        self.event_tables().into_iter().for_each(TableWriter::forget_trace);
+        (self.events_taken, self.spans_taken) = Default::default();
+    }
+
+    /// Adds to the rows of the first reading of a trace what was found out until its end. Returns whether they are all that
+    /// it has; otherwise it has to be read once more, for the others.
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    pub(crate) fn settle_rows(&mut self, survey: &TraceSurvey) -> anyhow::Result<bool> {
         let trace = self.trace;
-        let arguments = EventArguments::default();
-        let (events, memory) = (&mut self.events, &mut self.memory);
-        let events = EventRows { events, memory, arguments, survey, trace };
-        let (kernels, collectives) = (&mut self.kernels, &mut self.collectives);
-        (events, SpanRows { kernels, collectives, arguments: EventArguments::default(), survey, trace })
+        self.event_tables().into_iter().try_for_each(|table| table.settle((survey, trace)))?;
+        Ok(!self.events_taken.is_full && !self.spans_taken.is_full)
+    }
+
+    /// Sinks for the events of a trace: for each as it stands there, and for spans, to which begins and ends were brought
+    /// together. In the first reading there is no survey yet, and rows wait; in a second one, they are made of the events
+    /// that had none in the first.
+    pub(crate) fn sinks<'a>(&'a mut self, survey: Option<&'a TraceSurvey>) -> (EventRows<'a>, SpanRows<'a>) {
+        let turn = |taken| EventTurn {
+            ended: survey.map(|survey| (survey, self.trace)),
+            most_waiting: self.most_waiting,
+            taken,
+            seen: 0,
+        };
+        let (events, spans) = (turn(&mut self.events_taken), turn(&mut self.spans_taken));
+        let events = EventRows {
+            events: &mut self.events,
+            memory: &mut self.memory,
+            arguments: EventArguments::default(),
+            turn: events,
+        };
+        let spans = SpanRows {
+            kernels: &mut self.kernels,
+            collectives: &mut self.collectives,
+            arguments: EventArguments::default(),
+            turn: spans,
+        };
+        (events, spans)
     }
 
     /// Ends a trace whose events were taken, and which has these steps.
@@ -183,6 +260,7 @@ impl DatasetWriter {
         survey: &TraceSurvey,
         steps: impl Iterator<Item = &'a StepRow>,
     ) -> anyhow::Result<()> {
+        self.settle_rows(survey)?;
         for row in steps {
             self.push_step(row, survey)?;
         }
@@ -281,26 +359,49 @@ impl DatasetWriter {
     }
 }
 
+/// Which events of a reading have their turn.
+struct EventTurn<'a> {
+    /// The trace, if this is the second reading.
+    ended: Option<EndedTrace<'a>>,
+    most_waiting: usize,
+    taken: &'a mut TakenEvents,
+    /// Events of the second reading so far that have their rows.
+    seen: u64,
+}
+
+impl EventTurn<'_> {
+    /// Returns whether rows are to be made of the next event; `waiting` is how many bytes of rows wait.
+    #[inline]
+    fn is_next(&mut self, waiting: usize) -> bool {
+        if self.ended.is_none() {
+            return self.taken.take(waiting < self.most_waiting);
+        }
+        let has_rows = self.seen < self.taken.count;
+        self.seen += u64::from(has_rows);
+        !has_rows
+    }
+}
+
 /// Takes the events of a trace as they stand there.
 pub(crate) struct EventRows<'a> {
     events: &'a mut TableWriter,
     memory: &'a mut TableWriter,
     arguments: EventArguments,
-    survey: &'a TraceSurvey,
-    trace: i64,
+    turn: EventTurn<'a>,
 }
 
 impl EventSink for EventRows<'_> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
-        let step = self.survey.counted_step_of(event).map(|step| step.number);
+        if !self.turn.is_next(self.events.waiting_bytes().max(self.memory.waiting_bytes())) {
+            return Ok(());
+        }
         self.arguments.read(event);
-        push_event(self.events, event, self.survey, step);
+        push_event(self.events, event);
         self.arguments.push(self.events);
         push_details(self.events, event, &self.arguments);
-        self.events.int(Some(self.trace));
-        self.events.end_row()?;
+        self.events.end_row_of(self.turn.ended)?;
         if event.category == Category::Memory {
-            push_memory(self.memory, event, (self.survey, self.trace), step)?;
+            push_memory(self.memory, event, self.turn.ended)?;
         }
         Ok(())
     }
@@ -311,8 +412,7 @@ pub(crate) struct SpanRows<'a> {
     kernels: &'a mut TableWriter,
     collectives: &'a mut TableWriter,
     arguments: EventArguments,
-    survey: &'a TraceSurvey,
-    trace: i64,
+    turn: EventTurn<'a>,
 }
 
 impl EventSink for SpanRows<'_> {
@@ -323,28 +423,26 @@ impl EventSink for SpanRows<'_> {
         if !is_work && !is_collective {
             return Ok(());
         }
-        let step = self.survey.counted_step_of(event).map(|step| step.number);
+        if !self.turn.is_next(self.kernels.waiting_bytes().max(self.collectives.waiting_bytes())) {
+            return Ok(());
+        }
         if is_work {
-            push_event(self.kernels, event, self.survey, step);
-            self.kernels.text(self.survey.module_of(event).map(str::as_bytes));
-            self.kernels.int(Some(self.trace));
-            self.kernels.end_row()?;
+            push_event(self.kernels, event);
+            self.kernels.pending_module(module_key(event));
+            self.kernels.end_row_of(self.turn.ended)?;
         }
         if is_collective {
             self.arguments.read(event);
-            push_event(self.collectives, event, self.survey, step);
+            push_event(self.collectives, event);
             self.arguments.push(self.collectives);
-            self.collectives.int(Some(self.trace));
-            self.collectives.end_row()?;
+            self.collectives.end_row_of(self.turn.ended)?;
         }
         Ok(())
     }
 }
 
-fn push_event(table: &mut TableWriter, event: &Event<'_>, survey: &TraceSurvey, step: Option<i64>) {
-    table.int(survey.meta.rank);
-    table.int(step);
-    table.int(event.start.map(|start| survey.wall_clock(start)));
+fn push_event(table: &mut TableWriter, event: &Event<'_>) {
+    table.pending(StepFacts::of(event));
     table.int(event.dur);
     push_static(table, event.category as i64, event.category.name().as_bytes());
     table.text(Some(&event.name.unescape()));

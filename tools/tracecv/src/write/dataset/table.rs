@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use super::group::{CompleteTable, GroupWriter, RowGroup};
-use super::values::{Column, ColumnValues, TextPool, Values};
+use super::group::{CompleteTable, GroupWriter};
+use super::rows::{ADDED_LATER, GroupMark, RowGroup};
+use super::values::{Column, TextPool};
+use crate::survey::{StepFacts, TraceSurvey};
 
 /// Rows of a row group. Memory holds two at a time: one that is being collected, and one that is being written.
 const GROUP_ROWS: u32 = 128 * 1024;
@@ -21,8 +23,17 @@ pub(super) struct TableWriter {
     next: usize,
     /// Bytes in texts of the rows that wait.
     text_bytes: usize,
+    /// Full groups with rows of a trace that has not ended.
+    waiting: Vec<RowGroup>,
+    /// Bytes in rows that wait for the end of their trace, as of the last time that they were counted.
+    waiting_bytes: usize,
+    /// Where the rows of the trace begin: in the first of the groups that wait, otherwise in that which is being collected.
+    trace_start: GroupMark,
     output: GroupOutput,
 }
+
+/// What is known of a trace when its end has been read, and its number.
+pub(super) type EndedTrace<'a> = (&'a TraceSurvey, i64);
 
 /// Where row groups are written.
 enum GroupOutput {
@@ -45,20 +56,42 @@ impl TableWriter {
         sorted: usize,
     ) -> anyhow::Result<Self> {
         let output = GroupOutput::Here(Box::new(GroupWriter::create(dir, part, &columns, sorted)?));
-        Ok(Self { group: RowGroup::new(&columns), columns, next: 0, text_bytes: 0, output })
+        let group = RowGroup::new(&columns);
+        let (waiting, trace_start) = Default::default();
+        Ok(Self { columns, group, next: 0, text_bytes: 0, waiting, waiting_bytes: 0, trace_start, output })
+    }
+
+    /// Begins a trace: its rows can be forgotten until [`Self::settle`].
+    pub(super) fn begin_trace(&mut self) {
+        self.trace_start = self.group.mark();
+        self.waiting_bytes = 0;
+    }
+
+    /// Bytes in rows that wait for the end of their trace, about.
+    #[inline]
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    /// Sets the first columns of the row, when the end of its trace has been read.
+    #[inline]
+    pub(super) fn pending(&mut self, facts: StepFacts) {
+        self.group.push_pending(facts);
+        self.next += ADDED_LATER;
+    }
+
+    /// Sets the next column of the row to the module of this key, when the end of its trace has been read.
+    #[inline]
+    pub(super) fn pending_module(&mut self, key: Option<i64>) {
+        self.group.push_module(key);
+        self.next += 1;
     }
 
     /// Sets the next column of the row, which holds numbers.
     #[inline]
     pub(super) fn int(&mut self, value: Option<i64>) {
         if let Some(value) = value {
-            match self.group.values.get_mut(self.next) {
-                Some(ColumnValues { rows, values: Values::Int(numbers) }) => {
-                    rows.push(self.group.rows);
-                    numbers.push(value);
-                }
-                _ => debug_assert!(false, "column {} holds no numbers", self.next),
-            }
+            self.group.values[self.next].push_int(self.group.rows, value);
         }
         self.next += 1;
     }
@@ -86,15 +119,7 @@ impl TableWriter {
 
     #[inline]
     fn push_text(&mut self, number_in: impl FnOnce(&mut TextPool) -> u32) {
-        match self.group.values.get_mut(self.next) {
-            Some(ColumnValues { rows, values: Values::Text(texts, numbers) }) => {
-                let before = texts.size();
-                rows.push(self.group.rows);
-                numbers.push(number_in(texts));
-                self.text_bytes += texts.size() - before;
-            }
-            _ => debug_assert!(false, "column {} holds no texts", self.next),
-        }
+        self.text_bytes += self.group.values[self.next].push_text(self.group.rows, number_in);
         self.next += 1;
     }
 
@@ -103,11 +128,77 @@ impl TableWriter {
     /// # Errors
     /// The file cannot be written.
     pub(super) fn end_row(&mut self) -> anyhow::Result<()> {
+        if self.count_row() { self.pass_full_group() } else { Ok(()) }
+    }
+
+    /// Ends a row that lacks what is known at the end of its trace, which is `ended` if that has been read. Its last column
+    /// is the number of the trace.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(super) fn end_row_of(&mut self, ended: Option<EndedTrace<'_>>) -> anyhow::Result<()> {
+        /// How often the bytes are counted, in rows.
+        const COUNTED: u32 = 1024;
+        self.next += 1;
+        let is_full = self.count_row();
+        match ended {
+            Some((survey, trace)) if is_full => {
+                self.group.settle(survey, trace);
+                self.pass_full_group()
+            }
+            None if is_full => {
+                let full = std::mem::replace(&mut self.group, RowGroup::new(&self.columns));
+                self.waiting.push(full);
+                self.text_bytes = 0;
+                self.waiting_bytes = self.waiting.iter().map(RowGroup::size).sum();
+                Ok(())
+            }
+            None if self.group.rows % COUNTED == 0 => {
+                let groups = self.waiting.iter().chain([&self.group]);
+                self.waiting_bytes = groups.map(RowGroup::size).sum();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts a row. Returns whether the group is full.
+    #[inline]
+    fn count_row(&mut self) -> bool {
         debug_assert_eq!(self.next, self.columns.len(), "columns of a row");
         self.next = 0;
         self.group.rows += 1;
-        let is_full = self.group.rows >= GROUP_ROWS || self.text_bytes >= GROUP_BYTES;
-        if is_full { self.pass_full_group() } else { Ok(()) }
+        self.group.rows >= GROUP_ROWS || self.text_bytes >= GROUP_BYTES
+    }
+
+    /// Adds to the rows of a trace what they lack until its end has been read.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(super) fn settle(&mut self, (survey, trace): EndedTrace<'_>) -> anyhow::Result<()> {
+        if !self.waiting.is_empty() {
+            let (current, text_bytes) =
+                (std::mem::replace(&mut self.group, RowGroup::new(&[])), self.text_bytes);
+            for full in std::mem::take(&mut self.waiting) {
+                self.group = full;
+                self.group.settle(survey, trace);
+                self.pass_full_group()?;
+            }
+            (self.group, self.text_bytes) = (current, text_bytes);
+        }
+        self.group.settle(survey, trace);
+        Ok(())
+    }
+
+    /// Forgets the rows of the trace that has not ended.
+    pub(super) fn forget_trace(&mut self) {
+        if let Some(first) = self.waiting.drain(..).next() {
+            self.group = first;
+        }
+        self.group.go_back(&self.trace_start);
+        self.text_bytes = self.group.text_bytes();
+        self.waiting_bytes = 0;
+        self.next = 0;
     }
 
     fn pass_full_group(&mut self) -> anyhow::Result<()> {

@@ -22,8 +22,8 @@ pub(super) enum ColumnKind {
 
 /// The values of a column that are there.
 pub(super) struct ColumnValues {
-    /// The row of each, in their order.
-    pub(super) rows: Vec<u32>,
+    /// The row of each, in their order; none as long as the values are those of the first rows.
+    rows: Vec<u32>,
     pub(super) values: Values,
 }
 
@@ -35,11 +35,101 @@ pub(super) enum Values {
 }
 
 impl ColumnValues {
+    /// Without a value.
+    pub(super) fn new(values: Values) -> Self {
+        Self { rows: Vec::new(), values }
+    }
+
+    /// How many values there are.
+    #[inline]
+    pub(super) fn count(&self) -> usize {
+        match &self.values {
+            Values::Int(numbers) => numbers.len(),
+            Values::Text(_, numbers) => numbers.len(),
+        }
+    }
+
+    /// The different texts of a column of texts.
+    pub(super) fn pool(&self) -> Option<&TextPool> {
+        if let Values::Text(pool, _) = &self.values { Some(pool) } else { None }
+    }
+
+    /// Bytes of memory that the values take, about.
+    pub(super) fn size(&self) -> usize {
+        let rows = self.rows.len() * size_of::<u32>();
+        rows + match &self.values {
+            Values::Int(numbers) => size_of_val(&numbers[..]),
+            Values::Text(pool, numbers) => pool.size() + size_of_val(&numbers[..]),
+        }
+    }
+
+    /// Takes the number of a row, which comes after those that have one.
+    #[inline]
+    pub(super) fn push_int(&mut self, row: u32, number: i64) {
+        match &mut self.values {
+            Values::Int(numbers) => {
+                note_row(&mut self.rows, row, numbers.len());
+                numbers.push(number);
+            }
+            Values::Text(..) => debug_assert!(false, "this column holds no numbers"),
+        }
+    }
+
+    /// Takes a number for each of these rows, which come after those that have one.
+    pub(super) fn fill(&mut self, rows: std::ops::Range<u32>, number: i64) {
+        if let Values::Int(numbers) = &mut self.values {
+            let (from, to) = (numbers.len(), numbers.len() + rows.len());
+            if !(self.rows.is_empty() && from == rows.start as usize) {
+                rows.enumerate().for_each(|(i, row)| note_row(&mut self.rows, row, from + i));
+            }
+            numbers.resize(to, number);
+        }
+    }
+
+    /// Takes the text of a row, which comes after those that have one; returns by how many bytes the texts have grown.
+    #[inline]
+    pub(super) fn push_text(&mut self, row: u32, number_in: impl FnOnce(&mut TextPool) -> u32) -> usize {
+        match &mut self.values {
+            Values::Text(texts, numbers) => {
+                let before = texts.size();
+                note_row(&mut self.rows, row, numbers.len());
+                numbers.push(number_in(texts));
+                texts.size() - before
+            }
+            Values::Int(_) => {
+                debug_assert!(false, "this column holds no texts");
+                0
+            }
+        }
+    }
+
     /// Calls `each` with the row and the value of each number.
     #[inline]
     pub(super) fn for_each_number(&self, mut each: impl FnMut(usize, i64)) {
         if let Values::Int(numbers) = &self.values {
-            self.rows.iter().zip(numbers).for_each(|(row, number)| each(*row as usize, *number));
+            self.for_each_row(numbers, |row, number| each(row, *number));
+        }
+    }
+
+    /// Calls `each` with the row of each of these values, which are those of the column.
+    #[inline]
+    pub(super) fn for_each_row<T>(&self, values: &[T], mut each: impl FnMut(usize, &T)) {
+        if self.rows.is_empty() {
+            values.iter().enumerate().for_each(|(row, value)| each(row, value));
+        } else {
+            self.rows.iter().zip(values).for_each(|(row, value)| each(*row as usize, value));
+        }
+    }
+
+    /// Forgets all but the first values and the first of the different texts.
+    pub(super) fn truncate(&mut self, (count, texts): (usize, usize)) {
+        self.rows.truncate(count);
+        match &mut self.values {
+            Values::Int(numbers) => numbers.truncate(count),
+            Values::Text(pool, numbers) => {
+                pool.truncate(texts);
+                numbers.truncate(count);
+            }
         }
     }
 
@@ -54,6 +144,18 @@ impl ColumnValues {
             }
         }
     }
+}
+
+/// Takes notice of the row of the next value, after `count` others.
+#[inline]
+fn note_row(rows: &mut Vec<u32>, row: u32, count: usize) {
+    if rows.is_empty() && count == row as usize {
+        return;
+    }
+    if rows.len() < count {
+        rows.extend(0..count as u32);
+    }
+    rows.push(row);
 }
 
 /// Maximum bytes of a dictionary: a reader of any page has to read it.
@@ -202,13 +304,32 @@ impl TextPool {
     fn grow(&mut self) {
         let wanted = (2 * self.places.len()).max(64);
         let old = std::mem::replace(&mut self.places, vec![(0, NO_TEXT); wanted]);
-        for (hash, number) in old.into_iter().filter(|(_, number)| *number != NO_TEXT) {
-            let mut place = hash as usize & (wanted - 1);
-            while self.places[place].1 != NO_TEXT {
-                place = (place + 1) & (wanted - 1);
-            }
-            self.places[place] = (hash, number);
+        old.into_iter().filter(|(_, number)| *number != NO_TEXT).for_each(|known| self.put(known));
+    }
+
+    /// Puts the hash and the number of a text at its place.
+    fn put(&mut self, (hash, number): (u32, u32)) {
+        let mask = self.places.len() - 1;
+        let mut place = hash as usize & mask;
+        while self.places[place].1 != NO_TEXT {
+            place = (place + 1) & mask;
         }
+        self.places[place] = (hash, number);
+    }
+
+    /// Forgets all but the first texts.
+    fn truncate(&mut self, count: usize) {
+        if count == self.count() {
+            return;
+        }
+        self.ends.truncate(count);
+        self.bytes.truncate(self.ends.last().map_or(0, |end| *end));
+        self.by_key.clear();
+        self.recent.iter_mut().filter(|n| **n as usize >= count).for_each(|n| *n = NO_TEXT);
+        let known: Vec<(u32, u32)> =
+            self.places.iter().copied().filter(|(_, n)| (*n as usize) < count).collect();
+        self.places.fill((0, NO_TEXT));
+        known.into_iter().for_each(|known| self.put(known));
     }
 
     fn clear(&mut self) {
@@ -243,6 +364,63 @@ mod tests {
             (0..1000).for_each(|n| _ = pool.number_of_key(n, digits(n)));
             assert_eq!((pool.number_of_key(7, digits(7)), pool.count()), (seven, 502 + 1000));
             pool.clear();
+        }
+    }
+
+    #[test]
+    fn a_pool_goes_back_to_its_first_texts() {
+        let text = |i: u32| format!("text {i}").into_bytes();
+        let mut pool = TextPool::default();
+        (0..100).for_each(|i| assert_eq!(pool.number_of(&text(i)), i));
+        pool.number_of_key(500, |to| to.extend(text(500)));
+        (100..400).for_each(|i| _ = pool.number_of(&text(i)));
+        pool.truncate(60);
+        assert_eq!(pool.count(), 60);
+        (0..60).for_each(|i| assert_eq!(pool.number_of(&text(i)), i));
+        assert_eq!(pool.number_of_key(500, |to| to.extend(text(500))), 60);
+        (61..300).for_each(|i| assert_eq!(pool.number_of(&text(i)), i));
+        assert_eq!(
+            (pool.text(59), pool.text(60), pool.text(61)),
+            (&b"text 59"[..], &b"text 500"[..], &b"text 61"[..])
+        );
+        pool.truncate(0);
+        assert_eq!((pool.number_of(b"text 299"), pool.size()), (0, 32 + 8));
+    }
+
+    #[test]
+    fn values_stand_in_their_rows() {
+        let mut seed = 3_u64;
+        let mut random = |n: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % n
+        };
+        for _ in 0..300 {
+            let mut column = ColumnValues::new(Values::Int(Vec::new()));
+            let (mut expected, mut row) = (Vec::<(usize, i64)>::new(), 0_u32);
+            for _ in 0..random(8) {
+                let length = random(5) as u32;
+                match random(4) {
+                    0 => row += length,
+                    1 => {
+                        column.fill(row..row + length, 7);
+                        expected.extend((row..row + length).map(|row| (row as usize, 7)));
+                        row += length;
+                    }
+                    2 => {
+                        let count = random(expected.len() as u64 + 1) as usize;
+                        expected.truncate(count);
+                        column.truncate((count, 0));
+                    }
+                    _ => {
+                        column.push_int(row, i64::from(row));
+                        expected.push((row as usize, i64::from(row)));
+                        row += 1;
+                    }
+                }
+            }
+            let mut found = Vec::new();
+            column.for_each_number(|row, number| found.push((row, number)));
+            assert_eq!(found, expected);
         }
     }
 
