@@ -188,30 +188,39 @@ impl SurveySink {
     }
 }
 
+/// Where the work of an event runs, and what is known about who asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WorkPlace {
+    Host,
+    Device,
+    /// On a device, for an operator that is known.
+    DeviceForOperator,
+}
+
+impl WorkPlace {
+    /// Of an event.
+    pub(crate) fn of(event: &Event<'_>) -> Self {
+        match event.external {
+            _ if !event.category.is_on_device() => Self::Host,
+            None => Self::Device,
+            Some(_) => Self::DeviceForOperator,
+        }
+    }
+}
+
 /// The fields of an event that its step follows from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StepFacts {
     pub(crate) start: Option<i64>,
-    /// The correlation of work on a device.
-    correlation: Option<i64>,
-    on_device: bool,
-    /// An operator is known to have asked for it.
-    has_operator: bool,
-}
-
-impl StepFacts {
-    /// Of an event.
-    pub(crate) fn of(event: &Event<'_>) -> Self {
-        let on_device = event.category.is_on_device();
-        let correlation = event.correlation.filter(|_| on_device);
-        Self { start: event.start, correlation, on_device, has_operator: event.external.is_some() }
-    }
+    pub(crate) correlation: Option<i64>,
+    pub(crate) place: WorkPlace,
 }
 
 impl TraceSurvey {
     /// The step that an event belongs to: of work on a device that of its launch, otherwise that of its start.
     pub(crate) fn step_of(&self, event: &Event<'_>) -> Option<&Step> {
-        let facts = StepFacts::of(event);
+        let (start, correlation) = (event.start, event.correlation);
+        let facts = StepFacts { start, correlation, place: WorkPlace::of(event) };
         self.step_at(&facts, self.launch_of(&facts))
     }
 
@@ -219,13 +228,12 @@ impl TraceSurvey {
     #[cfg(feature = "parquet")]
     pub(crate) fn counted_step_of(&self, facts: &StepFacts) -> Option<&Step> {
         let launch = self.launch_of(facts);
-        let counts = !facts.on_device
-            || launch.is_some()
-            || match self.unlaunched {
-                UnlaunchedWork::InNoStep => false,
-                UnlaunchedWork::ByStart => !facts.has_operator,
-                UnlaunchedWork::ByLanes => true,
-            };
+        let counts = match self.unlaunched {
+            _ if facts.place == WorkPlace::Host || launch.is_some() => true,
+            UnlaunchedWork::InNoStep => false,
+            UnlaunchedWork::ByStart => facts.place == WorkPlace::Device,
+            UnlaunchedWork::ByLanes => true,
+        };
         self.step_at(facts, launch).filter(|_| counts)
     }
 
@@ -236,7 +244,8 @@ impl TraceSurvey {
 
     /// When work on a device was launched, as far as the trace says.
     fn launch_of(&self, facts: &StepFacts) -> Option<i64> {
-        self.launches.get(&facts.correlation?).copied()
+        let correlation = facts.correlation.filter(|_| facts.place != WorkPlace::Host)?;
+        self.launches.get(&correlation).copied()
     }
 
     /// The number among the names of the module that work of this [`module_key`](crate::modules::module_key) belongs to.

@@ -7,7 +7,6 @@ use trace::read::{RawValue, find_argument};
 use super::table::{EndedTrace, TableWriter};
 use super::values::Column;
 use super::{int, text};
-use crate::survey::StepFacts;
 
 /// Columns, in the order in which [`push_memory`] fills them; then the number of the trace.
 pub(super) const MEMORY: [Column; 10] = [
@@ -32,7 +31,7 @@ pub(super) fn push_memory(
     let start = event.start.filter(|at| is_plausible_time(*at) && matches!(event.phase, b'i' | b'I' | b'n'));
     let number = |names: &[&str]| names.iter().find_map(|name| number_argument(event.args, name));
     let (Some(_), Some(bytes)) = (start, number(&["Bytes", "bytes"])) else { return Ok(()) };
-    table.pending(StepFacts::of(event));
+    table.pending(event);
     table.int(number(&["Device Type", "device type"]));
     table.int(number(&["Device Id", "device id"]));
     table.int(Some(bytes));

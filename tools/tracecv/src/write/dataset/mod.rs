@@ -24,7 +24,7 @@ use trace::rows::write_number;
 use common::record::tracecv::PartTraceRecord;
 
 use crate::modules::module_key;
-use crate::survey::{StepFacts, TraceSurvey};
+use crate::survey::TraceSurvey;
 use crate::write::describe_devices;
 use crate::write::shard::Shard;
 use crate::write::spelling::spell_cat;
@@ -442,7 +442,7 @@ impl EventSink for SpanRows<'_> {
 }
 
 fn push_event(table: &mut TableWriter, event: &Event<'_>) {
-    table.pending(StepFacts::of(event));
+    table.pending(event);
     table.int(event.dur);
     push_static(table, event.category as i64, event.category.name().as_bytes());
     table.text(Some(&event.name.unescape()));

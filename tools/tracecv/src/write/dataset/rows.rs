@@ -4,21 +4,23 @@
 use trace::model::FastMap;
 
 use super::values::{Column, ColumnKind, ColumnValues, TextPool, Values};
-use crate::survey::{StepFacts, TraceSurvey};
+use crate::survey::{StepFacts, TraceSurvey, WorkPlace};
 
 /// The columns of tables of events that are added at the end of a trace; the last one, `trace_number`, is as well.
 const RANK: usize = 0;
 const STEP: usize = 1;
-const START: usize = 2;
-/// How many there are at the beginning of a row.
-pub(super) const ADDED_LATER: usize = 3;
+/// It has times of the trace's clock until then.
+pub(super) const START: usize = 2;
+/// The correlation of work on a device; tables without such work have another column here.
+pub(super) const CORRELATION: usize = 8;
 
 /// Rows by column.
 pub(super) struct RowGroup {
     pub(super) values: Vec<ColumnValues>,
     pub(super) rows: u32,
-    /// What the steps of the last rows follow from: of rows whose trace has not ended.
-    pending: Vec<StepFacts>,
+    /// What the steps of the last rows follow from, beside their start and their correlation: of rows whose trace has not
+    /// ended.
+    pending: Vec<WorkPlace>,
     /// By which the modules of the last rows are found.
     pending_modules: Vec<Option<i64>>,
 }
@@ -52,7 +54,7 @@ impl RowGroup {
 
     /// Bytes of memory that the rows take, about.
     pub(super) fn size(&self) -> usize {
-        let pending = self.pending.len() * size_of::<StepFacts>();
+        let pending = self.pending.len() * size_of::<WorkPlace>();
         let modules = self.pending_modules.len() * size_of::<Option<i64>>();
         pending + modules + self.values.iter().map(ColumnValues::size).sum::<usize>()
     }
@@ -62,10 +64,13 @@ impl RowGroup {
         self.values.iter().map(|column| column.pool().map_or(0, TextPool::size)).sum()
     }
 
-    /// Takes what the first columns of the next row follow from.
+    /// Takes the start of the next row, and what else its step follows from.
     #[inline]
-    pub(super) fn push_pending(&mut self, facts: StepFacts) {
-        self.pending.push(facts);
+    pub(super) fn push_pending(&mut self, start: Option<i64>, place: WorkPlace) {
+        if let Some(start) = start {
+            self.values[START].push_int(self.rows, start);
+        }
+        self.pending.push(place);
     }
 
     /// Takes the key of the module of the next row.
@@ -83,14 +88,18 @@ impl RowGroup {
                 self.values[column].fill(from..self.rows, number);
             }
         }
-        for (row, facts) in (from..).zip(&self.pending) {
-            if let Some(step) = survey.counted_step_of(facts) {
-                self.values[STEP].push_int(row, step.number);
-            }
-            if let Some(start) = facts.start {
-                self.values[START].push_int(row, survey.wall_clock(start));
+        let mut steps = std::mem::replace(&mut self.values[STEP], ColumnValues::new(Values::Int(Vec::new())));
+        let (mut starts, mut correlations) =
+            (self.values[START].number_finder(from), self.values[CORRELATION].number_finder(from));
+        for (row, place) in (from..).zip(&self.pending) {
+            let start = starts.number_of_row(row);
+            let correlation = if *place == WorkPlace::Host { None } else { correlations.number_of_row(row) };
+            if let Some(step) = survey.counted_step_of(&StepFacts { start, correlation, place: *place }) {
+                steps.push_int(row, step.number);
             }
         }
+        self.values[STEP] = steps;
+        self.values[START].change_from(from, |start| survey.wall_clock(start));
         self.pending.clear();
         self.settle_modules(survey);
     }
@@ -139,8 +148,8 @@ impl RowGroup {
         for (n, column) in groups.iter().enumerate() {
             column.for_each_number(|row, number| keys[row][n] = Some(number));
         }
-        let mut different = keys.clone();
-        different.dedup();
+        let mut different: Vec<[Option<i64>; 2]> =
+            keys.chunk_by(|a, b| a == b).map(|equal| equal[0]).collect();
         different.sort_unstable();
         different.dedup();
         let mut known = 0;

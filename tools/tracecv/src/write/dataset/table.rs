@@ -5,10 +5,12 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use trace::model::Event;
+
 use super::group::{CompleteTable, GroupWriter};
-use super::rows::{ADDED_LATER, GroupMark, RowGroup};
+use super::rows::{GroupMark, RowGroup, START};
 use super::values::{Column, TextPool};
-use crate::survey::{StepFacts, TraceSurvey};
+use crate::survey::{TraceSurvey, WorkPlace};
 
 /// Rows of a row group. Memory holds two at a time: one that is being collected, and one that is being written.
 const GROUP_ROWS: u32 = 128 * 1024;
@@ -73,11 +75,11 @@ impl TableWriter {
         self.waiting_bytes
     }
 
-    /// Sets the first columns of the row, when the end of its trace has been read.
+    /// Sets the first columns of the row of an event, when the end of its trace has been read.
     #[inline]
-    pub(super) fn pending(&mut self, facts: StepFacts) {
-        self.group.push_pending(facts);
-        self.next += ADDED_LATER;
+    pub(super) fn pending(&mut self, event: &Event<'_>) {
+        self.group.push_pending(event.start, WorkPlace::of(event));
+        self.next = START + 1;
     }
 
     /// Sets the next column of the row to the module of this key, when the end of its trace has been read.

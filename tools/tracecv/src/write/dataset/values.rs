@@ -103,6 +103,21 @@ impl ColumnValues {
         }
     }
 
+    /// Finds the numbers of rows from this one on.
+    pub(super) fn number_finder(&self, from: u32) -> NumberFinder<'_> {
+        let Values::Int(numbers) = &self.values else { return NumberFinder::default() };
+        NumberFinder { rows: &self.rows, numbers, at: self.rows.partition_point(|row| *row < from) }
+    }
+
+    /// Changes the numbers of rows from this one on.
+    pub(super) fn change_from(&mut self, from: u32, change: impl Fn(i64) -> i64) {
+        if let Values::Int(numbers) = &mut self.values {
+            let is_dense = self.rows.is_empty();
+            let at = if is_dense { from as usize } else { self.rows.partition_point(|row| *row < from) };
+            numbers.iter_mut().skip(at).for_each(|number| *number = change(*number));
+        }
+    }
+
     /// Calls `each` with the row and the value of each number.
     #[inline]
     pub(super) fn for_each_number(&self, mut each: impl FnMut(usize, i64)) {
@@ -146,6 +161,29 @@ impl ColumnValues {
     }
 }
 
+/// Finds the numbers of rows of a column, one after the other.
+#[derive(Default)]
+pub(super) struct NumberFinder<'a> {
+    rows: &'a [u32],
+    numbers: &'a [i64],
+    /// The place of the next row that has a number.
+    at: usize,
+}
+
+impl NumberFinder<'_> {
+    /// The number of a row, which comes after those that were looked for before.
+    #[inline]
+    pub(super) fn number_of_row(&mut self, row: u32) -> Option<i64> {
+        if self.rows.is_empty() {
+            return self.numbers.get(row as usize).copied();
+        }
+        while self.rows.get(self.at).is_some_and(|other| *other < row) {
+            self.at += 1;
+        }
+        if self.rows.get(self.at) == Some(&row) { self.numbers.get(self.at).copied() } else { None }
+    }
+}
+
 /// Takes notice of the row of the next value, after `count` others.
 #[inline]
 fn note_row(rows: &mut Vec<u32>, row: u32, count: usize) {
@@ -165,7 +203,7 @@ pub(super) const DICTIONARY_BYTES: usize = 1 << 20;
 const NO_TEXT: u32 = u32::MAX;
 
 /// Texts, each once, numbered as they came. When they are too many for a dictionary, so that their numbers are of no use,
-/// only some are known again: looking for all would take longer than to write them twice.
+/// only those that came last are known again: looking for all would take longer than to write them twice.
 #[derive(Default)]
 pub(super) struct TextPool {
     bytes: Vec<u8>,
@@ -175,7 +213,7 @@ pub(super) struct TextPool {
     places: Vec<(u32, u32)>,
     /// Texts that are known again by what they were made of.
     by_key: Vec<(i64, u32)>,
-    /// Numbers of the texts that are known again when there are too many.
+    /// Numbers of the texts that came last.
     recent: Vec<u32>,
     digits: Vec<u8>,
     hash: FastState,
@@ -183,8 +221,25 @@ pub(super) struct TextPool {
 
 /// Texts that are known by their keys.
 const KEYS: usize = 64;
-/// Texts that are known of too many.
+/// Texts that came last, which are known again without looking at all of them.
 const RECENT: usize = 4096;
+
+/// The place of a text among those that came last. The same texts have the same places in each run: how much memory they take says
+/// where a row group ends.
+#[inline]
+fn place_of_recent(text: &[u8]) -> usize {
+    let word = |at: usize| {
+        let rest = &text[at..];
+        let short = || rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        rest.first_chunk().map_or_else(short, |word| u64::from_le_bytes(*word))
+    };
+    let mix = |mixed: u64, word: u64| (mixed ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    let mut mixed = mix(text.len() as u64, word(0));
+    if text.len() > 8 {
+        mixed = mix(mix(mixed, word((text.len() - 8) / 2)), word(text.len() - 8));
+    }
+    (mixed >> 20) as usize % RECENT
+}
 
 impl TextPool {
     /// How many texts there are.
@@ -230,45 +285,31 @@ impl TextPool {
 
     /// The number of a text. Texts of a trace may hold any bytes; those of a column are UTF-8.
     pub(super) fn number_of(&mut self, text: &[u8]) -> u32 {
-        if self.dictionary_bytes() > DICTIONARY_BYTES {
-            return self.number_of_many(text);
+        let place = place_of_recent(text);
+        if self.recent.is_empty() {
+            self.recent.resize(RECENT, NO_TEXT);
         }
-        match self.find(text) {
-            Ok(number) => number,
-            Err((place, hash)) if std::str::from_utf8(text).is_ok() => self.add(text, place, hash),
-            Err(_) => {
-                let valid = String::from_utf8_lossy(text);
-                match self.find(valid.as_bytes()) {
-                    Ok(number) => number,
-                    Err((place, hash)) => self.add(valid.as_bytes(), place, hash),
-                }
-            }
-        }
-    }
-
-    /// The number of a text, of too many. The same texts are known again in each run: how much memory they take says where a
-    /// row group ends.
-    fn number_of_many(&mut self, text: &[u8]) -> u32 {
-        let word = |at: usize| {
-            text.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |w| u64::from_le_bytes(*w))
-        };
-        let mixed = [0, text.len() / 2, text.len().saturating_sub(8)]
-            .into_iter()
-            .fold(text.len() as u64, |mixed, at| {
-                (mixed ^ word(at)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
-            });
-        let place = (mixed >> 20) as usize % RECENT;
-        self.recent.resize(RECENT, NO_TEXT);
         let known = self.recent[place];
         if known != NO_TEXT && self.text(known) == text {
             return known;
         }
+        let is_dictionary = self.dictionary_bytes() <= DICTIONARY_BYTES;
         let number = match std::str::from_utf8(text) {
-            Ok(_) => self.append(text),
-            Err(_) => self.append(String::from_utf8_lossy(text).as_bytes()),
+            Ok(_) => self.number_of_valid(text, is_dictionary),
+            Err(_) => self.number_of_valid(String::from_utf8_lossy(text).as_bytes(), is_dictionary),
         };
         self.recent[place] = number;
         number
+    }
+
+    fn number_of_valid(&mut self, text: &[u8], is_dictionary: bool) -> u32 {
+        if !is_dictionary {
+            return self.append(text);
+        }
+        match self.find(text) {
+            Ok(number) => number,
+            Err((place, hash)) => self.add(text, place, hash),
+        }
     }
 
     /// The number of a text that is known, or the place for it and its hash.
