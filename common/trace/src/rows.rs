@@ -7,7 +7,7 @@ use common::record::{Record, traceq as record};
 
 use crate::model::{Event, EventId, RawText};
 pub use crate::read::write_number;
-use crate::read::{for_each_member, write_compact, write_text};
+use crate::read::{KnownKeys, for_each_member, write_compact, write_text};
 
 /// The columns of the CSV form.
 pub const COLUMNS: [&str; 15] = [
@@ -48,25 +48,121 @@ impl<'a> RawMembers<'a> {
         if event.plain && !event.repaired {
             return raw;
         }
-        for_each_member(event, |key, value| match &*key.unescape() {
-            b"ph" | b"cat" | b"name" if value.first() == Some(&b'"') => {}
-            b"ts" if event.start.is_some() && is_exact_in_nanos(value) => {}
-            b"dur" if event.dur.is_some_and(|d| d > 0) && is_exact_in_nanos(value) => {}
-            b"dur" if value == b"0" => {}
-            b"pid" if is_id(value) => raw.pid = Some(value),
-            b"tid" if is_id(value) => raw.tid = Some(value),
-            b"id" if is_id(value) => raw.id = Some(value),
-            _ => {
-                if !raw.other.is_empty() {
-                    raw.other.push(b',');
+        for_each_member(event, |key, value| {
+            let kind = MemberKind::of(&key.unescape());
+            match kind {
+                _ if !kind.is_held(event, value) => {
+                    if !raw.other.is_empty() {
+                        raw.other.push(b',');
+                    }
+                    write_text(key, &mut raw.other);
+                    raw.other.push(b':');
+                    write_compact(value, event.repaired, &mut raw.other);
                 }
-                write_text(key, &mut raw.other);
-                raw.other.push(b':');
-                write_compact(value, event.repaired, &mut raw.other);
+                MemberKind::Pid => raw.pid = Some(value),
+                MemberKind::Tid => raw.tid = Some(value),
+                MemberKind::Id => raw.id = Some(value),
+                _ => {}
             }
         });
         raw
     }
+}
+
+/// The field of an event that holds a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MemberKind {
+    /// The phase, the category or the name.
+    Text,
+    Start,
+    Duration,
+    Pid,
+    Tid,
+    Id,
+    /// The arguments, if they are an object.
+    Arguments,
+    Other,
+}
+
+impl MemberKind {
+    /// Of a key.
+    fn of(key: &[u8]) -> Self {
+        match key {
+            b"ph" | b"cat" | b"name" => Self::Text,
+            b"ts" => Self::Start,
+            b"dur" => Self::Duration,
+            b"pid" => Self::Pid,
+            b"tid" => Self::Tid,
+            b"id" => Self::Id,
+            b"args" => Self::Arguments,
+            _ => Self::Other,
+        }
+    }
+
+    /// Returns whether the field holds this value.
+    fn is_held(self, event: &Event<'_>, value: &[u8]) -> bool {
+        match self {
+            Self::Text => value.first() == Some(&b'"'),
+            Self::Start => event.start.is_some() && is_exact_in_nanos(value),
+            Self::Duration => value == b"0" || event.dur.is_some_and(|d| d > 0) && is_exact_in_nanos(value),
+            Self::Pid | Self::Tid | Self::Id => is_id(value),
+            Self::Arguments => value.first() == Some(&b'{'),
+            Self::Other => false,
+        }
+    }
+}
+
+/// Finds the members of events that no field holds, as [`RawMembers::of`] does. The keys of events without arguments, such as
+/// flows, come again and again: they are looked at once.
+#[derive(Default)]
+pub struct OtherMembers {
+    keys: KnownKeys,
+    /// By number of a key its kind, and how it is written before a value.
+    kinds: Vec<Option<(MemberKind, Vec<u8>)>>,
+}
+
+impl OtherMembers {
+    /// Appends them as the inside of an object of JSON.
+    pub fn write(&mut self, event: &Event<'_>, to: &mut Vec<u8>) {
+        let is_known = event.plain && !event.text.is_empty() && !event.repaired;
+        if !is_known && !self.write_known(event, to) {
+            to.extend_from_slice(&RawMembers::of(event).other);
+        }
+    }
+
+    /// `false`, and nothing was appended, where something is unusual about the event.
+    fn write_known(&mut self, event: &Event<'_>, to: &mut Vec<u8>) -> bool {
+        if event.text.is_empty() || event.repaired || !event.args.is_empty() {
+            return false;
+        }
+        let Self { keys, kinds } = self;
+        let start = to.len();
+        let known = keys.for_each_member(event.text, |number, key, value| {
+            if kinds.len() <= number {
+                kinds.resize(number + 1, None);
+            }
+            let (kind, head) = kinds[number].get_or_insert_with(|| (MemberKind::of(key), head_of(key)));
+            if !kind.is_held(event, value) {
+                if to.len() > start {
+                    to.push(b',');
+                }
+                to.extend_from_slice(head);
+                write_compact(value, false, to);
+            }
+        });
+        if !known {
+            to.truncate(start);
+        }
+        known
+    }
+}
+
+/// A key without escapes, and the colon behind it.
+pub fn head_of(key: &[u8]) -> Vec<u8> {
+    let mut head = Vec::new();
+    write_text(RawText { raw: key, escaped: false }, &mut head);
+    head.push(b':');
+    head
 }
 
 /// The scope of an id, of an event whose format is not JSON.
@@ -237,10 +333,16 @@ mod tests {
 
     /// The rows and records of all events of a trace.
     #[derive(Default)]
-    struct Written(Vec<u8>, Vec<u8>);
+    struct Written(Vec<u8>, Vec<u8>, OtherMembers);
 
     impl EventSink for Written {
         fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+            let mut other = Vec::new();
+            self.2.write(event, &mut other);
+            assert_eq!(
+                String::from_utf8_lossy(&other),
+                String::from_utf8_lossy(&RawMembers::of(event).other)
+            );
             write_record(&mut self.0, event, None, true);
             write_csv_row(&mut self.1, event, "a,b", true);
             Ok(())
@@ -273,6 +375,25 @@ mod tests {
             csv.lines().next().unwrap(),
             r#""a,b",kernel,kernel,X,"a ""b"", c",7,1.0,7,1,1001,250,12,0x1F,"{""x"":1.50,""correlation"":12,""bw"":null}","{""ts"":1.0005,""cname"":""red"",""sf"":[1,2]}""#
         );
+    }
+
+    #[test]
+    fn other_members_are_the_same_by_known_keys() {
+        let flow = |more: &str| {
+            format!(r#"{{"ph": "f", "id": 1, "pid": 2, "tid": 3, "ts": 4.5, "cat": "ac2g"{more}}}"#)
+        };
+        let flows = [
+            "",
+            r#", "bp": "e""#,
+            r#", "bp":"e" , "x": [1, 2]"#,
+            r#", "dur": "x", "bp": "e""#,
+            r#", "b\u0070": 1"#,
+            r#", "args": 7"#,
+        ];
+        let text = format!("[{}]", [flows.map(flow).join(","), flows.map(flow).join(",\n")].join(","));
+        let (json, _) = write(text.leak());
+        assert_eq!(json.matches(r#""other":{"bp":"e"}"#).count(), 2);
+        assert_eq!(json.matches(r#""other":{"args":7}"#).count(), 2);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use trace::model::{Event, RawText};
 use trace::read::{
     KnownKeys, columns_hold_numbers, find_argument, for_each_member, write_compact, write_text,
 };
-use trace::rows::RawMembers;
+use trace::rows::{OtherMembers, head_of};
 
 use crate::write::spelling::{complete_numbers, spell_cat};
 
@@ -41,6 +41,7 @@ pub(super) struct EventArguments {
     keys: KnownKeys,
     /// How the arguments of a key are written, by its number.
     uses: Vec<Option<KeyUse>>,
+    others: OtherMembers,
     members: ArgumentMembers,
 }
 
@@ -55,15 +56,41 @@ struct KeyUse {
     number: Option<(usize, bool)>,
     /// Looking at the members of an object leaves it out.
     is_left_out: bool,
+    last: LastNested,
+}
+
+/// The object or array that was the last value of a key, and how it is written: shapes and grids come again and again.
+#[derive(Clone, Default)]
+struct LastNested {
+    value: Vec<u8>,
+    written: Vec<u8>,
+}
+
+impl LastNested {
+    /// Longer ones are not kept.
+    const LONGEST: usize = 256;
+
+    /// Appends a value that was read without a repair, as [`write_compact`] does.
+    #[inline]
+    fn write_compact(&mut self, value: &[u8], to: &mut Vec<u8>) {
+        if !matches!(value, [b'[' | b'{', ..]) || value.len() > Self::LONGEST {
+            return write_compact(value, false, to);
+        }
+        if self.value != value {
+            self.value.clear();
+            self.value.extend_from_slice(value);
+            self.written.clear();
+            write_compact(value, false, &mut self.written);
+        }
+        to.extend_from_slice(&self.written);
+    }
 }
 
 impl KeyUse {
     /// Of a key without escapes.
     fn of(key: &[u8]) -> Self {
-        let mut head = Vec::new();
-        write_text(RawText { raw: key, escaped: false }, &mut head);
-        head.push(b':');
-        Self { head, column: column_of(key), number: number_of_key(key), is_left_out: key == b"args" }
+        let (column, number, is_left_out) = (column_of(key), number_of_key(key), key == b"args");
+        Self { head: head_of(key), column, number, is_left_out, last: LastNested::default() }
     }
 }
 
@@ -100,7 +127,7 @@ impl EventArguments {
     fn read_complete(&mut self, event: &Event<'_>) {
         self.members.clear();
         let other = &mut self.members.other;
-        other.extend_from_slice(&RawMembers::of(event).other);
+        self.others.write(event, other);
         if !other.is_empty() {
             other.insert(0, b'{');
             other.push(b'}');
@@ -132,7 +159,7 @@ impl EventArguments {
 
     /// Reads arguments whose keys are known, or will be. `false` where something about them is unusual.
     fn read_known(&mut self, event: &Event<'_>, numbers: Option<EventNumbers>) -> bool {
-        let Self { keys, uses, members } = self;
+        let Self { keys, uses, members, .. } = self;
         if event.args.is_empty() {
             return true;
         }
@@ -144,17 +171,18 @@ impl EventArguments {
             if uses.len() <= number {
                 uses.resize(number + 1, None);
             }
-            let KeyUse { head, column, number, is_left_out } =
+            let KeyUse { head, column, number, is_left_out, last } =
                 uses[number].get_or_insert_with(|| KeyUse::of(key));
             usual &= !*is_left_out;
             let taken = match (number, numbers) {
                 (Some(spelling), Some(numbers)) => members.take_number(*spelling, value, numbers),
                 _ => false,
             };
-            if !taken && !column.is_some_and(|i| members.take(i, value, false)) {
+            let mut take = |i| members.take(i, value, false, |value, to| last.write_compact(value, to));
+            if !taken && !column.is_some_and(&mut take) {
                 members.rest.push(if members.rest.is_empty() { b'{' } else { b',' });
                 members.rest.extend_from_slice(head);
-                write_compact(value, false, &mut members.rest);
+                last.write_compact(value, &mut members.rest);
             }
         });
         known && usual
@@ -219,7 +247,8 @@ impl ArgumentMembers {
                 (Some(spelling), Some(numbers)) => self.take_number(spelling, value, numbers),
                 _ => false,
             };
-            if number || column_of(&name).is_some_and(|i| self.take(i, value, event.repaired)) {
+            let compact = |value: &[u8], to: &mut Vec<u8>| write_compact(value, event.repaired, to);
+            if number || column_of(&name).is_some_and(|i| self.take(i, value, event.repaired, compact)) {
                 return;
             }
             self.push_rest(key, value, event.repaired);
@@ -269,8 +298,14 @@ impl ArgumentMembers {
         self.present |= 1 << i;
     }
 
-    /// Takes an argument that has a column. `false` if its value is of another kind.
-    fn take(&mut self, i: usize, value: &[u8], repaired: bool) -> bool {
+    /// Takes an argument that has a column; `compact` writes lists. `false` if its value is of another kind.
+    fn take(
+        &mut self,
+        i: usize,
+        value: &[u8],
+        repaired: bool,
+        compact: impl FnOnce(&[u8], &mut Vec<u8>),
+    ) -> bool {
         if ARGUMENT_COLUMNS[i].whole_number {
             let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
             if let Some(number) = number {
@@ -290,7 +325,7 @@ impl ArgumentMembers {
                 }
             }
             // Shapes and types are lists: as JSON.
-            [b'[', ..] => write_compact(value, repaired, &mut self.texts),
+            [b'[', ..] => compact(value, &mut self.texts),
             _ => return false,
         }
         self.put(i, ArgumentValue::Text(start, self.texts.len()));

@@ -52,6 +52,12 @@ impl RowGroup {
         self.pending_modules.clear();
     }
 
+    /// Makes room for so many times the values that there are: there are likely to be as many.
+    pub(super) fn reserve(&mut self, times: usize) {
+        self.pending.reserve(self.pending.len() * (times - 1));
+        self.values.iter_mut().for_each(|column| column.reserve(times));
+    }
+
     /// Bytes of memory that the rows take, about.
     pub(super) fn size(&self) -> usize {
         let pending = self.pending.len() * size_of::<WorkPlace>();

@@ -170,6 +170,10 @@ impl TableWriter {
         debug_assert_eq!(self.next, self.columns.len(), "columns of a row");
         self.next = 0;
         self.group.rows += 1;
+        // From here on a table is likely to fill its group: vectors that grow bit by bit would be copied each time.
+        if self.group.rows == GROUP_ROWS / 16 {
+            self.group.reserve(16);
+        }
         self.group.rows >= GROUP_ROWS || self.text_bytes >= GROUP_BYTES
     }
 

@@ -54,6 +54,19 @@ impl ColumnValues {
         if let Values::Text(pool, _) = &self.values { Some(pool) } else { None }
     }
 
+    /// Makes room for so many times the values that there are.
+    pub(super) fn reserve(&mut self, times: usize) {
+        let more = self.count() * (times - 1);
+        self.rows.reserve_exact(if self.rows.is_empty() { 0 } else { more });
+        match &mut self.values {
+            Values::Int(numbers) => numbers.reserve_exact(more),
+            Values::Text(pool, numbers) => {
+                numbers.reserve_exact(more);
+                pool.bytes.reserve(pool.bytes.len() * (times - 1));
+            }
+        }
+    }
+
     /// Bytes of memory that the values take, about.
     pub(super) fn size(&self) -> usize {
         let rows = self.rows.len() * size_of::<u32>();
