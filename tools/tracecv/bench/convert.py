@@ -1,4 +1,10 @@
-"""Measures tracecv, DuckDB and pyarrow on one trace: processor time, time, peak memory. See `convert.sh`."""
+"""Measures tracecv, DuckDB and pyarrow on one trace: processor time, time, peak memory. See `convert.sh`.
+
+Not all write the same. DuckDB and pyarrow write one table of the events as they stand there, with the arguments as one text of JSON;
+tracecv writes six tables, with arguments as columns, steps, modules, whole nanoseconds and checksums, sorted. All three
+compress with Snappy, their default. The trace is one object of JSON, as profilers write it: DuckDB would read a file with
+an event in each line on several cores and with less processor time, and json.load makes objects of Python of all that it reads.
+"""
 
 import json
 import os

@@ -12,7 +12,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetInd
 use parquet::file::statistics::{Statistics, ValueStatistics};
 use parquet::schema::types::ColumnDescPtr;
 
-use super::page::{Page, PageAppender, append_levels, append_runs};
+use super::page::{Page, PageAppender, append_equal_levels, append_levels, append_runs};
 use super::values::{ColumnValues, DICTIONARY_BYTES, TextPool, Values};
 
 /// Rows of a page: what statistics let a reader skip.
@@ -108,6 +108,8 @@ pub(super) struct ChunkWriter {
     pages: PageAppender,
     /// By place in the order of the row group: 1 if the row has a value, and the value.
     levels: Vec<u8>,
+    /// The level of all rows, if it is the same.
+    equal_level: Option<u8>,
     numbers: Vec<i64>,
     texts: Vec<u32>,
     /// The values of a page that are there.
@@ -192,10 +194,11 @@ impl ChunkWriter {
 
     /// Puts values where their rows are in the order.
     fn put_in_order(&mut self, values: &ColumnValues, places: &[u32]) {
-        let Self { levels, numbers, texts, .. } = self;
+        let Self { levels, equal_level, numbers, texts, .. } = self;
         levels.clear();
         let is_full = values.count() == places.len();
         levels.resize(places.len(), u8::from(is_full));
+        *equal_level = (is_full || values.count() == 0).then_some(u8::from(is_full));
         let place = |row: usize| places[row] as usize;
         match &values.values {
             Values::Int(there) => {
@@ -215,11 +218,20 @@ impl ChunkWriter {
         }
     }
 
+    /// Appends the levels of a page to its body.
+    fn append_levels(&mut self, from: usize, to: usize) {
+        match self.equal_level {
+            Some(level) => append_equal_levels(level, to - from, &mut self.body),
+            None => append_levels(&self.levels[from..to], &mut self.body),
+        }
+    }
+
     /// Takes the numbers of a page. Returns their bounds, where they end, and how many are there.
     fn take_numbers(&mut self, from: usize, to: usize) -> (Bounds<'static>, usize, usize) {
+        self.append_levels(from, to);
         let levels = &self.levels[from..to];
-        append_levels(levels, &mut self.body);
-        let numbers = keep_present(&self.numbers[from..to], levels, &mut self.page_numbers);
+        let numbers =
+            keep_present(&self.numbers[from..to], (levels, self.equal_level), &mut self.page_numbers);
         let start = self.body.len();
         self.body.resize(start + 8 * numbers.len(), 0);
         let (mut min, mut max) = (i64::MAX, i64::MIN);
@@ -250,9 +262,9 @@ impl ChunkWriter {
             };
             to = rows.position(is_last).map_or(most, |last| from + last + 1);
         }
+        self.append_levels(from, to);
         let levels = &self.levels[from..to];
-        append_levels(levels, &mut self.body);
-        let numbers = keep_present(&self.texts[from..to], levels, &mut self.page_texts);
+        let numbers = keep_present(&self.texts[from..to], (levels, self.equal_level), &mut self.page_texts);
         seen.resize(pool.count(), u32::MAX);
         let mut bounds = Bounds::Missing;
         for number in numbers {
@@ -289,10 +301,17 @@ fn encoding_of(dictionary: Option<u32>) -> Encoding {
     if dictionary.is_some() { Encoding::PLAIN_DICTIONARY } else { Encoding::PLAIN }
 }
 
-/// The values whose level is 1: all of them, or copied to `kept`.
-fn keep_present<'a, T: Copy + Default>(values: &'a [T], levels: &[u8], kept: &'a mut Vec<T>) -> &'a [T] {
-    if levels.iter().all(|level| *level == 1) {
-        return values;
+/// The values whose level is 1: all of them, or copied to `kept`; `equal` is the level of all, if it is the same.
+fn keep_present<'a, T: Copy + Default>(
+    values: &'a [T],
+    (levels, equal): (&[u8], Option<u8>),
+    kept: &'a mut Vec<T>,
+) -> &'a [T] {
+    match equal {
+        Some(0) => return &[],
+        Some(_) => return values,
+        None if levels.iter().all(|level| *level == 1) => return values,
+        None => {}
     }
     kept.resize(kept.len().max(values.len() + 1), T::default());
     let mut count = 0;

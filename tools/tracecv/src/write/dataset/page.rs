@@ -35,7 +35,10 @@ impl Default for PageAppender {
 impl PageAppender {
     /// Appends a page. Returns how many bytes it would be without compression.
     pub(super) fn append(&mut self, page: &Page<'_>, to: &mut Vec<u8>) -> Result<usize> {
-        self.compressed.resize(snap::raw::max_compress_len(page.body.len()), 0);
+        let room = snap::raw::max_compress_len(page.body.len());
+        if self.compressed.len() < room {
+            self.compressed.resize(room, 0);
+        }
         let length = self.snappy.compress(page.body, &mut self.compressed);
         let length = length.map_err(|e| ParquetError::External(Box::new(e)))?;
         let start = to.len();
@@ -149,10 +152,24 @@ fn append_packs(numbers: &[u32], width: u32, to: &mut Vec<u8>) {
     to.resize(end, 0);
 }
 
+/// Shorter runs of eight equal levels are packed with the others.
+const RUN: usize = 4;
+
+/// Appends so many equal levels as [`append_levels`] does.
+pub(super) fn append_equal_levels(level: u8, count: usize, to: &mut Vec<u8>) {
+    if count < 8 * RUN {
+        return append_levels(&vec![level; count], to);
+    }
+    let start = to.len();
+    to.extend_from_slice(&[0; 4]);
+    append_varint((count as u32) << 1, to);
+    to.push(level);
+    let length = (to.len() - start - 4) as u32;
+    to[start..start + 4].copy_from_slice(&length.to_le_bytes());
+}
+
 /// Appends levels, each 0 or 1, with their length before them.
 pub(super) fn append_levels(levels: &[u8], to: &mut Vec<u8>) {
-    /// Shorter runs of eight equal levels are packed with the others.
-    const RUN: usize = 4;
     let start = to.len();
     to.extend_from_slice(&[0; 4]);
     let eights = levels.len() / 8;
@@ -252,6 +269,12 @@ mod tests {
         let mut bytes = Vec::new();
         append_levels(&[1; 1001], &mut bytes);
         assert_eq!(bytes, [3, 0, 0, 0, 0xd2, 0x0f, 1]);
+        for (level, count) in (0..2).flat_map(|level| (0..300).map(move |count| (level, count))) {
+            let (mut all, mut equal) = (Vec::new(), Vec::new());
+            append_levels(&vec![level; count], &mut all);
+            append_equal_levels(level, count, &mut equal);
+            assert_eq!(equal, all, "{count} times {level}");
+        }
     }
 
     #[test]
