@@ -1,4 +1,5 @@
-//! The facts about a trace that must be known before its events are written: its clock, its rank, its steps and what they launched.
+//! The facts about a trace that are known when its end has been read, and that its events are written with: its clock, its rank, its
+//! steps and what they launched.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -371,11 +371,16 @@ mod tests {
     #[test]
     fn one_reading_and_two_write_the_same() {
         let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let fixtures: Vec<PathBuf> = ["fuzz/seeds/trace_formats", "fuzz/seeds/trace_reader", "tests/cases"]
-            .iter()
-            .flat_map(|dir| files_below(&top.join(dir)))
-            .filter(|path| path.extension().is_none_or(|e| e != "md"))
-            .collect();
+        let fixtures: Vec<PathBuf> = [
+            "fuzz/seeds/trace_formats",
+            "fuzz/seeds/trace_reader",
+            "tests/cases/tracecv",
+            "tests/cases/traceq",
+        ]
+        .iter()
+        .flat_map(|dir| files_below(&top.join(dir)))
+        .filter(|path| path.extension().is_none_or(|e| e != "md"))
+        .collect();
         assert!(fixtures.len() > 30, "{}", fixtures.len());
         let once = convert(&fixtures, usize::MAX);
         assert_eq!(once.len(), 7);
