@@ -130,15 +130,15 @@ pub(crate) struct DatasetWriter {
     manifest: PartManifest,
     /// The number of the trace that is being written.
     trace: i64,
-    /// Bytes of a table's rows that may wait for the end of their trace.
+    /// Bytes of rows of all events that may wait for the end of their trace; of kernels and of collectives, a quarter.
     most_waiting: usize,
     /// Of the trace that is being written: its events, and its spans, that have rows.
     events_taken: TakenEvents,
     spans_taken: TakenEvents,
 }
 
-/// Bytes of a table's rows that may wait for the end of their trace: those of 100 MB of JSON.
-pub(crate) const MOST_WAITING: usize = 64 << 20;
+/// Bytes of rows of all events that may wait for the end of their trace: those of 100 MB of JSON.
+pub(crate) const MOST_WAITING: usize = 48 << 20;
 
 /// The events that rows have been made of in the first reading of a trace: all, or the first ones, until there was no room
 /// for more.
@@ -189,7 +189,7 @@ impl DatasetWriter {
         })
     }
 
-    /// Lets this many bytes of a table's rows wait for the end of their trace.
+    /// Lets this many bytes of rows of all events wait for the end of their trace.
     #[must_use]
     pub(crate) fn with_most_waiting(self, most_waiting: usize) -> Self {
         Self { most_waiting, ..self }
@@ -228,13 +228,11 @@ impl DatasetWriter {
     /// together. In the first reading there is no survey yet, and rows wait; in a second one, they are made of the events
     /// that had none in the first.
     pub(crate) fn sinks<'a>(&'a mut self, survey: Option<&'a TraceSurvey>) -> (EventRows<'a>, SpanRows<'a>) {
-        let turn = |taken| EventTurn {
-            ended: survey.map(|survey| (survey, self.trace)),
-            most_waiting: self.most_waiting,
-            taken,
-            seen: 0,
-        };
-        let (events, spans) = (turn(&mut self.events_taken), turn(&mut self.spans_taken));
+        let ended = survey.map(|survey| (survey, self.trace));
+        let turn = |taken, most_waiting| EventTurn { ended, most_waiting, taken, seen: 0 };
+        // Spans have fewer rows than events, and those have fewer columns.
+        let events = turn(&mut self.events_taken, self.most_waiting);
+        let spans = turn(&mut self.spans_taken, self.most_waiting / 4);
         let events = EventRows {
             events: &mut self.events,
             memory: &mut self.memory,
