@@ -6,7 +6,8 @@ use common::text::count_noun;
 use crate::model::{DefectCost, DefectCount};
 use crate::read::ReadOutcome;
 
-/// Reports why reading stopped, what had to be repaired, and what was lost. Losses count as errors.
+/// Reports why reading stopped, what had to be repaired, and what was lost. Losses count as errors, but for what these
+/// tools do not read.
 pub fn report_faults(out: &Out, label: &str, outcome: &ReadOutcome) {
     if let Some(e) = &outcome.error {
         out.error(format_args!("{label}{}", e.place()), e);
@@ -23,7 +24,7 @@ pub fn report_faults(out: &Out, label: &str, outcome: &ReadOutcome) {
         let reason = format!("{}{often}{byte}", defect.describe());
         match defect.cost() {
             DefectCost::Allowed => out.diag().info(place, reason),
-            DefectCost::Repaired => out.warn(place, reason),
+            DefectCost::Repaired | DefectCost::Unread => out.warn(place, reason),
             DefectCost::EventLost | DefectCost::MoreLost => out.error(place, reason),
         }
     }

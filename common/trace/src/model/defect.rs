@@ -9,6 +9,8 @@ pub enum DefectCost {
     Allowed,
     /// Read all the same: a warning.
     Repaired,
+    /// Not read, though nothing is wrong with it: the format holds more than these tools read. A loss, and a warning.
+    Unread,
     /// One event could not be read.
     EventLost,
     /// More than an event could not be read.
@@ -37,6 +39,11 @@ macro_rules! defects {
                 match self { $(Self::$variant => DefectCost::$cost,)* }
             }
 
+            /// Returns whether strict reading rejects a file because of it: something is wrong with the file.
+            pub fn is_fault(self) -> bool {
+                !matches!(self.cost(), DefectCost::Allowed | DefectCost::Unread)
+            }
+
             /// Describes it for people; a count stands before the text.
             pub fn describe(self) -> &'static str {
                 match self { $(Self::$variant => $words,)* }
@@ -55,8 +62,8 @@ defects! {
     NoDuration "no_dur" Allowed "complete event without a duration",
     /// An event does not give its time.
     NoTime "no_ts" Allowed "event without a time",
-    /// A word that writers put where a number is missing or too large, such as `NaN` and `inf`.
-    MissingNumber "missing_number" Allowed "event with a word in the place of a number, taken as null",
+    /// NaN, an infinity, or another word that writers put where a number is missing or too large.
+    MissingNumber "missing_number" Allowed "event with NaN, an infinity or a word in the place of a number, taken as null",
     /// An object among the events has no `ph`.
     NoPhase "no_phase" Repaired "object without a phase among the events, skipped",
     /// A value in the list of events is not an object.
@@ -127,8 +134,16 @@ defects! {
     SampleWithoutWeight "sample_without_weight" Repaired "sample without a weight, which takes no time",
     /// A packet that needs earlier definitions of its sequence, some of which were lost.
     PacketWithoutState "packet_without_state" EventLost "packet that needs names that were lost",
-    /// A packet of events, samples or measurements of a kind that is not read.
-    UnreadPacket "unread_packet" EventLost "packet of a kind that is not read, such as events of the kernel",
+    /// A packet of Perfetto with events of an operating system.
+    UnreadKernelEvents "unread_kernel_events" Unread "packet of events of the kernel (ftrace), which are not read",
+    /// A packet of Perfetto with samples of stacks or of the heap.
+    UnreadSamples "unread_samples" Unread "packet of samples of stacks or of the heap, which are not read",
+    /// A packet of Perfetto with measurements of a machine or its processes.
+    UnreadMeasurements "unread_measurements" Unread "packet of measurements of the system, which are not read",
+    /// A packet of Perfetto with anything else that happened.
+    UnreadPacket "unread_packet" Unread "packet of another kind that is not read, such as a log",
+    /// A field of an event of Perfetto that says more about it, such as a typed argument, a call stack, a message of protobuf.
+    UnreadArgument "unread_argument" Unread "argument of a type that is not read, such as a typed one or a call stack",
     /// A name that a database gives by a number, and does not have.
     MissingName "missing_name" EventLost "name that the database does not have, shown as `unknown`",
     /// A table of a database that is a view or a virtual table: what it shows is not read.
@@ -212,7 +227,10 @@ mod tests {
         counts.add(Defect::UnreadableEvent, 1, || (1, 0));
         let all: Vec<_> = counts.iter().map(|(d, c)| (d.name(), c.count, c.line, c.offset)).collect();
         assert_eq!(all, [("missing_comma", 3, 3, 40), ("unreadable_event", 1, 1, 0)]);
-        assert_eq!((counts.repairs().len(), counts.losses()["unreadable_event"]), (1, 1));
+        counts.add(Defect::UnreadSamples, 4, || (0, 9));
+        let losses = counts.losses();
+        assert_eq!((counts.repairs().len(), losses["unreadable_event"], losses["unread_samples"]), (1, 1, 4));
+        assert!(Defect::UnreadableEvent.is_fault() && !Defect::UnreadSamples.is_fault());
         let names: std::collections::HashSet<_> = Defect::ALL.iter().map(|d| d.name()).collect();
         assert_eq!(names.len(), Defect::ALL.len());
     }

@@ -342,7 +342,7 @@ impl ChromeReader<'_> {
             self.window.fill_to(size);
             let rest = self.window.rest();
             let mut scan = StrictScanner::new(rest, 0);
-            match value::read_value(&mut scan) {
+            match value::read_value(&mut scan, rest) {
                 Ok(value) => {
                     let (length, faults) = (scan.pos(), scan.string_faults());
                     self.count_faults(length, faults)?;
@@ -363,7 +363,7 @@ impl ChromeReader<'_> {
 
     fn repair_metadata(&mut self, key: &str) -> Result<bool> {
         let mut scan = self.lenient_scanner();
-        let Ok(value) = value::read_value(&mut scan) else { return Ok(false) };
+        let Ok(value) = value::read_value(&mut scan, self.window.rest()) else { return Ok(false) };
         let (length, defects) = (scan.pos(), std::mem::take(&mut scan.defects));
         for defect in defects {
             self.count_here(defect)?;

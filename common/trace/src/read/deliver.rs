@@ -6,7 +6,7 @@ use super::row::{Row, SpelledTexts};
 use super::window::Passed;
 use super::{ReadOptions, ReadOutcome, ReadStop};
 use crate::model::{
-    Defect, DefectCost, Dialect, Event, EventSink, EventWorker, PreparedEvents, is_ascend_process,
+    Defect, Dialect, Event, EventSink, EventWorker, PreparedEvents, is_ascend_process,
 };
 use crate::read::error::{InputPosition, ReadError, ReadFault};
 
@@ -79,7 +79,7 @@ impl<'s> Delivery<'s> {
         self.signs.ascend |= event.name.raw == b"process_name" && is_ascend_process(&event.label.decode());
     }
 
-    /// Counts a defect; strict reading stops at the first that is not allowed.
+    /// Counts a defect; strict reading stops at the first that is a fault.
     pub(super) fn count(
         &mut self,
         defect: Defect,
@@ -93,7 +93,7 @@ impl<'s> Delivery<'s> {
             (at.line, at.offset)
         });
         match found {
-            Some(at) if self.strict && defect.cost() > DefectCost::Allowed => {
+            Some(at) if self.strict && defect.is_fault() => {
                 Err(ReadStop::Read(ReadError::new(at, ReadFault::Rejected(defect))))
             }
             _ => Ok(()),

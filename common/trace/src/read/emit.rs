@@ -4,7 +4,7 @@ use super::database::{Cells, TimeCell};
 use super::decode::LONGEST_NS;
 use super::error::{InputPosition, ReadError, ReadFault, ReadStop};
 use super::{ReadOptions, ReadOutcome, ascend, kineto, write_compact, write_number, write_text};
-use crate::model::{Category, Defect, DefectCost, Event, EventId, EventSink, RawText};
+use crate::model::{Category, Defect, Event, EventId, EventSink, RawText};
 
 /// A text that stands for itself.
 pub(super) fn plain(text: &[u8]) -> RawText<'_> {
@@ -17,6 +17,10 @@ pub(super) struct Arguments {
     json: Vec<u8>,
     /// A text of them is not UTF-8.
     not_utf8: bool,
+    /// One of them is NaN or an infinity, written as null.
+    missing_number: bool,
+    /// How many values of them are of a type that is not read, written as null or left out.
+    unread: u64,
     /// Nobody looks at them: they stay empty.
     unwanted: bool,
 }
@@ -94,7 +98,21 @@ impl Arguments {
 
     /// Adds a number; NaN and infinities become null.
     pub(super) fn real(&mut self, key: &[u8], value: f64) -> &mut Self {
+        self.missing_number |= !value.is_finite();
         if value.is_finite() { self.json(key, &value.to_string()) } else { self.json(key, "null") }
+    }
+
+    /// Writes a number as a value; NaN and infinities become null.
+    pub(super) fn value_real(&mut self, value: f64) {
+        let number = serde_json::Number::from_f64(value);
+        self.missing_number |= number.is_none();
+        let text = number.map_or("null".to_owned(), |number| number.to_string());
+        self.value_json(text.as_bytes());
+    }
+
+    /// Counts values of a type that is not read.
+    pub(super) fn note_unread(&mut self, count: u64) {
+        self.unread += count;
     }
 
     /// Adds a text.
@@ -170,6 +188,11 @@ impl<'s> Emitter<'s> {
             self.args.not_utf8 = false;
             self.count(Defect::InvalidUtf8, 0)?;
         }
+        if std::mem::take(&mut self.args.missing_number) {
+            self.count(Defect::MissingNumber, 0)?;
+        }
+        let unread = std::mem::take(&mut self.args.unread);
+        self.count_several(Defect::UnreadArgument, unread, 0)?;
         let mut event = event;
         if !self.args.json.is_empty() {
             self.args.json.push(b'}');
@@ -260,24 +283,25 @@ impl<'s> Emitter<'s> {
 
     /// Counts names that the file gives by a number, and does not have.
     pub(super) fn count_missing_names(&mut self, count: u64) -> Result<(), ReadStop> {
-        if let Some(more) = count.checked_sub(1) {
-            self.count(Defect::MissingName, 0)?;
-            self.out.defects.add(Defect::MissingName, more, || (0, 0));
-        }
-        Ok(())
+        self.count_several(Defect::MissingName, count, 0)
     }
 
     /// Counts tables of a database that are none.
     pub(super) fn count_unused_tables(&mut self, count: u64) -> Result<(), ReadStop> {
+        self.count_several(Defect::NotATable, count, 0)
+    }
+
+    /// Counts a defect as often as it was met, if it was, as [`Self::count`].
+    pub(super) fn count_several(&mut self, defect: Defect, count: u64, offset: u64) -> Result<(), ReadStop> {
         if let Some(more) = count.checked_sub(1) {
-            self.count(Defect::NotATable, 0)?;
-            self.out.defects.add(Defect::NotATable, more, || (0, 0));
+            self.count(defect, offset)?;
+            self.out.defects.add(defect, more, || (0, offset));
         }
         Ok(())
     }
 
-    /// Counts a defect at a byte of the file, 0 if that says nothing; strict reading stops at the first that is not
-    /// allowed.
+    /// Counts a defect at a byte of the file, 0 if that says nothing; strict reading stops at the first that is a
+    /// fault.
     pub(super) fn count(&mut self, defect: Defect, offset: u64) -> Result<(), ReadStop> {
         self.count_line(defect, 0, offset)
     }
@@ -286,7 +310,7 @@ impl<'s> Emitter<'s> {
     pub(super) fn count_line(&mut self, defect: Defect, line: u64, offset: u64) -> Result<(), ReadStop> {
         let first = self.out.defects.count_of(defect) == 0;
         self.out.defects.add(defect, 1, || (line, offset));
-        if first && self.strict && defect.cost() > DefectCost::Allowed {
+        if first && self.strict && defect.is_fault() {
             let at = InputPosition { line, column: line.min(1), offset };
             return Err(ReadError::new(at, ReadFault::Rejected(defect)).into());
         }

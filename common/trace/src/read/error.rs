@@ -46,6 +46,8 @@ pub enum ReadFault {
     NotATrace(String),
     /// The text ends inside something.
     Truncated(&'static str),
+    /// The archive ends inside one of its files, or inside its header.
+    TruncatedArchive(String),
     /// Reading is strict, and this had to be repaired.
     Rejected(Defect),
     /// The compressed stream ends too early.
@@ -63,6 +65,7 @@ impl fmt::Display for ReadFault {
         match self {
             Self::NotATrace(what) | Self::Damaged(what) => f.write_str(what),
             Self::Truncated(inside) => write!(f, "the file ends inside {inside}"),
+            Self::TruncatedArchive(inside) => write!(f, "the archive ends inside {inside}"),
             Self::Rejected(defect) => write!(f, "rejected by --strict: {}", defect.describe()),
             Self::TruncatedGzip => f.write_str("the compressed data ends early"),
             Self::BadGzip(what) => write!(f, "the compressed data is damaged: {what}"),
@@ -71,14 +74,23 @@ impl fmt::Display for ReadFault {
     }
 }
 
+impl std::error::Error for ReadFault {}
+
 impl From<io::Error> for ReadFault {
-    /// Separates faults that the decompressor found from I/O errors.
+    /// Separates faults that a decompressor or an archive found from I/O errors.
     fn from(e: io::Error) -> Self {
         match e.kind() {
             io::ErrorKind::UnexpectedEof => Self::TruncatedGzip,
             io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => Self::BadGzip(e.to_string()),
-            _ => Self::Io(e),
+            _ => e.downcast().unwrap_or_else(Self::Io),
         }
+    }
+}
+
+impl From<ReadFault> for io::Error {
+    /// Takes a fault of an archive through [`io::Read`], from which [`ReadFault::from`] gets it back.
+    fn from(fault: ReadFault) -> Self {
+        Self::other(fault)
     }
 }
 

@@ -102,7 +102,7 @@ pub use slices::open_slices;
 pub use source::open_trace_file;
 pub use transcribe::{for_each_member, write_compact, write_number, write_text};
 pub use tree::{count_other_json, expand_pattern, find_traces};
-pub use value::{OrderedValue, RawValue, find_argument, is_json, parse_arguments, parse_members};
+pub use value::{OrderedMembers, OrderedValue, RawValue, find_argument, is_json, parse_arguments, parse_members};
 
 /// A format that can be read, or that is known by name.
 pub struct TraceFormat {
@@ -249,6 +249,8 @@ pub struct ReadOutcome {
     pub events: u64,
     /// Bytes read, after decompression.
     pub bytes: u64,
+    /// The format is known: of a file that breaks off before it shows, there is nothing to say.
+    pub recognized: bool,
     /// The compression of the file: `gzip`, `zstd` or `zip`, or `tar`; absent if it has none.
     pub compression: Option<&'static str>,
     /// The document was read to its end.
@@ -258,12 +260,14 @@ pub struct ReadOutcome {
 }
 
 impl ReadOutcome {
-    /// Returns whether there is no result: the input is not a trace, or reading is strict and rejected it.
+    /// Returns whether there is no result: the input is not a trace, it ended before its format showed, or reading is
+    /// strict and rejected it.
     pub fn has_no_result(&self) -> bool {
-        matches!(
-            self.error.as_ref().map(|e| &e.fault),
-            Some(ReadFault::NotATrace(_) | ReadFault::Rejected(_))
-        )
+        match self.error.as_ref().map(|e| &e.fault) {
+            Some(ReadFault::NotATrace(_) | ReadFault::Rejected(_)) => true,
+            Some(_) => !self.recognized,
+            None => false,
+        }
     }
 }
 
@@ -317,6 +321,12 @@ fn read_text(
     if window.rest().starts_with(b"\xef\xbb\xbf") {
         window.consume(3);
     }
+    // Of an empty text, every format would be as good.
+    if window.rest().trim_ascii_start().is_empty() {
+        if let Some(fault) = window.fault.take() {
+            return Err(ReadError::new(InputPosition::default(), fault).into());
+        }
+    }
     let head = &window.rest()[..window.rest().len().min(HEAD)];
     if head.starts_with(database::MAGIC) {
         return read_database(window, path, options, sink, out);
@@ -333,7 +343,10 @@ fn read_text(
         _ => None,
     });
     let reason = match found {
-        Some(Ok(read)) => return read(window, options, sink, out),
+        Some(Ok(read)) => {
+            out.recognized = true;
+            return read(window, options, sink, out);
+        }
         Some(Err(reason)) => reason,
         None => describe_unrecognized(head),
     };
@@ -380,6 +393,7 @@ fn read_database(
     });
     match found {
         Some(read) => {
+            out.recognized = true;
             sink.note_names_first();
             read(&database, options, sink, out)
         }

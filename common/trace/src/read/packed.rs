@@ -6,13 +6,16 @@ use flate2::Crc;
 use flate2::bufread::DeflateDecoder;
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
+use super::error::ReadFault;
+use super::source::fill_buffer;
+
 fn invalid(what: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.into())
 }
 
-/// Something that is whole, and that is not read.
-fn unsupported(what: impl Into<String>) -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, what.into())
+/// An archive that is whole, and that is not read.
+fn rejected(what: impl Into<String>) -> io::Error {
+    ReadFault::NotATrace(what.into()).into()
 }
 
 /// The text of all frames of a zstd file (RFC 8878, section 3), which are decoded one block at a time. Frames that want
@@ -156,40 +159,41 @@ impl<R: BufRead> ZipEntry<R> {
     }
 
     fn begin_entry(&mut self, mut input: R) -> io::Result<()> {
+        const HEADER: &str = "a header";
         let mut signature = [0; 4];
-        input.read_exact(&mut signature)?;
+        fill_whole(&mut input, &mut signature, HEADER)?;
         if signature != *b"PK\x03\x04" {
             // The directory at the end.
-            return if self.found { Ok(()) } else { Err(unsupported("the zip archive holds no file")) };
+            return if self.found { Ok(()) } else { Err(rejected("the zip archive holds no file")) };
         }
         let mut fields = [0; 26];
-        input.read_exact(&mut fields)?;
+        fill_whole(&mut input, &mut fields, HEADER)?;
         let short = |at: usize| u16::from_le_bytes([fields[at], fields[at + 1]]);
         let long = |at: usize| u32::from(short(at)) | u32::from(short(at + 2)) << 16;
         let mut name = vec![0; usize::from(short(22))];
-        input.read_exact(&mut name)?;
-        discard(&mut input, u64::from(short(24)))?;
+        fill_whole(&mut input, &mut name, HEADER)?;
+        fill_whole(&mut input, &mut vec![0; usize::from(short(24))], HEADER)?;
         let name = String::from_utf8_lossy(&name).into_owned();
         let skipped = name.ends_with('/') || name.starts_with("__MACOSX/");
         if self.found && !skipped {
             let name = common::text::safe(&name);
-            return Err(unsupported(format!(
+            return Err(rejected(format!(
                 "the zip archive holds more than one file, {name} too: unpack it"
             )));
         }
         let (flags, method, size) = (short(2), short(4), long(14));
         if flags & 1 != 0 {
-            return Err(unsupported("the zip archive is encrypted"));
+            return Err(rejected("the zip archive is encrypted"));
         }
         self.header = EntryHeader { name, sums_behind: flags & 8 != 0, crc: long(10), skipped };
         self.crc.reset();
         self.state = match method {
             0 if (self.header.sums_behind && size == 0) || size == u32::MAX => {
-                return Err(unsupported("the zip archive does not say how long its file is: unpack it"));
+                return Err(rejected("the zip archive does not say how long its file is: unpack it"));
             }
             0 => ZipState::Stored(input.take(u64::from(size))),
             8 => ZipState::Deflated(Box::new(DeflateDecoder::new(input))),
-            other => return Err(unsupported(format!("the zip archive uses method {other}: unpack it"))),
+            other => return Err(rejected(format!("the zip archive uses method {other}: unpack it"))),
         };
         Ok(())
     }
@@ -198,13 +202,12 @@ impl<R: BufRead> ZipEntry<R> {
     fn end_entry(&mut self, mut input: R) -> io::Result<()> {
         let mut expected = self.header.crc;
         if self.header.sums_behind {
-            expected = read_descriptor(&mut input)?;
+            expected = read_descriptor(&mut input, &self.header.name)?;
         }
         if expected != self.crc.sum() {
-            return Err(invalid(format!(
-                "the checksum of {} is wrong",
-                common::text::safe(&self.header.name)
-            )));
+            let name = common::text::safe(&self.header.name);
+            let what = format!("the zip archive is damaged: the checksum of {name} is wrong");
+            return Err(ReadFault::Damaged(what).into());
         }
         self.found |= !self.header.skipped;
         self.state = ZipState::Between(input);
@@ -212,17 +215,26 @@ impl<R: BufRead> ZipEntry<R> {
     }
 }
 
-/// The sum behind the data, with its optional signature; the two sizes have four bytes each, or eight.
-fn read_descriptor(input: &mut impl BufRead) -> io::Result<u32> {
+/// Fills a buffer with what an archive holds inside something.
+fn fill_whole(input: &mut impl Read, buf: &mut [u8], inside: &str) -> io::Result<()> {
+    if fill_buffer(input, buf)? == buf.len() { Ok(()) } else { Err(truncated(inside)) }
+}
+
+fn truncated(inside: &str) -> io::Error {
+    ReadFault::TruncatedArchive(common::text::safe(inside).to_string()).into()
+}
+
+/// The sum behind the data of a file, with its optional signature; the two sizes have four bytes each, or eight.
+fn read_descriptor(input: &mut impl BufRead, name: &str) -> io::Result<u32> {
     let mut sum = [0; 4];
-    input.read_exact(&mut sum)?;
+    fill_whole(input, &mut sum, name)?;
     if sum == *b"PK\x07\x08" {
-        input.read_exact(&mut sum)?;
+        fill_whole(input, &mut sum, name)?;
     }
-    discard(input, 8)?;
+    fill_whole(input, &mut [0; 8], name)?;
     // Sizes of eight bytes: what follows is no signature then.
     if !input.fill_buf()?.starts_with(b"PK") && input.fill_buf()?.len() >= 10 {
-        discard(input, 8)?;
+        fill_whole(input, &mut [0; 8], name)?;
     }
     Ok(u32::from_le_bytes(sum))
 }
@@ -239,19 +251,23 @@ impl<R: BufRead> Read for ZipEntry<R> {
                     continue;
                 }
                 ZipState::Stored(mut entry) => match entry.read(buf)? {
-                    0 if entry.limit() > 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    0 if entry.limit() > 0 => return Err(truncated(&self.header.name)),
                     0 => {
                         self.end_entry(entry.into_inner())?;
                         continue;
                     }
                     n => (n, ZipState::Stored(entry)),
                 },
-                ZipState::Deflated(mut entry) => match entry.read(buf)? {
-                    0 => {
+                ZipState::Deflated(mut entry) => match entry.read(buf) {
+                    Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                        return Err(truncated(&self.header.name));
+                    }
+                    Err(e) => return Err(e),
+                    Ok(0) => {
                         self.end_entry(entry.into_inner())?;
                         continue;
                     }
-                    n => (n, ZipState::Deflated(entry)),
+                    Ok(n) => (n, ZipState::Deflated(entry)),
                 },
                 ZipState::Ended => return Ok(0),
             };
@@ -328,8 +344,16 @@ mod tests {
         let mut bytes = zip(&[("a", "some text")], true, false);
         bytes[14] ^= 1;
         assert!(unzip(&bytes).1.unwrap().contains("checksum of a is wrong"));
-        for cut in 4..40 {
-            assert!(unzip(&zip(&[("a", "some text")], true, false)[..cut]).1.is_some(), "{cut}");
+        for (deflate, behind) in [(true, false), (true, true), (false, false)] {
+            let whole = zip(&[("a", "some text")], deflate, behind);
+            let end = whole.len() - " the directory".len();
+            for cut in 4..end {
+                // Name, extra field and data.
+                let inside = if cut < 30 + 1 + 3 || cut >= end - 4 && !behind { "a header" } else { "a" };
+                let error = unzip(&whole[..cut]).1.unwrap();
+                let expected = format!("the archive ends inside {inside}");
+                assert!(error == expected || cut >= end - 4 && behind, "{cut}: {error}");
+            }
         }
     }
 

@@ -65,6 +65,7 @@ pub(super) fn read(
     check_types(reader.metadata().file_metadata().schema_descr())?;
     check_groups(reader.metadata().row_groups(), &columns)?;
     let about = read_ranks(path)?;
+    out.recognized = true;
     let rows = EventRows {
         reader,
         columns,

@@ -48,14 +48,14 @@ pub(super) struct OpenedText {
 pub(super) fn open_text(source: Box<dyn Read + Send>) -> Result<OpenedText, ReadFault> {
     /// More is an attempt to exhaust us.
     const MOST: usize = 4;
-    let (mut head, mut source) = peek_head(source).map_err(ReadFault::Io)?;
+    let (mut head, mut source) = peek_head(source);
     let mut compression = None;
     for _ in 0..=MOST {
         let Some((name, text)) = unpack(&head, &mut source)? else {
             return decode_text(&head, source, compression);
         };
         compression = compression.or(Some(name));
-        (head, source) = peek_head(text).unwrap_or_else(|e| (Vec::new(), Box::new(Failed(Some(e)))));
+        (head, source) = peek_head(text);
     }
     Err(ReadFault::NotATrace(format!("is compressed more than {MOST} times over: unpack it")))
 }
@@ -115,15 +115,26 @@ fn decode_text(
     })
 }
 
-/// Shows the first bytes of a source, as many as signs of a format need, and gives the source back with them.
-fn peek_head(mut source: Box<dyn Read + Send>) -> io::Result<(Vec<u8>, Box<dyn Read + Send>)> {
-    let mut head = [0; tar::HEADER];
-    let n = fill_buffer(&mut source, &mut head)?;
-    let whole = io::Cursor::new(head[..n].to_vec()).chain(source);
-    Ok((head[..n].to_vec(), Box::new(whole)))
+/// Shows the first bytes of a source, as many as signs of a format need, and gives the source back with them. An error is
+/// met again behind them.
+fn peek_head(mut source: Box<dyn Read + Send>) -> (Vec<u8>, Box<dyn Read + Send>) {
+    let mut head = vec![0; tar::HEADER];
+    let mut n = 0;
+    let mut error = None;
+    while n < head.len() && error.is_none() {
+        match source.read(&mut head[n..]) {
+            Ok(0) => break,
+            Ok(k) => n += k,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => error = Some(e),
+        }
+    }
+    head.truncate(n);
+    let whole = io::Cursor::new(head.clone()).chain(Failed(error)).chain(source);
+    (head, Box::new(whole))
 }
 
-/// A source that has failed already.
+/// A source that has failed already, or is empty.
 struct Failed(Option<io::Error>);
 
 impl Read for Failed {
@@ -132,7 +143,8 @@ impl Read for Failed {
     }
 }
 
-fn fill_buffer(source: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
+/// Fills a buffer, unless the source ends before. Returns how many bytes there were.
+pub(super) fn fill_buffer(source: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
     let mut n = 0;
     while n < buf.len() {
         match source.read(&mut buf[n..]) {
@@ -160,6 +172,48 @@ mod tests {
             let mut text = String::new();
             opened.text.read_to_string(&mut text).unwrap();
             assert_eq!((text.as_str(), opened.compression), ("[1, 2]", Some("zstd")));
+        }
+    }
+    /// The reason is that of the outermost part that is not whole.
+    #[test]
+    fn what_is_cut_says_what_was_cut() {
+        use crate::read::testing::read_bytes;
+        use crate::read::{gzip::tests::member, tar::tests::tar};
+        let noise = (0..3000_u32).map(|i| i.wrapping_mul(i).wrapping_mul(2_654_435_761).to_string());
+        let event = format!(r#"{{"ph":"X","name":"a","ts":1,"dur":2,"args":{{"x":[{}0]}}}}"#, noise.collect::<Vec<_>>().join(","));
+        let document = format!("[{event}]");
+        let archive = tar(&[("t.json", b'0', &document)]);
+        let packed_archive = member(&archive);
+        let archive_of_packed = {
+            let packed = member(document.as_bytes());
+            let mut archive = tar(&[("t.json.gz", b'0', &"x".repeat(packed.len()))]);
+            archive[512..512 + packed.len()].copy_from_slice(&packed);
+            archive
+        };
+        let folders = tar(&[("d/", b'5', ""), ("d/e/", b'5', "")]);
+        let several = tar(&[("a.txt", b'0', "no trace"), ("b.json", b'0', "[]")]);
+        let error_of = |bytes: &[u8]| {
+            let (_, outcome) = read_bytes(bytes);
+            (outcome.error.as_ref().map(|e| e.fault.to_string()), outcome.has_no_result())
+        };
+        let reason = |text: &str| Some(text.to_owned());
+        for whole in [&archive, &packed_archive, &archive_of_packed] {
+            assert_eq!(error_of(whole), (None, false));
+        }
+        assert_eq!(error_of(&archive[..5000]), (reason("the archive ends inside t.json"), false));
+        assert_eq!(error_of(&member(&archive[..5000])), (reason("the archive ends inside t.json"), false));
+        let of_gzip = reason("the compressed data ends early");
+        assert_eq!(error_of(&packed_archive[..packed_archive.len() - 2000]), (of_gzip.clone(), false));
+        assert_eq!(error_of(&archive_of_packed[..9000]), (reason("the archive ends inside t.json.gz"), false));
+        // Of nothing, no format is known.
+        assert_eq!(error_of(&packed_archive[..12]), (of_gzip, true));
+        assert_eq!(error_of(&archive[..513]).1, false);
+        for (bytes, expected) in [
+            (&folders, "the tar archive holds no file"),
+            (&several, "the tar archive holds more than one file, b.json too: unpack it"),
+        ] {
+            assert_eq!(error_of(bytes), (reason(expected), true));
+            assert_eq!(error_of(&member(bytes)), (reason(expected), true));
         }
     }
 }

@@ -5,6 +5,9 @@
 
 use std::io::{self, Read};
 
+use super::error::ReadFault;
+use super::source::fill_buffer;
+
 /// The size of a header, and of the blocks of an archive, in bytes.
 pub(super) const HEADER: usize = 512;
 
@@ -35,6 +38,8 @@ fn number(field: &[u8]) -> Option<u64> {
 /// Reads the file of an archive.
 pub(super) struct TarEntry<R: Read> {
     input: R,
+    /// The name of the entry, for messages.
+    name: String,
     /// How much of the entry is to come, and how much padding behind it, in bytes.
     left: u64,
     padding: u64,
@@ -47,29 +52,24 @@ pub(super) struct TarEntry<R: Read> {
 
 impl<R: Read> TarEntry<R> {
     pub(super) fn new(input: R) -> Self {
-        Self { input, left: 0, padding: 0, skipped: true, found: false, ended: false }
+        Self { input, name: String::new(), left: 0, padding: 0, skipped: true, found: false, ended: false }
     }
 
     /// Reads the next header. `false` at the end of the archive.
     fn begin_entry(&mut self) -> io::Result<bool> {
         let mut header = [0; HEADER];
-        let mut have = 0;
-        while have < HEADER {
-            match self.input.read(&mut header[have..]) {
-                // Some writers leave out the blocks of zeros that end an archive.
-                Ok(0) if have == 0 => return self.end(),
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(n) => have += n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
+        match fill_buffer(&mut self.input, &mut header)? {
+            // Some writers leave out the blocks of zeros that end an archive.
+            0 => return self.end(),
+            HEADER => {}
+            _ => return Err(ReadFault::TruncatedArchive("a header".to_owned()).into()),
         }
         if header.iter().all(|byte| *byte == 0) {
             return self.end();
         }
         let size = number(&header[124..136]).filter(|_| has_right_sum(&header));
         let Some(size) = size else {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a header of the tar archive is damaged"));
+            return Err(ReadFault::Damaged("a header of the tar archive is damaged".to_owned()).into());
         };
         let text = |field: &[u8]| {
             let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
@@ -81,27 +81,26 @@ impl<R: Read> TarEntry<R> {
         let of_mac = name.rsplit('/').next().is_some_and(|name| name.starts_with("._"));
         self.skipped = !is_file || of_mac;
         if self.found && !self.skipped {
-            return Err(unsupported(format!(
-                "the tar archive holds more than one file, {name} too: unpack it"
-            )));
+            return Err(rejected(format!("the tar archive holds more than one file, {name} too: unpack it")));
         }
         if matches!(header[156], b'S' | b'M') {
-            return Err(unsupported("the tar archive holds its file in parts: unpack it".to_owned()));
+            return Err(rejected("the tar archive holds its file in parts: unpack it".to_owned()));
         }
         self.found |= !self.skipped;
+        self.name = name;
         (self.left, self.padding) = (size, size.wrapping_neg() % HEADER as u64);
         Ok(true)
     }
 
     fn end(&mut self) -> io::Result<bool> {
         self.ended = true;
-        if self.found { Ok(false) } else { Err(unsupported("the tar archive holds no file".to_owned())) }
+        if self.found { Ok(false) } else { Err(rejected("the tar archive holds no file".to_owned())) }
     }
 }
 
-/// Something that is whole, and that is not read.
-fn unsupported(what: String) -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, what)
+/// An archive that is whole, and that is not read.
+fn rejected(what: String) -> io::Error {
+    ReadFault::NotATrace(what).into()
 }
 
 impl<R: Read> Read for TarEntry<R> {
@@ -111,7 +110,7 @@ impl<R: Read> Read for TarEntry<R> {
                 let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buf.len());
                 let n = self.input.read(&mut buf[..most])?;
                 if n == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
+                    return Err(ReadFault::TruncatedArchive(self.name.clone()).into());
                 }
                 self.left -= n as u64;
                 if !self.skipped {
@@ -121,7 +120,7 @@ impl<R: Read> Read for TarEntry<R> {
             }
             let padding = std::mem::take(&mut self.padding);
             if io::copy(&mut (&mut self.input).take(padding), &mut io::sink())? < padding {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+                return Err(ReadFault::TruncatedArchive(format!("the padding behind {}", self.name)).into());
             }
             if !self.begin_entry()? {
                 break;
@@ -132,11 +131,11 @@ impl<R: Read> Read for TarEntry<R> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// An archive of files and folders, each with its kind.
-    fn tar(entries: &[(&str, u8, &str)]) -> Vec<u8> {
+    pub(in super::super) fn tar(entries: &[(&str, u8, &str)]) -> Vec<u8> {
         let mut out = Vec::new();
         for (name, kind, text) in entries {
             let mut header = [0; HEADER];
@@ -181,8 +180,9 @@ mod tests {
             "{error:?}"
         );
         assert!(untar(&tar(&[("d/", b'5', "")])).1.unwrap().contains("holds no file"));
-        for cut in [1, 511, 600, 1024 + 512 + 30] {
-            assert!(untar(&whole[..cut]).1.is_some(), "{cut}");
+        for (cut, inside) in [(1, "a header"), (1024 + 10, "x"), (1024 + 30, "the padding behind x"), (2048 + 30, "d/t.json")] {
+            let error = untar(&whole[..cut]).1.unwrap();
+            assert_eq!(error, format!("the archive ends inside {inside}"), "{cut}");
         }
         let mut damaged = whole;
         damaged[1536 + 130] ^= 1;

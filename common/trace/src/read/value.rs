@@ -1,5 +1,7 @@
 //! Small values built whole: metadata, and arguments for those who want to see them.
 
+use std::borrow::Cow;
+
 use serde_json::{Number, Value};
 
 use super::repair::{LenientScanner, QuoteGuess};
@@ -7,9 +9,10 @@ use super::scan::{DEPTH_LIMIT, JsonScan, ScanFault, StrictScanner};
 use super::span::{JsonScalar, JsonValue};
 use crate::model::RawText;
 
-/// A value of JSON whose objects keep all their members, in the order of the file: also those that have one name.
+/// A value of JSON whose objects keep all their members, in the order of the file: also those that have one name. Texts
+/// without escapes are those of the file.
 #[derive(Clone, Debug, PartialEq)]
-pub enum OrderedValue {
+pub enum OrderedValue<'a> {
     /// Null, or a word for a missing number.
     Null,
     /// A truth value.
@@ -17,31 +20,34 @@ pub enum OrderedValue {
     /// A number.
     Number(Number),
     /// A text, or a number that is out of range.
-    Text(String),
+    Text(Cow<'a, str>),
     /// An array.
     List(Vec<Self>),
     /// An object.
-    Members(Vec<(String, Self)>),
+    Members(OrderedMembers<'a>),
 }
 
+/// The members of an object, each with its name.
+pub type OrderedMembers<'a> = Vec<(Cow<'a, str>, OrderedValue<'a>)>;
+
 /// Of members with one name, the last.
-impl From<OrderedValue> for Value {
-    fn from(value: OrderedValue) -> Self {
+impl From<OrderedValue<'_>> for Value {
+    fn from(value: OrderedValue<'_>) -> Self {
         match value {
             OrderedValue::Null => Self::Null,
             OrderedValue::Bool(truth) => Self::Bool(truth),
             OrderedValue::Number(number) => Self::Number(number),
-            OrderedValue::Text(text) => Self::String(text),
+            OrderedValue::Text(text) => Self::String(text.into_owned()),
             OrderedValue::List(items) => items.into_iter().map(Self::from).collect(),
             OrderedValue::Members(members) => {
-                Self::Object(members.into_iter().map(|(key, value)| (key, value.into())).collect())
+                Self::Object(members.into_iter().map(|(key, value)| (key.into_owned(), value.into())).collect())
             }
         }
     }
 }
 
 /// As JSON.
-impl std::fmt::Display for OrderedValue {
+impl std::fmt::Display for OrderedValue<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = |text: &str| Value::from(text).to_string();
         match self {
@@ -65,13 +71,17 @@ impl std::fmt::Display for OrderedValue {
     }
 }
 
-/// The value that is next. Missing numbers (`NaN`, `inf`) become null.
-pub(super) fn read_value<S: JsonScan>(scan: &mut S) -> Result<Value, ScanFault> {
-    read_nested(scan, DEPTH_LIMIT).map(Value::from)
+/// The value that is next in the text that is scanned. Missing numbers (`NaN`, `inf`) become null.
+pub(super) fn read_value<S: JsonScan>(scan: &mut S, text: &[u8]) -> Result<Value, ScanFault> {
+    read_nested(scan, text, DEPTH_LIMIT).map(Value::from)
 }
 
-/// The value that is next, with at most so many brackets inside each other.
-fn read_nested<S: JsonScan>(scan: &mut S, depth: u32) -> Result<OrderedValue, ScanFault> {
+/// The value that is next in the text that is scanned, with at most so many brackets inside each other.
+fn read_nested<'a, S: JsonScan>(
+    scan: &mut S,
+    text: &'a [u8],
+    depth: u32,
+) -> Result<OrderedValue<'a>, ScanFault> {
     let first = scan.peek_byte()?;
     if depth == 0 && matches!(first, b'{' | b'[') {
         return Err(ScanFault::TooDeep);
@@ -81,8 +91,8 @@ fn read_nested<S: JsonScan>(scan: &mut S, depth: u32) -> Result<OrderedValue, Sc
             let mut members = Vec::new();
             let mut more = scan.open_bracket(b'}')?;
             while more {
-                let key = scan.scan_key()?.text_in(scan.text()).decode().into_owned();
-                members.push((key, read_nested(scan, depth - 1)?));
+                let key = scan.scan_key()?.text_in(text).decode();
+                members.push((key, read_nested(scan, text, depth - 1)?));
                 more = scan.next_element(b'}')?;
             }
             Ok(OrderedValue::Members(members))
@@ -91,14 +101,14 @@ fn read_nested<S: JsonScan>(scan: &mut S, depth: u32) -> Result<OrderedValue, Sc
             let mut items = Vec::new();
             let mut more = scan.open_bracket(b']')?;
             while more {
-                items.push(read_nested(scan, depth - 1)?);
+                items.push(read_nested(scan, text, depth - 1)?);
                 more = scan.next_element(b']')?;
             }
             Ok(OrderedValue::List(items))
         }
         _ => Ok(match scan.scan_flat(first)?.get() {
-            JsonScalar::String(s) => OrderedValue::Text(s.text_in(scan.text()).decode().into_owned()),
-            JsonScalar::Number(n) => parse_json_number(n.text_in(scan.text()).raw),
+            JsonScalar::String(s) => OrderedValue::Text(s.text_in(text).decode()),
+            JsonScalar::Number(n) => parse_json_number(n.text_in(text).raw),
             JsonScalar::True => OrderedValue::Bool(true),
             JsonScalar::False => OrderedValue::Bool(false),
             _ => OrderedValue::Null,
@@ -107,14 +117,14 @@ fn read_nested<S: JsonScan>(scan: &mut S, depth: u32) -> Result<OrderedValue, Sc
 }
 
 /// A number as exactly as JSON values hold it: integers of 64 bits, else a float, else its text, as of `1e999`.
-fn parse_json_number(text: &[u8]) -> OrderedValue {
+fn parse_json_number(text: &[u8]) -> OrderedValue<'_> {
     let text = std::str::from_utf8(text).unwrap_or("");
     // Zero below zero is a float.
     let whole = || text.parse::<i64>().ok().filter(|n| *n != 0 || !text.starts_with('-')).map(Number::from);
     let large = || text.parse::<u64>().ok().map(Number::from);
     let float = || text.parse().ok().and_then(Number::from_f64);
     let number = whole().or_else(large).or_else(float);
-    number.map_or_else(|| OrderedValue::Text(text.to_owned()), OrderedValue::Number)
+    number.map_or(OrderedValue::Text(text.into()), OrderedValue::Number)
 }
 
 /// An event's arguments as a value; `None` if there are none.
@@ -126,17 +136,17 @@ pub fn parse_arguments(text: &[u8]) -> Option<Value> {
     let repaired = || {
         let mut scan = LenientScanner::new(text, 0, QuoteGuess::MayEnd, true);
         // Each argument may be as deep as any value.
-        read_nested(&mut scan, DEPTH_LIMIT + 1).map(Value::from)
+        read_nested(&mut scan, text, DEPTH_LIMIT + 1).map(Value::from)
     };
     serde_json::from_slice(text).ok().or_else(|| repaired().ok())
 }
 
 /// Parses the members of an object, such as the arguments of an event, in their order. `None` if the text is invalid or not
 /// an object.
-pub fn parse_members(text: &[u8]) -> Option<Vec<(String, OrderedValue)>> {
-    let strict = read_nested(&mut StrictScanner::new(text, 0), DEPTH_LIMIT + 1);
+pub fn parse_members(text: &[u8]) -> Option<OrderedMembers<'_>> {
+    let strict = read_nested(&mut StrictScanner::new(text, 0), text, DEPTH_LIMIT + 1);
     let repaired =
-        |_| read_nested(&mut LenientScanner::new(text, 0, QuoteGuess::MayEnd, true), DEPTH_LIMIT + 1);
+        |_| read_nested(&mut LenientScanner::new(text, 0, QuoteGuess::MayEnd, true), text, DEPTH_LIMIT + 1);
     match strict.or_else(repaired) {
         Ok(OrderedValue::Members(members)) => Some(members),
         _ => None,

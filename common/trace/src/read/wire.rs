@@ -55,6 +55,18 @@ pub(super) fn read_field(bytes: &[u8]) -> Option<WireField> {
     (number > 0).then_some(WireField { number, wire, head, length })
 }
 
+/// The fields of a message in their order, each with its value, until one is cut off.
+pub(super) fn each_field(message: &[u8]) -> impl Iterator<Item = (WireField, &[u8])> {
+    let mut rest = message;
+    std::iter::from_fn(move || {
+        let field = read_field(rest)?;
+        let end = usize::try_from(field.length).ok()?.checked_add(field.head)?;
+        let value = rest.get(field.head..end)?;
+        rest = &rest[end..];
+        Some((field, value))
+    })
+}
+
 /// Calls `each` for every message in field 1 of the file, whole, with its place. Other fields are skipped.
 ///
 /// # Errors

@@ -7,9 +7,9 @@ use std::collections::HashSet;
 use std::hash::BuildHasher;
 use std::io::Write;
 
-use serde_json::{Map, Value, json};
-use trace::model::{Event, EventSink, TraceMeta};
-use trace::read::{OrderedValue, parse_members};
+use serde_json::{Value, json};
+use trace::model::{Event, EventSink, RawText, TraceMeta};
+use trace::read::{OrderedMembers, OrderedValue, parse_members, write_number, write_text};
 use trace::rows::RawMembers;
 use trace::spool::MemoryLimit;
 
@@ -24,23 +24,26 @@ pub(crate) struct OtlpWriter<'w> {
     timeline: Timeline,
     label: String,
     losses: Losses,
+    /// The attributes of the event that is being taken.
+    payload: Vec<u8>,
 }
 
 impl<'w> OtlpWriter<'w> {
     pub(crate) fn new(to: &'w mut dyn Write, memory: MemoryLimit) -> Self {
         let (timeline, losses) = (Timeline::new(memory), Losses::default());
-        Self { out: Buffered::new(to), timeline, label: String::new(), losses }
+        Self { out: Buffered::new(to), timeline, label: String::new(), losses, payload: Vec::new() }
     }
 }
 
 impl EventSink for OtlpWriter<'_> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
-        let mut attributes = Vec::new();
+        let other;
+        let mut attributes = OrderedMembers::new();
         if event.phase != b'M' && event.phase != b'C' {
             // That of a slice in two halves is the first's.
             if !matches!(event.phase, b'E' | b'e' | b'F') {
-                let category = OrderedValue::Text(event.category.name().to_owned());
-                attributes.push(("category".to_owned(), category));
+                let category = OrderedValue::Text(event.category.name().into());
+                attributes.push(("category".into(), category));
             }
             let mut read = true;
             if !event.args.is_empty() {
@@ -49,20 +52,23 @@ impl EventSink for OtlpWriter<'_> {
                     None => read = false,
                 }
             }
-            let other = RawMembers::of(event).other;
-            if !other.is_empty() {
-                match parse_members(&[b"{", &other[..], b"}"].concat()) {
-                    Some(members) => attributes.push(("other".to_owned(), OrderedValue::Members(members))),
+            let rest = RawMembers::of(event).other;
+            if !rest.is_empty() {
+                other = [b"{", &rest[..], b"}"].concat();
+                match parse_members(&other) {
+                    Some(members) => attributes.push(("other".into(), OrderedValue::Members(members))),
                     None => read = false,
                 }
             }
             self.losses.add("arguments of events that cannot be read", u64::from(!read));
         }
         let mut repeated = 0;
-        let attributes = attribute_list(attributes, &mut repeated);
+        self.payload.clear();
+        if !attributes.is_empty() {
+            write_attributes(&mut self.payload, &attributes, &mut repeated);
+        }
         self.losses.add(REPEATED_NAMES, repeated);
-        let payload = if attributes.is_empty() { Vec::new() } else { serde_json::to_vec(&attributes)? };
-        self.timeline.take_event(event, &payload)
+        self.timeline.take_event(event, &self.payload)
     }
 }
 
@@ -158,32 +164,80 @@ fn attribute(key: &str, value: Value) -> Value {
 /// specification, "Attribute Collections").
 const REPEATED_NAMES: &str = "arguments with the name of a later one";
 
-/// A list of attributes. Of those that have one name, the last is in it, and the others are counted.
-fn attribute_list(members: Vec<(String, OrderedValue)>, repeated: &mut u64) -> Vec<Value> {
-    let mut names = HashSet::new();
-    let is_last: Vec<bool> = members.iter().rev().map(|(name, _)| names.insert(name.as_str())).collect();
-    let of_each = members.len() - names.len();
-    *repeated += of_each as u64;
-    let kept = is_last.into_iter().rev().zip(members).filter(|(is_last, _)| *is_last);
-    kept.map(|(_, (name, value))| attribute(&name, any_value(value, repeated))).collect()
+/// Appends a list of attributes. Of those that have one name, the last is in it, and the others are counted.
+fn write_attributes(to: &mut Vec<u8>, members: &OrderedMembers<'_>, repeated: &mut u64) {
+    to.push(b'[');
+    let mut first = true;
+    for (is_last, (name, value)) in last_of_names(members).into_iter().zip(members) {
+        if !is_last {
+            *repeated += 1;
+            continue;
+        }
+        to.extend_from_slice(if first { b"{\"key\":" } else { b",{\"key\":" });
+        first = false;
+        write_string(to, name);
+        to.extend_from_slice(b",\"value\":");
+        write_any_value(to, value, repeated);
+        to.push(b'}');
+    }
+    to.push(b']');
 }
 
-fn any_value(value: OrderedValue, repeated: &mut u64) -> Value {
+/// Of each member, whether it is the last with its name.
+fn last_of_names(members: &OrderedMembers<'_>) -> Vec<bool> {
+    /// So few are compared faster than hashed.
+    const FEW: usize = 32;
+    if members.len() <= FEW {
+        let name = |i: usize| &members[i].0;
+        return (0..members.len()).map(|i| (i + 1..members.len()).all(|j| name(i) != name(j))).collect();
+    }
+    let mut names = HashSet::new();
+    let mut is_last: Vec<bool> = members.iter().rev().map(|(name, _)| names.insert(name)).collect();
+    is_last.reverse();
+    is_last
+}
+
+/// Appends an `AnyValue`.
+fn write_any_value(to: &mut Vec<u8>, value: &OrderedValue<'_>, repeated: &mut u64) {
     match value {
-        OrderedValue::Null => json!({}),
-        OrderedValue::Bool(b) => json!({"boolValue": b}),
-        OrderedValue::Text(text) => json!({"stringValue": text}),
-        OrderedValue::Number(number) if number.is_i64() => json!({"intValue": number.to_string()}),
-        OrderedValue::Number(number) if number.is_u64() => json!({"stringValue": number.to_string()}),
-        OrderedValue::Number(number) => json!({"doubleValue": number}),
+        OrderedValue::Null => return to.extend_from_slice(b"{}"),
+        OrderedValue::Bool(true) => to.extend_from_slice(b"{\"boolValue\":true"),
+        OrderedValue::Bool(false) => to.extend_from_slice(b"{\"boolValue\":false"),
+        OrderedValue::Text(text) => {
+            to.extend_from_slice(b"{\"stringValue\":");
+            write_string(to, text);
+        }
+        OrderedValue::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(whole), _) => {
+                to.extend_from_slice(b"{\"intValue\":\"");
+                write_number(to, whole);
+                to.push(b'"');
+            }
+            (None, Some(large)) => to.extend_from_slice(format!("{{\"stringValue\":\"{large}\"").as_bytes()),
+            (None, None) => to.extend_from_slice(format!("{{\"doubleValue\":{number}").as_bytes()),
+        },
         OrderedValue::List(items) => {
-            let values: Vec<Value> = items.into_iter().map(|item| any_value(item, repeated)).collect();
-            json!({"arrayValue": {"values": values}})
+            to.extend_from_slice(b"{\"arrayValue\":{\"values\":[");
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    to.push(b',');
+                }
+                write_any_value(to, item, repeated);
+            }
+            to.extend_from_slice(b"]}");
         }
         OrderedValue::Members(members) => {
-            json!({"kvlistValue": {"values": attribute_list(members, repeated)}})
+            to.extend_from_slice(b"{\"kvlistValue\":{\"values\":");
+            write_attributes(to, members, repeated);
+            to.push(b'}');
         }
     }
+    to.push(b'}');
+}
+
+/// Appends a string.
+fn write_string(to: &mut Vec<u8>, text: &str) {
+    write_text(RawText::from(text), to);
 }
 
 /// The attributes of a slice in two halves as one list: of those that have one name, that of its end. Returns how many
@@ -232,23 +286,8 @@ impl Spans<'_, '_> {
         let Some(open) = self.lanes.get_mut(lane) else { return Ok(()) };
         let id = open.pop().unwrap_or(event.index + 1);
         let parent = open.last().copied();
-        let at = |moment: i64| moment.saturating_add(self.base).max(0).to_string();
-        let mut span = Map::new();
-        span.insert("traceId".to_owned(), self.trace_id.as_str().into());
-        span.insert("spanId".to_owned(), format!("{id:016x}").into());
-        if let Some(parent) = parent {
-            span.insert("parentSpanId".to_owned(), format!("{parent:016x}").into());
-        }
-        span.insert("name".to_owned(), self.timeline.names.name(event.name).into());
-        span.insert("kind".to_owned(), 1.into());
-        span.insert("startTimeUnixNano".to_owned(), at(event.start).into());
-        span.insert("endTimeUnixNano".to_owned(), at(event.end).into());
-        if self.written > 0 {
-            self.out.bytes.push(b',');
-        }
-        self.written += 1;
-        self.out.bytes.push(b'\n');
-        serde_json::to_writer(&mut self.out.bytes, &span)?;
+        let base = self.base;
+        let at = |moment: i64| moment.saturating_add(base).max(0);
         let mut attributes = self.timeline.payloads.get(event.payload)?.to_vec();
         let of_end = self.timeline.payloads.get(event.end_payload)?;
         if attributes.is_empty() {
@@ -258,13 +297,26 @@ impl Spans<'_, '_> {
             attributes = all;
             self.repeated += repeated;
         }
-        if !attributes.is_empty() {
-            // Into the object that has just been closed.
-            self.out.bytes.pop();
-            self.out.bytes.extend_from_slice(b",\"attributes\":");
-            self.out.bytes.extend_from_slice(&attributes);
-            self.out.bytes.push(b'}');
+        let to = &mut self.out.bytes;
+        to.extend_from_slice(if self.written > 0 { b",\n{" } else { b"\n{" });
+        self.written += 1;
+        to.extend_from_slice(b"\"endTimeUnixNano\":\"");
+        write_number(to, at(event.end));
+        to.extend_from_slice(b"\",\"kind\":1,\"name\":");
+        write_string(to, self.timeline.names.name(event.name));
+        if let Some(parent) = parent {
+            to.extend_from_slice(format!(",\"parentSpanId\":\"{parent:016x}\"").as_bytes());
         }
+        to.extend_from_slice(format!(",\"spanId\":\"{id:016x}\",\"startTimeUnixNano\":\"").as_bytes());
+        write_number(to, at(event.start));
+        to.extend_from_slice(b"\",\"traceId\":\"");
+        to.extend_from_slice(self.trace_id.as_bytes());
+        to.push(b'"');
+        if !attributes.is_empty() {
+            to.extend_from_slice(b",\"attributes\":");
+            to.extend_from_slice(&attributes);
+        }
+        to.push(b'}');
         Ok(self.out.pass_enough()?)
     }
 

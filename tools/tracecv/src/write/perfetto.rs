@@ -63,6 +63,9 @@ const SLICE_END: u64 = 2;
 const INSTANT: u64 = 3;
 const COUNTER: u64 = 4;
 
+/// The one field of `Trace`.
+const TRACE_PACKET: u32 = 1;
+
 /// The one sequence of packets.
 const SEQUENCE: u64 = 1;
 /// `SEQ_INCREMENTAL_STATE_CLEARED`, `SEQ_NEEDS_INCREMENTAL_STATE`.
@@ -81,6 +84,8 @@ pub(crate) struct PerfettoWriter<'w> {
     categories: NameTable,
     annotation_names: NameTable,
     losses: Losses,
+    /// The fields of the event that is being taken.
+    event: Message,
 }
 
 impl<'w> PerfettoWriter<'w> {
@@ -91,12 +96,12 @@ impl<'w> PerfettoWriter<'w> {
             categories: NameTable::default(),
             annotation_names: NameTable::default(),
             losses: Losses::default(),
+            event: Message::default(),
         }
     }
 
-    /// Writes the fields of a `TrackEvent` that are known before its track: categories, arguments, the id of a flow.
-    fn describe_event(&mut self, event: &Event<'_>) -> Message {
-        let mut message = Message::default();
+    /// Adds the fields of a `TrackEvent` that are known before its track: categories, arguments, the id of a flow.
+    fn describe_event(&mut self, message: &mut Message, event: &Event<'_>) {
         let cat = spell_cat(event);
         if !cat.is_empty() {
             let number = u64::from(self.categories.intern(cat));
@@ -105,16 +110,15 @@ impl<'w> PerfettoWriter<'w> {
         let added = complete_numbers(event);
         let args = added.as_deref().unwrap_or(event.args);
         let names = &mut self.annotation_names;
-        let mut read = args.is_empty() || annotation::add_arguments(&mut message, args, names);
+        let mut read = args.is_empty() || annotation::add_arguments(message, args, names);
         let other = RawMembers::of(event).other;
-        read &= other.is_empty() || annotation::add_other(&mut message, &other, names);
+        read &= other.is_empty() || annotation::add_other(message, &other, names);
         self.losses.add("arguments of events that cannot be read", u64::from(!read));
         match event.phase {
             b's' | b't' | b'f' => _ = message.message(track_event::LEGACY_EVENT, &describe_flow(event)),
-            phase if is_async(phase) => self.describe_async(&mut message, event),
+            phase if is_async(phase) => self.describe_async(message, event),
             _ => {}
         }
-        message
     }
 
     /// Adds what the track of an async event does not say: its own process and thread, the scope of its id, and if that
@@ -271,8 +275,12 @@ impl EventSink for PerfettoWriter<'_> {
             b'C' => self.take_counter(event),
             b'M' => self.timeline.take_event(event, b""),
             _ => {
-                let message = self.describe_event(event);
-                self.timeline.take_event(event, &message.bytes)
+                let mut message = std::mem::take(&mut self.event);
+                message.bytes.clear();
+                self.describe_event(&mut message, event);
+                let taken = self.timeline.take_event(event, &message.bytes);
+                self.event = message;
+                taken
             }
         }
     }
@@ -300,7 +308,7 @@ impl TraceWriter for PerfettoWriter<'_> {
                 | SweepStep::Point { event, lane } => (event, lane),
             };
             let track = tracks.describe(&timeline.tracks, event.track, lane, |p| append_packet(out, p))?;
-            append_packet(out, &event_packet(timeline, step, &event, track, origin)?)
+            append_event(out, timeline, step, &event, track, origin)
         })?;
         tracks.describe_others(&timeline.tracks, |p| append_packet(out, p))?;
         self.losses.merge(&self.timeline.losses);
@@ -316,7 +324,7 @@ impl TraceWriter for PerfettoWriter<'_> {
 /// Appends a packet to the `Trace`, whose one field it is.
 fn append_packet(out: &mut Buffered<'_>, packet: &Message) -> anyhow::Result<()> {
     let mut trace = Message { bytes: std::mem::take(&mut out.bytes) };
-    trace.message(1, packet);
+    trace.message(TRACE_PACKET, packet);
     out.bytes = trace.bytes;
     Ok(out.pass_enough()?)
 }
@@ -329,15 +337,15 @@ fn interned_packet(data: &Message, first: bool) -> Message {
     message
 }
 
-/// The packet of something that happens on a track.
-fn event_packet(
+/// Appends the packet of something that happens on a track.
+fn append_event(
+    out: &mut Buffered<'_>,
     timeline: &mut Timeline,
     step: SweepStep,
     event: &TimedEvent,
     track: u64,
     origin: i64,
-) -> anyhow::Result<Message> {
-    let mut message = Message::default();
+) -> anyhow::Result<()> {
     let (kind, moment, payload) = match step {
         SweepStep::Close { .. } => (Some(SLICE_END), event.end, event.end_payload),
         SweepStep::Open { .. } => (Some(SLICE_BEGIN), event.start, event.payload),
@@ -350,22 +358,27 @@ fn event_packet(
             (kind, event.start, event.payload)
         }
     };
-    if let Some(kind) = kind {
-        message.number(track_event::TYPE, kind);
-    }
-    message.number(track_event::TRACK_UUID, track);
-    // Ends have a name, too: slices of one thread on several lanes are distinguished by it.
-    if kind != Some(COUNTER) {
-        message.number(track_event::NAME_IID, u64::from(event.name) + 1);
-    }
-    message.bytes.extend_from_slice(timeline.payloads.get(payload)?);
-    let mut whole = Message::default();
-    whole
-        .signed(packet::TIMESTAMP, moment.saturating_sub(origin))
-        .number(packet::SEQUENCE_ID, SEQUENCE)
-        .number(packet::SEQUENCE_FLAGS, NEEDS_STATE)
-        .message(packet::TRACK_EVENT, &message);
-    Ok(whole)
+    let payload = timeline.payloads.get(payload)?;
+    let mut trace = Message { bytes: std::mem::take(&mut out.bytes) };
+    trace.nested(TRACE_PACKET, |whole| {
+        whole
+            .signed(packet::TIMESTAMP, moment.saturating_sub(origin))
+            .number(packet::SEQUENCE_ID, SEQUENCE)
+            .number(packet::SEQUENCE_FLAGS, NEEDS_STATE)
+            .nested(packet::TRACK_EVENT, |message| {
+                if let Some(kind) = kind {
+                    message.number(track_event::TYPE, kind);
+                }
+                message.number(track_event::TRACK_UUID, track);
+                // Ends have a name, too: slices of one thread on several lanes are distinguished by it.
+                if kind != Some(COUNTER) {
+                    message.number(track_event::NAME_IID, u64::from(event.name) + 1);
+                }
+                message.bytes.extend_from_slice(payload);
+            });
+    });
+    out.bytes = trace.bytes;
+    Ok(out.pass_enough()?)
 }
 
 /// The `LegacyEvent` of an arrow: phase, id, and whether its end belongs to the slice around it.

@@ -50,6 +50,24 @@ impl Message {
         self.data(field, &value.bytes)
     }
 
+    /// A message that is written in its place.
+    pub(crate) fn nested(&mut self, field: u32, write: impl FnOnce(&mut Self)) -> &mut Self {
+        self.varint(u64::from(field) << 3 | 2);
+        // Most lengths take one byte; the content makes room for more.
+        let at = self.bytes.len();
+        self.bytes.push(0);
+        write(self);
+        let length = self.bytes.len() - at - 1;
+        if length < 0x80 {
+            self.bytes[at] = length as u8;
+        } else {
+            let mut digits = Self::default();
+            digits.varint(length as u64);
+            self.bytes.splice(at..=at, digits.bytes);
+        }
+        self
+    }
+
     fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.bytes.push(value as u8 | 0x80);
@@ -77,5 +95,14 @@ mod tests {
             b"\x29\x01\0\0\0\0\0\0\0",
         ];
         assert_eq!(outer.bytes, expected.concat());
+        // In its place it is the same, however long it is.
+        for length in [0, 1, 126, 127, 128, 16_383, 16_384] {
+            let text = "x".repeat(length);
+            let mut in_place = Message::default();
+            in_place.nested(3, |inner| _ = inner.text(2, &text));
+            let mut inner = Message::default();
+            inner.text(2, &text);
+            assert_eq!(in_place.bytes, Message::default().message(3, &inner).bytes);
+        }
     }
 }

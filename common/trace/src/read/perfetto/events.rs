@@ -2,6 +2,7 @@
 
 use super::super::emit::{Arguments, plain};
 use super::super::error::ReadStop;
+use super::super::wire::each_field;
 use super::messages::{Annotation, LegacyEvent, NestedValue, TrackEvent};
 use super::sequences::{Sequence, text_of};
 use super::slices::SliceLine;
@@ -22,11 +23,13 @@ impl PerfettoReader<'_> {
     pub(super) fn read_track_event(
         &mut self,
         event: &TrackEvent,
+        bytes: &[u8],
         sequence_id: Option<u32>,
         packet_time: i64,
         at: u64,
     ) -> Result<(), ReadStop> {
         let time = self.event_time(event, sequence_id, packet_time);
+        self.emit.count_several(Defect::UnreadArgument, count_unread_fields(bytes), at)?;
         if event.kind == Some(COUNTER) {
             self.read_counter(event, sequence_id, time)?;
             return self.read_extra_counters(event, sequence_id, time);
@@ -203,6 +206,18 @@ impl PerfettoReader<'_> {
     }
 }
 
+/// Counts the fields of an event that say more about it and are not read: typed arguments, places in a source, call stacks,
+/// times of threads.
+fn count_unread_fields(event: &[u8]) -> u64 {
+    let is_unread = |number: u64| match number {
+        1 | 3 | 4 | 6 | 9 | 10 | 11 | 12 | 16 | 22 | 23 | 30 | 31 | 36 | 42 | 44 | 45 | 46 | 47 | 48 => false,
+        // The links to render stages, and the library that made them.
+        3000 | 3001 => false,
+        _ => true,
+    };
+    each_field(event).filter(|(field, _)| is_unread(field.number)).count() as u64
+}
+
 /// Numbers among the annotations that tie events together.
 #[derive(Default)]
 struct Links {
@@ -292,20 +307,19 @@ fn write_value(args: &mut Arguments, a: &Annotation, sequence: &Sequence, depth:
         Annotation { truth: Some(truth), .. } => truth.to_string(),
         Annotation { unsigned: Some(n), .. } | Annotation { pointer: Some(n), .. } => n.to_string(),
         Annotation { signed: Some(n), .. } => n.to_string(),
-        Annotation { double: Some(x), .. } => json_of_double(*x),
+        Annotation { double: Some(x), .. } => return args.value_real(*x),
         Annotation { nested: Some(nested), .. } => return write_nested(args, nested),
         // JSON text of another writer: what is not JSON is passed on as a text.
         Annotation { json: Some(json), .. } => match serde_json::from_slice::<serde_json::Value>(json) {
             Ok(_) => return args.value_compact(json),
             Err(_) => return args.value_text(json),
         },
-        _ => "null".to_owned(),
+        _ => {
+            args.note_unread(u64::from(a.proto.is_some()));
+            "null".to_owned()
+        }
     };
     args.value_json(value.as_bytes());
-}
-
-fn json_of_double(x: f64) -> String {
-    serde_json::Number::from_f64(x).map_or("null".to_owned(), |n| n.to_string())
 }
 
 /// Writes a value of the old form; prost limits its depth.
@@ -328,7 +342,7 @@ fn write_nested(args: &mut Arguments, value: &NestedValue) {
     let json = match value {
         NestedValue { text: Some(text), .. } => return args.value_text(text),
         NestedValue { whole: Some(n), .. } => n.to_string(),
-        NestedValue { double: Some(x), .. } => json_of_double(*x),
+        NestedValue { double: Some(x), .. } => return args.value_real(*x),
         NestedValue { truth: Some(truth), .. } => truth.to_string(),
         _ => "null".to_owned(),
     };

@@ -3,10 +3,11 @@
 
 use super::super::emit::plain;
 use super::super::error::ReadStop;
+use super::super::wire::each_field;
 use super::messages::{GpuCounterEvent, GpuRenderStageEvent};
 use super::sequences::text_of;
 use super::{PerfettoReader, number_in};
-use crate::model::{Category, Event, EventId};
+use crate::model::{Category, Defect, Event, EventId};
 
 /// Devices are processes of their own, with numbers that no process has.
 const FIRST_DEVICE_PROCESS: i64 = 1 << 41;
@@ -18,8 +19,10 @@ impl PerfettoReader<'_> {
     pub(super) fn read_gpu_stage(
         &mut self,
         stage: &GpuRenderStageEvent,
+        bytes: &[u8],
         sequence: Option<u32>,
         start: i64,
+        at: u64,
     ) -> Result<(), ReadStop> {
         let gpu = i64::from(stage.gpu.unwrap_or(0));
         let pid = FIRST_DEVICE_PROCESS + gpu;
@@ -49,6 +52,10 @@ impl PerfettoReader<'_> {
             device: Some(gpu),
             ..Event::default()
         };
+        // The shape of a launch and its arguments, the stages that it waits for.
+        let is_unread = |number: u64| matches!(number, 18 | 21..);
+        let unread = each_field(bytes).filter(|(field, _)| is_unread(field.number)).count();
+        self.emit.count_several(Defect::UnreadArgument, unread as u64, at)?;
         self.emit.args.some_text("stage", kind);
         self.emit.args.some_integer("event_id", stage.id.and_then(|id| i64::try_from(id).ok()));
         for extra in &stage.extra {

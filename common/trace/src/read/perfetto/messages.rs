@@ -250,6 +250,9 @@ pub(super) struct Annotation {
     pub(super) members: Vec<Self>,
     #[prost(message, repeated, tag = "12")]
     pub(super) items: Vec<Self>,
+    /// A message of another schema, which is not read.
+    #[prost(bytes = "vec", optional, tag = "14")]
+    pub(super) proto: Option<Vec<u8>>,
     #[prost(uint64, optional, tag = "17")]
     pub(super) text_id: Option<u64>,
 }

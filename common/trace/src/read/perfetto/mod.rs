@@ -22,7 +22,7 @@ use prost::Message;
 use super::emit::{Emitter, damaged_at};
 use super::error::ReadStop;
 use super::window::InputWindow;
-use super::wire::{each_message, is_text, read_field};
+use super::wire::{each_field, each_message, is_text, read_field};
 use super::{ReadOptions, ReadOutcome, packed};
 use crate::model::{Defect, Dialect, EventSink, FastMap, TraceMeta};
 use clocks::ClockTable;
@@ -115,10 +115,9 @@ impl PerfettoReader<'_> {
             self.tracks.describe(track, &mut self.emit)?;
         }
         if packet.track_event.is_none() && packet.gpu_stage.is_none() && packet.gpu_counter.is_none() {
-            return if holds_other_events(bytes, &packet) {
-                self.emit.count(Defect::UnreadPacket, at)
-            } else {
-                Ok(())
+            return match find_unread(bytes, &packet) {
+                Some(kind) => self.emit.count(kind, at),
+                None => Ok(()),
             };
         }
         const NEEDS_STATE: u32 = 2;
@@ -128,10 +127,10 @@ impl PerfettoReader<'_> {
         }
         let time = self.time_of(&packet, at)?;
         if let Some(event) = &packet.track_event {
-            self.read_track_event(event, packet.sequence, time, at)?;
+            self.read_track_event(event, field_of(bytes, 11), packet.sequence, time, at)?;
         }
         if let Some(stage) = &packet.gpu_stage {
-            self.read_gpu_stage(stage, packet.sequence, time)?;
+            self.read_gpu_stage(stage, field_of(bytes, 53), packet.sequence, time, at)?;
         }
         if let Some(counters) = &packet.gpu_counter {
             self.read_gpu_counters(counters, time)?;
@@ -209,24 +208,25 @@ impl PerfettoReader<'_> {
     }
 }
 
-/// Returns whether a packet holds events, samples or measurements of a kind that is not read: those of the kernel above
-/// all (`trace_packet.proto`; what describes the trace, its processes and the machine is none of them).
-fn holds_other_events(bytes: &[u8], packet: &TracePacket) -> bool {
-    const OTHERS: &[u64] = &[
-        1, 7, 9, 37, 38, 39, 40, 49, 54, 56, 57, 62, 63, 65, 66, 71, 73, 74, 75, 76, 77, 84, 88, 91, 95, 99,
-        100, 101, 102, 103, 110, 115, 117, 118, 119, 120, 129, 132, 135,
-    ];
-    let mut rest = bytes;
-    while let Some(field) = read_field(rest) {
-        if OTHERS.contains(&field.number) {
-            return true;
-        }
-        let end = usize::try_from(field.length).unwrap_or(usize::MAX).saturating_add(field.head);
-        let Some(behind) = rest.get(end..) else { break };
-        rest = behind;
-    }
-    // The events of Chrome in its old form.
-    packet.about.as_ref().is_some_and(|about| about.facts.is_empty())
+/// The value of a field of a packet.
+fn field_of(packet: &[u8], number: u64) -> &[u8] {
+    each_field(packet).find(|(field, _)| field.number == number).map_or(b"", |(_, value)| value)
+}
+
+/// The kind of what a packet holds that is not read: events of the kernel above all. What describes the trace, its
+/// processes and the machine is none of it (`trace_packet.proto`; numbers that are not there belong to extensions).
+fn find_unread(bytes: &[u8], packet: &TracePacket) -> Option<Defect> {
+    each_field(bytes).find_map(|(field, _)| match field.number {
+        // The events of Chrome in its old form.
+        5 => packet.about.as_ref().is_some_and(|about| about.facts.is_empty()).then_some(Defect::UnreadPacket),
+        1 | 95 | 117 | 118 | 120 | 129 => Some(Defect::UnreadKernelEvents),
+        37 | 54 | 56 | 62 | 66 | 68 | 73 | 74 | 75 | 135 => Some(Defect::UnreadSamples),
+        7 | 9 | 38 | 40 | 71 | 77 | 91 | 115 | 119 => Some(Defect::UnreadMeasurements),
+        2..=4 | 6 | 8 | 10..=13 | 33..=36 | 41..=48 | 50..=53 | 55 | 58..=61 | 64 | 67 | 69 | 70 | 72 => None,
+        78 | 79 | 82 | 83 | 86 | 87 | 89 | 90 | 97 | 98 | 105 | 107 | 109 | 111 | 113 | 122..=128 => None,
+        130 | 131 | 133 | 134 | 138..=140 | 900 => None,
+        _ => Some(Defect::UnreadPacket),
+    })
 }
 
 /// Takes what `tracecv` has kept of what a trace said of itself.

@@ -416,13 +416,53 @@ fn texts_of_annotations_are_kept() {
     assert_eq!(outcome.defects.repairs(), [("invalid_utf8".to_owned(), 1)].into());
 }
 
-/// Packets of events that are not read are counted, and those that describe the trace are not.
+/// Packets of events that are not read are counted by their kind, and those that describe the trace are not. The file has
+/// no fault: strict reading takes it.
 #[test]
 fn packets_of_other_kinds_are_counted() {
-    let about = packet(&[message(33, &[varint(1, 1)])]);
-    let kernel = packet(&[varint(8, 5), message(1, &[varint(1, 0)])]);
+    let of = |number: u64| packet(&[varint(8, 5), message(number, &[varint(1, 0)])]);
     let chrome = packet(&[message(5, &[message(1, &[bytes(1, b"old")])])]);
-    let (_, outcome) = read(&[tracks(), about, kernel, chrome].concat());
+    // A configuration, statistics, a synchronization marker; events of the kernel, samples, measurements, logs, an extension.
+    let known = [33, 35, 36].map(of).concat();
+    let others = [1, 1, 95, 66, 7, 39, 1500].map(of).concat();
+    let file = [tracks(), known, others, chrome].concat();
+    for strict in [false, true] {
+        let mut lines = super::super::testing::Lines::default();
+        let options = super::super::ReadOptions { strict, ..Default::default() };
+        let source = Box::new(std::io::Cursor::new(file.clone()));
+        let outcome = super::super::read_trace(source, &options, &mut lines).unwrap();
+        assert!(outcome.complete, "{:?}", outcome.error);
+        let expected = [
+            ("unread_kernel_events", 3),
+            ("unread_samples", 1),
+            ("unread_measurements", 1),
+            ("unread_packet", 3),
+        ];
+        assert_eq!(outcome.defects.losses(), expected.map(|(name, n)| (name.to_owned(), n)).into());
+    }
+}
+
+/// Arguments of types that are not read are counted, and so are numbers that JSON does not have.
+#[test]
+fn arguments_that_are_lost_are_counted() {
+    let nan = |name: &str| message(4, &[bytes(10, name.as_bytes()), fixed64(5, f64::NAN.to_bits())]);
+    let proto = message(4, &[bytes(10, b"p"), bytes(16, b"Other"), message(14, &[varint(1, 1)])]);
+    let typed = [message(5, &[varint(1, 1)]), varint(56, 3), message(1004, &[varint(1, 1)])];
+    let event = |kind: u64, at: u64, more: &[Vec<u8>]| {
+        let fields = [&[varint(9, kind), varint(11, 2), bytes(23, b"n")], more].concat();
+        packet(&[varint(8, at), varint(10, 1), message(11, &fields)])
+    };
+    let stage = packet(&[varint(8, 9), message(53, &[varint(2, 5), message(21, &[varint(1, 1)])])]);
+    let file = [
+        tracks(),
+        event(1, 5, &[nan("x"), nan("y"), proto]),
+        event(2, 6, &typed),
+        event(3, 7, &[fixed64(47, 3)]),
+        stage,
+    ];
+    let (lines, outcome) = read(&file.concat());
     assert!(outcome.complete, "{:?}", outcome.error);
-    assert_eq!(outcome.defects.losses(), [("unread_packet".to_owned(), 2)].into());
+    assert!(lines.iter().any(|line| line.ends_with(r#"n 5+1 {"p":null,"x":null,"y":null}"#)), "{lines:?}");
+    assert_eq!(outcome.defects.losses(), [("unread_argument".to_owned(), 5)].into());
+    assert_eq!(outcome.defects.repairs(), [("missing_number".to_owned(), 1)].into());
 }

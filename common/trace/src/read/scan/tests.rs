@@ -15,7 +15,7 @@ fn listed(text: &[u8]) -> Vec<u8> {
 fn strict(text: &[u8]) -> Result<Value, ScanFault> {
     let text = listed(text);
     let mut scan = StrictScanner::new(&text, 0);
-    let value = read_value(&mut scan)?;
+    let value = read_value(&mut scan, &text)?;
     if scan.pos() == text.len() { Ok(value[0].clone()) } else { Err(ScanFault::WantComma) }
 }
 
@@ -24,7 +24,7 @@ fn lenient(text: &[u8]) -> Result<(Value, bool), ScanFault> {
     let text = listed(text);
     let read = |guess| {
         let mut scan = LenientScanner::new(&text, 0, guess, true);
-        let value = read_value(&mut scan)?;
+        let value = read_value(&mut scan, &text)?;
         let whole = scan.pos() == text.len();
         if whole { Ok((value[0].clone(), scan.defects.is_empty())) } else { Err(ScanFault::WantComma) }
     };

@@ -11,7 +11,6 @@ use common::record::tracecv::PartTraceRecord;
 use trace::analysis::collect::CollectOptions;
 use trace::inputs::TraceInput;
 use trace::meaning::{MeaningLookup, ResolvedSink};
-use trace::model::DefectCost;
 use trace::pairs::PairSink;
 use trace::ranks::RankFilter;
 use trace::read::{ReadOutcome, count_other_json};
@@ -315,7 +314,7 @@ fn record_path(input: &TraceInput) -> RecordPath {
 
 /// Why a trace is not complete though nothing stopped its reading: what is wrong with it.
 fn describe_defects(outcome: &ReadOutcome) -> Option<String> {
-    let serious = outcome.defects.iter().filter(|(defect, _)| defect.cost() > DefectCost::Allowed);
+    let serious = outcome.defects.iter().filter(|(defect, _)| defect.is_fault());
     let words: Vec<&str> = serious.map(|(defect, _)| defect.describe()).collect();
     (!outcome.complete && !words.is_empty()).then(|| words.join("; "))
 }

@@ -29,22 +29,24 @@ pub(super) fn add_arguments(to: &mut Message, args: &[u8], names: &mut NameTable
 
 /// Adds the members of an event that nothing else holds, as the one annotation `other`.
 pub(super) fn add_other(to: &mut Message, members: &[u8], names: &mut NameTable) -> bool {
-    let Some(members) = parse_members(&[b"{", members, b"}"].concat()) else { return false };
+    let object = [b"{", members, b"}"].concat();
+    let Some(members) = parse_members(&object) else { return false };
     add_annotation(to, "other", &OrderedValue::Members(members), names);
     true
 }
 
-fn add_annotation(to: &mut Message, name: &str, value: &OrderedValue, names: &mut NameTable) {
-    let mut annotation = Message::default();
-    annotation.number(NAME_IID, u64::from(names.intern(name.into())) + 1);
-    add_value(&mut annotation, value, 0);
-    to.message(track_event::DEBUG_ANNOTATIONS, &annotation);
+fn add_annotation(to: &mut Message, name: &str, value: &OrderedValue<'_>, names: &mut NameTable) {
+    let number = u64::from(names.intern(name.into())) + 1;
+    to.nested(track_event::DEBUG_ANNOTATIONS, |annotation| {
+        annotation.number(NAME_IID, number);
+        add_value(annotation, value, 0);
+    });
 }
 
 /// Messages inside each other: libraries take no more than 100 (protobuf.dev, "Limits").
 const DEEPEST: u32 = 24;
 
-fn add_value(to: &mut Message, value: &OrderedValue, depth: u32) {
+fn add_value(to: &mut Message, value: &OrderedValue<'_>, depth: u32) {
     match value {
         OrderedValue::List(_) | OrderedValue::Members(_) if depth == DEEPEST => {
             _ = to.text(LEGACY_JSON, &value.to_string())
@@ -61,17 +63,15 @@ fn add_value(to: &mut Message, value: &OrderedValue, depth: u32) {
         OrderedValue::Members(members) if members.is_empty() => _ = to.text(LEGACY_JSON, "{}"),
         OrderedValue::List(items) => {
             for item in items {
-                let mut entry = Message::default();
-                add_value(&mut entry, item, depth + 1);
-                to.message(ARRAY_VALUES, &entry);
+                to.nested(ARRAY_VALUES, |entry| add_value(entry, item, depth + 1));
             }
         }
         OrderedValue::Members(members) => {
             for (name, value) in members {
-                let mut entry = Message::default();
-                entry.text(NAME, name);
-                add_value(&mut entry, value, depth + 1);
-                to.message(DICT_ENTRIES, &entry);
+                to.nested(DICT_ENTRIES, |entry| {
+                    entry.text(NAME, name);
+                    add_value(entry, value, depth + 1);
+                });
             }
         }
     }
