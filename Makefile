@@ -69,7 +69,8 @@ bench: ## Benchmarks: prints JSON lines, asserts nothing
 	@bin=$$($(RELEASE)) && sh tools/permck/bench/audit.sh "$$bin" $(BENCH_ENTRIES)
 
 bench-peers: ## traceq and tracecv beside other programs that read and convert traces (makes a virtual environment outside the tree)
-	@bin=$$($(RELEASE)) && sh tools/traceq/bench/peers.sh "$$bin" && sh tools/tracecv/bench/convert.sh "$$bin"
+	@bin=$$($(RELEASE)) && sh tools/traceq/bench/peers.sh "$$bin" && sh tools/traceq/bench/databases.sh "$$bin" && \
+		sh tools/tracecv/bench/convert.sh "$$bin"
 
 compare: ## traceq and tracewhy beside other programs, on the same traces (makes a virtual environment outside the tree)
 	@bin=$$($(RELEASE)) && BIN="$$bin" sh benches/compare

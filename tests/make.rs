@@ -363,6 +363,7 @@ fn no_script_names_cargos_directory() {
         "tests/interop/traces-env",
         "tools/tracecv/bench/convert.sh",
         "tools/permck/bench/audit.sh",
+        "tools/traceq/bench/databases.sh",
         "tools/traceq/bench/peers.sh",
         "tools/traceq/bench/peers-env",
     ];

@@ -88,6 +88,8 @@ pub struct EventClassifier {
     rules: ClassRules,
     /// By the name's number.
     verdicts: Vec<Option<NameVerdict>>,
+    /// The number of the name of the event that was classified last, if that asked for it.
+    recent: Option<u32>,
 }
 
 /// An event of a trace, as far as it is known while the trace is being read.
@@ -102,12 +104,13 @@ pub enum Classified {
 impl EventClassifier {
     /// With the user's rules.
     pub fn new(rules: ClassRules) -> Self {
-        Self { processes: ProcessTable::default(), names: NameTable::default(), rules, verdicts: Vec::new() }
+        Self { processes: ProcessTable::default(), names: NameTable::default(), rules, verdicts: Vec::new(), recent: None }
     }
 
     /// The category of an event of known category; the name decides what a kernel is.
     #[inline]
     pub fn classify(&mut self, event: &Event<'_>) -> Classified {
+        self.recent = None;
         match event.category {
             c if c.is_on_device() => Classified::Known(self.classify_device_event(event)),
             Category::Other
@@ -124,6 +127,11 @@ impl EventClassifier {
     /// The number of an event's name.
     pub fn intern_name(&mut self, event: &Event<'_>) -> u32 {
         self.names.intern(event.name)
+    }
+
+    /// The number of the name of the event that was classified last.
+    pub(crate) fn intern_classified_name(&mut self, event: &Event<'_>) -> u32 {
+        self.recent.unwrap_or_else(|| self.intern_name(event))
     }
 
     fn classify_device_event(&mut self, event: &Event<'_>) -> Category {
@@ -175,6 +183,7 @@ impl EventClassifier {
 
     fn verdict(&mut self, event: &Event<'_>) -> NameVerdict {
         let number = self.names.intern(event.name);
+        self.recent = Some(number);
         if let Some(Some(verdict)) = self.verdicts.get(number as usize) {
             return *verdict;
         }

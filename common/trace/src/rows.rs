@@ -280,9 +280,14 @@ pub fn write_csv_row(to: &mut Vec<u8>, event: &Event<'_>, path: &str, with_args:
     write_id_cell(to, raw.id, event.id);
     to.push(b',');
     if with_args && !event.args.is_empty() {
-        let mut args = Vec::with_capacity(event.args.len());
-        write_compact(event.args, event.repaired, &mut args);
-        write_csv_cell(to, &args);
+        if event.text.is_empty() && !event.repaired {
+            // Put together by a reader, without white space.
+            write_quoted_cell(to, event.args);
+        } else {
+            let mut args = Vec::with_capacity(event.args.len());
+            write_compact(event.args, event.repaired, &mut args);
+            write_csv_cell(to, &args);
+        }
     }
     to.push(b',');
     if !raw.other.is_empty() {
@@ -315,13 +320,20 @@ pub fn write_csv_cell(to: &mut Vec<u8>, cell: &[u8]) {
     if !cell.chunks(64).any(|part| part.iter().fold(false, |found, b| found | wants_quotes(b))) {
         return to.extend_from_slice(cell);
     }
+    write_quoted_cell(to, cell);
+}
+
+/// Appends a cell in quotes.
+fn write_quoted_cell(to: &mut Vec<u8>, cell: &[u8]) {
+    to.reserve(cell.len() + cell.len() / 4);
     to.push(b'"');
-    for (i, part) in cell.split(|b| *b == b'"').enumerate() {
-        if i > 0 {
-            to.extend_from_slice(b"\"\"");
-        }
-        to.extend_from_slice(part);
+    let mut from = 0;
+    // Each quote is copied with what stands before it, and once more with what follows.
+    for at in memchr::memchr_iter(b'"', cell) {
+        to.extend_from_slice(&cell[from..=at]);
+        from = at;
     }
+    to.extend_from_slice(&cell[from..]);
     to.push(b'"');
 }
 

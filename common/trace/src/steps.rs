@@ -115,7 +115,7 @@ impl StepNames {
             let number = found.get(1).and_then(|digits| digits.as_str().parse().ok());
             return Some((MarkKind::User, number.or_else(|| trailing_number(name))));
         }
-        if self.has_user_names() {
+        if self.has_user_names() || !may_begin_mark(name) {
             return None;
         }
         if let Some(number) = name.strip_prefix("ProfilerStep#") {
@@ -126,6 +126,13 @@ impl StepNames {
         }
         is_loop_name(name).then(|| (MarkKind::Loop, trailing_number(name)))
     }
+}
+
+/// Returns whether any mark begins like a name: most names do not, and need no closer look.
+fn may_begin_mark(name: &str) -> bool {
+    let first = name.bytes().next().unwrap_or(0);
+    matches!(first, b'P' | b'p' | b'd' | b'e' | b'm' | b'v')
+        || matches!(first.to_ascii_lowercase(), b't' | b's' | b'i' | b'g')
 }
 
 /// Recognizes `iteration 7`, `train_step`, `Training Step: 12`, `step_3`, `global_step=5`; not the bare word `step`, which

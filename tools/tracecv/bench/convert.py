@@ -8,7 +8,6 @@ an event in each line on several cores and with less processor time, and json.lo
 
 import json
 import os
-import sqlite3
 import sys
 import time
 
@@ -17,7 +16,7 @@ TRACE = f"{DIR}/trace.json"
 FORMATS = ["chrome", "jsonl", "csv", "perfetto", "folded", "speedscope", "otlp", "sqlite", "ascend-db", "parquet"]
 
 
-def measure(name, act, read=TRACE):
+def measure(name, act):
     """Runs `act` in a process of its own, and prints what it took. Returns the processor time, None if it failed."""
     start = time.monotonic()
     child = os.fork()
@@ -32,7 +31,7 @@ def measure(name, act, read=TRACE):
     if status != 0:
         return None
     seconds = used.ru_utime + used.ru_stime
-    size = os.path.getsize(read)
+    size = os.path.getsize(TRACE)
     line = {"type": "bench.tracecv", "v": 1, "what": name, "input_bytes": size, "cpu_s": round(seconds, 3)}
     line |= {"wall_s": round(time.monotonic() - start, 3), "bytes_per_cpu_s": round(size / seconds), "peak_bytes": used.ru_maxrss * 1024}
     print(json.dumps(line), flush=True)
@@ -64,36 +63,8 @@ def with_pyarrow():
     pyarrow.parquet.write_table(pyarrow.table(columns), f"{DIR}/pyarrow.parquet")
 
 
-DATABASE = f"{DIR}/out.ascend-db"
-
-
-def sum_database():
-    traceq = os.path.join(os.path.dirname(TRACECV), "traceq")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    os.execv(traceq, [traceq, "-q", "sum", "--format", "json", DATABASE])
-
-
-def convert_database():
-    os.execv(TRACECV, [TRACECV, "-q", "convert", "--to", "csv", "-o", "/dev/null", DATABASE])
-
-
-def scan_database():
-    """Every value of every row, in SQLite's own program: nothing is handed to Python but the result."""
-    database = sqlite3.connect(f"file:{DATABASE}?mode=ro&immutable=1", uri=True)
-    tables = [name for (name,) in database.execute("select name from sqlite_master where type = 'table'")]
-    for table in tables:
-        columns = [row[1] for row in database.execute(f"pragma table_info('{table}')")]
-        database.execute("select " + ", ".join(f"max(\"{column}\")" for column in columns) + f" from \"{table}\"").fetchall()
-
-
 own = {to: measure(to, lambda to=to: convert(to)) for to in FORMATS}["parquet"]
 for name, act in (("parquet by DuckDB", with_duckdb), ("parquet by json and pyarrow", with_pyarrow)):
     peer = measure(name, act)
     if own and peer:
         print(json.dumps({"type": "bench.ratio", "v": 1, "what": name, "times_the_cpu_of_tracecv": round(peer / own, 1)}), flush=True)
-
-scanned = measure("SQLite through all tables", scan_database, DATABASE)
-for name, act in (("traceq sum of a database", sum_database), ("csv of a database", convert_database)):
-    took = measure(name, act, DATABASE)
-    if scanned and took:
-        print(json.dumps({"type": "bench.ratio", "v": 1, "what": name, "times_the_speed_of_sqlite": round(scanned / took, 2)}), flush=True)

@@ -1,9 +1,8 @@
 #!/bin/sh
-# tracecv on a generated trace, format by format, and beside DuckDB and pyarrow, which write Parquet of the same JSON. Then
-# an Ascend database of that trace as input, beside SQLite, which goes through every column of the same tables.
-# Prints a JSON line for each; asserts nothing.
+# tracecv on a generated trace, format by format, and beside DuckDB and pyarrow, which write Parquet of the same JSON.
+# Prints a JSON line for each; asserts nothing. Databases as input: tools/traceq/bench/databases.sh.
 #
-#   convert.sh BIN      BIN holds tracecv and traceq; BENCH_MB=100 is the size of the trace in megabytes
+#   convert.sh BIN      BIN holds tracecv; BENCH_MB=100 is the size of the trace in megabytes
 set -eu
 bin=${1:?usage: convert.sh BIN}
 here=$(cd "$(dirname "$0")" && pwd)

@@ -129,7 +129,7 @@ impl Collected {
         category: Category,
         (start, end): (i64, i64),
     ) -> anyhow::Result<()> {
-        let name = self.classifier.intern_name(event);
+        let name = self.classifier.intern_classified_name(event);
         self.work.push(Work {
             start,
             end,
@@ -152,7 +152,7 @@ impl Collected {
         user: Option<Category>,
         (start, end): (i64, i64),
     ) -> anyhow::Result<()> {
-        let name = self.classifier.intern_name(event);
+        let name = self.classifier.intern_classified_name(event);
         let correlation = event.correlation.unwrap_or(NO_NUMBER);
         let step_number = event.step_number.unwrap_or(NO_NUMBER);
         self.rows.push(Row {
@@ -177,11 +177,22 @@ impl Collected {
         (start, end): (i64, i64),
         partial: bool,
     ) -> anyhow::Result<()> {
+        if !self.may_mark(event) {
+            return Ok(());
+        }
         let name = self.classifier.intern_name(event);
         if let Some((kind, number)) = self.mark_of(name, event.step_number) {
             self.push_mark(StepMark { kind, number, name, thread, start, end, partial })?;
         }
         Ok(())
+    }
+
+    /// Returns whether an event may be a mark by its name, without keeping it: a trace may have as many names of ranges as
+    /// it has ranges.
+    fn may_mark(&self, event: &Event<'_>) -> bool {
+        let by_name = || self.step_names.mark_of_name(&event.name.decode());
+        // Expressions of the user are asked once for each name.
+        self.step_names.has_user_names() || event.step_number.is_some() || by_name().is_some()
     }
 
     /// The mark of a host range of this name.
@@ -316,9 +327,12 @@ impl Collected {
             (b'B' | b'E', _) => true,
             (b'X', Category::Step) => true,
             (b'X', Category::Marker | Category::Other) => {
-                let name = self.classifier.intern_name(event);
                 let number_of_line = || event.name.raw.iter().all(|b| b.is_ascii_digit() || *b == b' ');
-                self.mark_of(name, event.step_number).is_some() || number_of_line()
+                let is_mark = self.may_mark(event) && {
+                    let name = self.classifier.intern_name(event);
+                    self.mark_of(name, event.step_number).is_some()
+                };
+                is_mark || number_of_line()
             }
             _ => false,
         };

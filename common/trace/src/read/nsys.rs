@@ -266,7 +266,9 @@ impl NsightReader<'_> {
                 let (pid, tid) = split_id(row.integer(2).unwrap_or(0));
                 let number = row.integer(5).filter(|_| cat == "cuda_runtime");
                 let correlation = self.correlation(pid, number);
-                self.emit.args.some_integer("correlation", number).some_integer("size", row.integer(6));
+                if self.emit.args.are_wanted() {
+                    self.emit.args.some_integer("correlation", number).some_integer("size", row.integer(6));
+                }
                 // Calls of the driver have a class of their own.
                 let driver = cat == "cuda_runtime" && row.integer(4) == Some(1);
                 self.emit.send(Event {
@@ -319,13 +321,19 @@ impl NsightReader<'_> {
                 b'X' => self.emit.read_span(row, 0, 1)?,
                 _ => self.emit.read_start(row, 0)?,
             };
-            if let Some(domain) = row.integer(4).and_then(|id| self.domains.get(&(pid, id))) {
-                self.emit.args.some_text("domain", domain);
+            let text = match row.text(6) {
+                b"" => range_text(b"", &self.strings, row.integer(5)),
+                text => text,
+            };
+            if self.emit.args.are_wanted() {
+                if let Some(domain) = row.integer(4).and_then(|id| self.domains.get(&(pid, id))) {
+                    self.emit.args.some_text("domain", domain);
+                }
             }
             self.emit.send(Event {
                 phase,
                 cat: "user_annotation".into(),
-                name: plain(range_text(row.text(6), &self.strings, row.integer(5))),
+                name: plain(text),
                 pid: EventId::Number(pid),
                 tid: EventId::Number(tid),
                 start: times.start,

@@ -177,8 +177,8 @@ pub fn find_argument<'a>(args: &'a [u8], name: &str) -> Option<RawValue<'a>> {
     value
 }
 
-/// Finds some of an event's arguments, all in one go.
-pub(super) fn find_arguments<'a, const N: usize>(
+/// Finds some of an event's arguments, all in one go. The last of equal names counts.
+pub fn find_arguments<'a, const N: usize>(
     args: &'a [u8],
     names: [&str; N],
 ) -> [Option<RawValue<'a>>; N] {

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use trace::model::{Category, Event, RawText};
-use trace::read::{RawValue, category_in_json, find_argument, for_each_member, write_compact, write_text};
+use trace::read::{RawValue, category_in_json, find_argument, find_arguments, for_each_member, write_compact, write_text};
 
 /// The `cat` of an event: its own, or that of libkineto where the format that it comes from knows its category by other
 /// means.
@@ -60,7 +60,12 @@ pub(crate) fn complete_numbers(event: &Event<'_>) -> Option<Vec<u8>> {
         (&["Ev Idx"], event.sequence),
         (&["step_num"], event.step_number),
     ];
-    let stated = |keys: &[&str]| keys.iter().find_map(|key| number_of(event.args, key));
+    if !event.text.is_empty() && numbers.iter().all(|(_, number)| number.is_none()) {
+        return None;
+    }
+    let values = find_arguments(event.args, KEYS);
+    let value_of = |key: &str| KEYS.iter().position(|known| *known == key).and_then(|i| values[i]);
+    let stated = |keys: &[&str]| keys.iter().find_map(|key| number_of(value_of(key)?));
     let mut missing = Vec::new();
     for (keys, number) in numbers {
         if let Some(number) = number.filter(|number| stated(keys) != Some(*number)) {
@@ -79,6 +84,19 @@ pub(crate) fn complete_numbers(event: &Event<'_>) -> Option<Vec<u8>> {
     }
     (!missing.is_empty()).then(|| add_numbers(event, &missing))
 }
+
+/// The arguments that readers take these numbers from.
+const KEYS: [&str; 9] = [
+    "correlation",
+    "correlation_id",
+    "External id",
+    "external id",
+    "device",
+    "stream",
+    "stream_id",
+    "Ev Idx",
+    "step_num",
+];
 
 /// What stands in the place of an argument.
 #[derive(Clone, Copy)]
@@ -125,8 +143,8 @@ fn add_numbers(event: &Event<'_>, missing: &[(&[&str], Added)]) -> Vec<u8> {
 }
 
 /// The whole number that an argument is, as readers take it.
-fn number_of(args: &[u8], key: &str) -> Option<i64> {
-    let text = match find_argument(args, key)? {
+fn number_of(value: RawValue<'_>) -> Option<i64> {
+    let text = match value {
         RawValue::Number(digits) => Cow::Borrowed(std::str::from_utf8(digits).ok()?),
         RawValue::Text(text) => text.decode(),
         _ => return None,

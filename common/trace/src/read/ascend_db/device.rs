@@ -94,16 +94,18 @@ impl AscendReader<'_> {
                 false => id.is_some(),
             };
             let name = if computes { self.strings.get(row.integer(9).unwrap_or(-1)) } else { kind };
-            let counts = computes || !known || !is_computation(kind);
+            let of_computation = is_computation(kind);
+            let counts = computes || !known || !of_computation;
             if with_arguments {
                 write_task_arguments(&mut self.emit.args, row, &self.strings, (kind, counts));
             }
-            if derives_lanes && (computes || !known && is_computation(kind)) {
-                self.pieces.add_computation(told_device, row.integer(0), row.integer(1))?;
+            if derives_lanes && (computes || !known && of_computation) {
+                let end = times.start.zip(times.dur).map(|(start, dur)| start.saturating_add(dur));
+                self.pieces.add_computation(told_device, times.start, end)?;
             }
             let marker = kind == b"MsTx";
             // Where the kind does not decide, the details do.
-            let told = computes && !is_computation(kind);
+            let told = computes && !of_computation;
             let event = Event {
                 phase: b'X',
                 category: if marker { Category::Marker } else { Category::Other },

@@ -89,7 +89,7 @@ impl AscendReader<'_> {
                 let (kind, connection) = (row.integer(4).unwrap_or(0), row.integer(6));
                 let thread = row.integer(3);
                 if let (OPERATOR, Some(id)) = (kind, connection) {
-                    self.connections.add_operator(id, row.integer(1), thread);
+                    self.connections.add_operator(id, times.start, thread);
                 }
                 let argument = |column| if with_arguments { row.integer(column) } else { None };
                 let queue_number = match (joined, kind) {
@@ -259,8 +259,10 @@ impl AscendReader<'_> {
             name.clear();
             name.extend_from_slice(layer.as_bytes());
             name.extend_from_slice(call);
-            self.emit.args.integer("Thread Id", tid).some_text("level", level.as_bytes());
-            self.emit.args.some_integer("connection_id", row.integer(4).filter(|id| *id != NO_NUMBER));
+            if self.emit.args.are_wanted() {
+                let args = self.emit.args.integer("Thread Id", tid).some_text("level", level.as_bytes());
+                args.some_integer("connection_id", row.integer(4).filter(|id| *id != NO_NUMBER));
+            }
             self.emit.send(Event {
                 phase: b'X',
                 category: Category::Api,
