@@ -104,7 +104,13 @@ pub enum Classified {
 impl EventClassifier {
     /// With the user's rules.
     pub fn new(rules: ClassRules) -> Self {
-        Self { processes: ProcessTable::default(), names: NameTable::default(), rules, verdicts: Vec::new(), recent: None }
+        Self {
+            processes: ProcessTable::default(),
+            names: NameTable::default(),
+            rules,
+            verdicts: Vec::new(),
+            recent: None,
+        }
     }
 
     /// The category of an event of known category; the name decides what a kernel is.

@@ -5,9 +5,7 @@ use super::decode::DialectSigns;
 use super::row::{Row, SpelledTexts};
 use super::window::Passed;
 use super::{ReadOptions, ReadOutcome, ReadStop};
-use crate::model::{
-    Defect, Dialect, Event, EventSink, EventWorker, PreparedEvents, is_ascend_process,
-};
+use crate::model::{Defect, Dialect, Event, EventSink, EventWorker, PreparedEvents, is_ascend_process};
 use crate::read::error::{InputPosition, ReadError, ReadFault};
 
 /// The way to the sink.

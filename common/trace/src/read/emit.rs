@@ -159,13 +159,16 @@ pub(super) struct Emitter<'s> {
     sink: &'s mut dyn EventSink,
     pub(super) out: &'s mut ReadOutcome,
     strict: bool,
+    /// The names of events, and their `cat`, are known to be UTF-8: they come from a table that was checked.
+    pub(super) names_are_utf8: bool,
     /// The arguments of the next event.
     pub(super) args: Arguments,
 }
 
 impl<'s> Emitter<'s> {
     pub(super) fn new(sink: &'s mut dyn EventSink, options: &ReadOptions, out: &'s mut ReadOutcome) -> Self {
-        Self { sink, out, strict: options.strict, args: Arguments::default() }
+        let (strict, args) = (options.strict, Arguments::default());
+        Self { sink, out, strict, names_are_utf8: false, args }
     }
 
     /// Leaves out arguments if the sink looks at none: of formats whose events do not depend on how many there are.
@@ -178,21 +181,25 @@ impl<'s> Emitter<'s> {
     /// Another one for the same sink and outcome.
     pub(super) fn again(&mut self) -> Emitter<'_> {
         let args = Arguments { unwanted: self.args.unwanted, ..Arguments::default() };
-        Emitter { sink: &mut *self.sink, out: &mut *self.out, strict: self.strict, args }
+        let names_are_utf8 = self.names_are_utf8;
+        Emitter { sink: &mut *self.sink, out: &mut *self.out, strict: self.strict, names_are_utf8, args }
     }
 
     /// Delivers an event with the arguments that were put together for it. Its category is determined as that of an event
     /// in JSON, unless it is known.
     pub(super) fn send(&mut self, event: Event<'_>) -> Result<(), ReadStop> {
-        if self.args.not_utf8 || !is_utf8(event.name.raw) || !is_utf8(event.cat.raw) {
+        let names_are_utf8 = self.names_are_utf8 || is_utf8(event.name.raw) && is_utf8(event.cat.raw);
+        if self.args.not_utf8 || !names_are_utf8 {
             self.args.not_utf8 = false;
             self.count(Defect::InvalidUtf8, 0)?;
         }
         if std::mem::take(&mut self.args.missing_number) {
             self.count(Defect::MissingNumber, 0)?;
         }
-        let unread = std::mem::take(&mut self.args.unread);
-        self.count_several(Defect::UnreadArgument, unread, 0)?;
+        if self.args.unread > 0 {
+            let unread = std::mem::take(&mut self.args.unread);
+            self.count_several(Defect::UnreadArgument, unread, 0)?;
+        }
         let mut event = event;
         if !self.args.json.is_empty() {
             self.args.json.push(b'}');

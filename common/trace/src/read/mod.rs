@@ -102,7 +102,10 @@ pub use slices::open_slices;
 pub use source::open_trace_file;
 pub use transcribe::{for_each_member, write_compact, write_number, write_text};
 pub use tree::{count_other_json, expand_pattern, find_traces};
-pub use value::{OrderedMembers, OrderedValue, RawValue, find_argument, find_arguments, is_json, parse_arguments, parse_members};
+pub use value::{
+    OrderedMembers, OrderedValue, RawValue, find_argument, find_arguments, is_json, parse_arguments,
+    parse_members,
+};
 
 /// A format that can be read, or that is known by name.
 pub struct TraceFormat {

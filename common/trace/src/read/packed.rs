@@ -177,9 +177,7 @@ impl<R: BufRead> ZipEntry<R> {
         let skipped = name.ends_with('/') || name.starts_with("__MACOSX/");
         if self.found && !skipped {
             let name = common::text::safe(&name);
-            return Err(rejected(format!(
-                "the zip archive holds more than one file, {name} too: unpack it"
-            )));
+            return Err(rejected(format!("the zip archive holds more than one file, {name} too: unpack it")));
         }
         let (flags, method, size) = (short(2), short(4), long(14));
         if flags & 1 != 0 {

@@ -180,7 +180,10 @@ mod tests {
         use crate::read::testing::read_bytes;
         use crate::read::{gzip::tests::member, tar::tests::tar};
         let noise = (0..3000_u32).map(|i| i.wrapping_mul(i).wrapping_mul(2_654_435_761).to_string());
-        let event = format!(r#"{{"ph":"X","name":"a","ts":1,"dur":2,"args":{{"x":[{}0]}}}}"#, noise.collect::<Vec<_>>().join(","));
+        let event = format!(
+            r#"{{"ph":"X","name":"a","ts":1,"dur":2,"args":{{"x":[{}0]}}}}"#,
+            noise.collect::<Vec<_>>().join(",")
+        );
         let document = format!("[{event}]");
         let archive = tar(&[("t.json", b'0', &document)]);
         let packed_archive = member(&archive);
@@ -204,7 +207,10 @@ mod tests {
         assert_eq!(error_of(&member(&archive[..5000])), (reason("the archive ends inside t.json"), false));
         let of_gzip = reason("the compressed data ends early");
         assert_eq!(error_of(&packed_archive[..packed_archive.len() - 2000]), (of_gzip.clone(), false));
-        assert_eq!(error_of(&archive_of_packed[..9000]), (reason("the archive ends inside t.json.gz"), false));
+        assert_eq!(
+            error_of(&archive_of_packed[..9000]),
+            (reason("the archive ends inside t.json.gz"), false)
+        );
         // Of nothing, no format is known.
         assert_eq!(error_of(&packed_archive[..12]), (of_gzip, true));
         assert_eq!(error_of(&archive[..513]).1, false);

@@ -19,6 +19,8 @@ pub(super) struct StringTable {
     /// Where a name begins and ends.
     places: FastMap<i64, (u32, u32)>,
     missing: bool,
+    /// All names are UTF-8.
+    utf8: bool,
     /// How many names were asked for that the file does not have.
     unknown: Cell<u64>,
 }
@@ -27,8 +29,13 @@ impl StringTable {
     /// Loads a table with a column `id` and one of texts.
     pub(super) fn load(database: &Database, name: &str, value: &str) -> Result<Self, ReadStop> {
         let missing = !(database.has_column(name, "id") && database.has_column(name, value));
-        let mut table =
-            Self { bytes: Vec::new(), places: FastMap::default(), missing, unknown: Cell::new(0) };
+        let mut table = Self {
+            bytes: Vec::new(),
+            places: FastMap::default(),
+            missing,
+            utf8: true,
+            unknown: Cell::new(0),
+        };
         if missing {
             return Ok(table);
         }
@@ -38,11 +45,17 @@ impl StringTable {
             if end + table.places.len() * 16 > MOST_BYTES {
                 return Err(damaged_at(0, "the names of the database need more than 512 MiB"));
             }
+            table.utf8 &= std::str::from_utf8(text).is_ok();
             table.bytes.extend_from_slice(text);
             table.places.insert(id, (start as u32, end as u32));
             Ok(())
         })?;
         Ok(table)
+    }
+
+    /// Returns whether all names are UTF-8.
+    pub(super) fn is_utf8(&self) -> bool {
+        self.utf8
     }
 
     /// Nothing in the file names anything.

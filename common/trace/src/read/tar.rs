@@ -180,7 +180,9 @@ pub(super) mod tests {
             "{error:?}"
         );
         assert!(untar(&tar(&[("d/", b'5', "")])).1.unwrap().contains("holds no file"));
-        for (cut, inside) in [(1, "a header"), (1024 + 10, "x"), (1024 + 30, "the padding behind x"), (2048 + 30, "d/t.json")] {
+        for (cut, inside) in
+            [(1, "a header"), (1024 + 10, "x"), (1024 + 30, "the padding behind x"), (2048 + 30, "d/t.json")]
+        {
             let error = untar(&whole[..cut]).1.unwrap();
             assert_eq!(error, format!("the archive ends inside {inside}"), "{cut}");
         }

@@ -39,9 +39,9 @@ impl From<OrderedValue<'_>> for Value {
             OrderedValue::Number(number) => Self::Number(number),
             OrderedValue::Text(text) => Self::String(text.into_owned()),
             OrderedValue::List(items) => items.into_iter().map(Self::from).collect(),
-            OrderedValue::Members(members) => {
-                Self::Object(members.into_iter().map(|(key, value)| (key.into_owned(), value.into())).collect())
-            }
+            OrderedValue::Members(members) => Self::Object(
+                members.into_iter().map(|(key, value)| (key.into_owned(), value.into())).collect(),
+            ),
         }
     }
 }
@@ -178,10 +178,7 @@ pub fn find_argument<'a>(args: &'a [u8], name: &str) -> Option<RawValue<'a>> {
 }
 
 /// Finds some of an event's arguments, all in one go. The last of equal names counts.
-pub fn find_arguments<'a, const N: usize>(
-    args: &'a [u8],
-    names: [&str; N],
-) -> [Option<RawValue<'a>>; N] {
+pub fn find_arguments<'a, const N: usize>(args: &'a [u8], names: [&str; N]) -> [Option<RawValue<'a>>; N] {
     let strict = find_members(&mut StrictScanner::new(args, 0), names);
     let lenient = || {
         find_members(&mut LenientScanner::new(args, 0, QuoteGuess::MayEnd, true), names).unwrap_or([None; N])

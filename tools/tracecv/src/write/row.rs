@@ -63,12 +63,15 @@ impl TraceWriter for RowWriter<'_> {
         let description = describe_trace(meta, &self.label);
         match self.form {
             RowForm::Json => record::write(&mut self.out.bytes, &description)?,
-            RowForm::Csv
-                if description != TraceDescription { path: self.label.clone(), ..Default::default() } =>
-            {
-                self.losses.add("base time, rank and devices of a trace", 1);
+            RowForm::Csv => {
+                let producer = description.producer;
+                let rest = TraceDescription { producer: Vec::new(), ..description };
+                if rest != (TraceDescription { path: self.label.clone(), ..Default::default() }) {
+                    self.losses.add("base time, rank and devices of a trace", 1);
+                } else if !producer.is_empty() {
+                    self.losses.add("producer of a trace", 1);
+                }
             }
-            RowForm::Csv => {}
         }
         Ok(())
     }

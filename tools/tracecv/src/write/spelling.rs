@@ -7,7 +7,9 @@
 use std::borrow::Cow;
 
 use trace::model::{Category, Event, RawText};
-use trace::read::{RawValue, category_in_json, find_argument, find_arguments, for_each_member, write_compact, write_text};
+use trace::read::{
+    RawValue, category_in_json, find_argument, find_arguments, for_each_member, write_compact, write_text,
+};
 
 /// The `cat` of an event: its own, or that of libkineto where the format that it comes from knows its category by other
 /// means.

@@ -78,9 +78,12 @@ impl AscendReader<'_> {
             connection.0, connection.1
         );
         let with_stacks = !stacks.is_empty();
+        let may_repeat = with_stacks || !connection.1.is_empty();
+        let mut rows = 0;
         let mut current: Option<Operator> = None;
         database.each_row(&query, |row| {
-            let Some(id) = row.integer(0) else { return Ok(()) };
+            rows += 1;
+            let id = if may_repeat { row.integer(0).unwrap_or(rows) } else { rows };
             if current.as_ref().is_none_or(|op| op.row != id) {
                 if let Some(op) = current.take() {
                     self.send_operator(&op)?;

@@ -72,6 +72,7 @@ pub(super) fn read(
     read_metadata(database, &mut out.meta)?;
     let strings = StringTable::load(database, "STRING_IDS", "value")?;
     let mut emit = Emitter::new(sink, options, out).with_wanted_arguments();
+    emit.names_are_utf8 = strings.is_utf8();
     emit.count_unused_tables(database.count_unused(&EVENT_TABLES) + database.count_unused(&OTHER_TABLES))?;
     let mut reader = AscendReader {
         database,

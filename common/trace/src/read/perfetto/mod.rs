@@ -218,7 +218,9 @@ fn field_of(packet: &[u8], number: u64) -> &[u8] {
 fn find_unread(bytes: &[u8], packet: &TracePacket) -> Option<Defect> {
     each_field(bytes).find_map(|(field, _)| match field.number {
         // The events of Chrome in its old form.
-        5 => packet.about.as_ref().is_some_and(|about| about.facts.is_empty()).then_some(Defect::UnreadPacket),
+        5 => {
+            packet.about.as_ref().is_some_and(|about| about.facts.is_empty()).then_some(Defect::UnreadPacket)
+        }
         1 | 95 | 117 | 118 | 120 | 129 => Some(Defect::UnreadKernelEvents),
         37 | 54 | 56 | 62 | 66 | 68 | 73 | 74 | 75 | 135 => Some(Defect::UnreadSamples),
         7 | 9 | 38 | 40 | 71 | 77 | 91 | 115 | 119 => Some(Defect::UnreadMeasurements),

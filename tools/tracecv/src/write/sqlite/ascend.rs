@@ -157,6 +157,8 @@ impl<'w> AscendWriter<'w> {
                 self.database.connection.prepare_cached(insert)?.execute(params![id, size, operation])?;
                 // What has a row among the computations counts as one, and only those have names.
                 self.losses.add("names of copies", 1);
+                let fills = u64::from(event.category == Category::Memset);
+                self.losses.add("fills of memory as work of a device (these tables have none)", fills);
                 Ok(())
             }
             _ => self.take_compute(name, id, kind),
