@@ -7,7 +7,6 @@ use flate2::bufread::DeflateDecoder;
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::error::ReadFault;
-use super::source::fill_buffer;
 
 fn invalid(what: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.into())
@@ -211,6 +210,20 @@ impl<R: BufRead> ZipEntry<R> {
         self.state = ZipState::Between(input);
         Ok(())
     }
+}
+
+/// Fills a buffer, unless the source ends before. Returns how many bytes there were.
+pub(super) fn fill_buffer(source: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
+    let mut n = 0;
+    while n < buf.len() {
+        match source.read(&mut buf[n..]) {
+            Ok(0) => break,
+            Ok(k) => n += k,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(n)
 }
 
 /// Fills a buffer with what an archive holds inside something.

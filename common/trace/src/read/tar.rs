@@ -6,7 +6,7 @@
 use std::io::{self, Read};
 
 use super::error::ReadFault;
-use super::source::fill_buffer;
+use super::packed::fill_buffer;
 
 /// The size of a header, and of the blocks of an archive, in bytes.
 pub(super) const HEADER: usize = 512;
