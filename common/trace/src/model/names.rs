@@ -17,7 +17,7 @@ const RECENT: usize = 32;
 fn place_of(name: &[u8]) -> usize {
     let byte = |at: usize| usize::from(name.get(at).copied().unwrap_or(0));
     let (middle, last) = (name.len() / 2, name.len().saturating_sub(1));
-    (name.len() ^ byte(0) ^ byte(middle) * 5 ^ byte(last) * 3) % RECENT
+    (name.len() + byte(0) + byte(middle) * 5 + byte(last) * 3) % RECENT
 }
 
 impl NameTable {

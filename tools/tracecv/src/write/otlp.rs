@@ -3,6 +3,7 @@
 //!
 //! Numbers of 64 bits are texts, ids are hexadecimal digits. A trace of a profiler is one trace of OpenTelemetry.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::BuildHasher;
 use std::io::Write;
@@ -164,8 +165,11 @@ fn attribute(key: &str, value: Value) -> Value {
 /// specification, "Attribute Collections").
 const REPEATED_NAMES: &str = "arguments with the name of a later one";
 
+/// A member of an object, with its name.
+type Member<'a> = (Cow<'a, str>, OrderedValue<'a>);
+
 /// Appends a list of attributes. Of those that have one name, the last is in it, and the others are counted.
-fn write_attributes(to: &mut Vec<u8>, members: &OrderedMembers<'_>, repeated: &mut u64) {
+fn write_attributes(to: &mut Vec<u8>, members: &[Member<'_>], repeated: &mut u64) {
     to.push(b'[');
     let mut first = true;
     for (is_last, (name, value)) in last_of_names(members).into_iter().zip(members) {
@@ -184,7 +188,7 @@ fn write_attributes(to: &mut Vec<u8>, members: &OrderedMembers<'_>, repeated: &m
 }
 
 /// Of each member, whether it is the last with its name.
-fn last_of_names(members: &OrderedMembers<'_>) -> Vec<bool> {
+fn last_of_names(members: &[Member<'_>]) -> Vec<bool> {
     /// So few are compared faster than hashed.
     const FEW: usize = 32;
     if members.len() <= FEW {

@@ -209,13 +209,9 @@ impl PerfettoReader<'_> {
 /// Counts the fields of an event that say more about it and are not read: typed arguments, places in a source, call stacks,
 /// times of threads.
 fn count_unread_fields(event: &[u8]) -> u64 {
-    let is_unread = |number: u64| match number {
-        1 | 3 | 4 | 6 | 9 | 10 | 11 | 12 | 16 | 22 | 23 | 30 | 31 | 36 | 42 | 44 | 45 | 46 | 47 | 48 => false,
-        // The links to render stages, and the library that made them.
-        3000 | 3001 => false,
-        _ => true,
-    };
-    each_field(event).filter(|(field, _)| is_unread(field.number)).count() as u64
+    // The last two are the links to render stages, and the library that made them.
+    let is_read = |number: u64| matches!(number, 1 | 3 | 4 | 6 | 9..=12 | 16 | 22 | 23 | 30 | 31 | 36 | 42 | 44..=48 | 3000 | 3001);
+    each_field(event).filter(|(field, _)| !is_read(field.number)).count() as u64
 }
 
 /// Numbers among the annotations that tie events together.
