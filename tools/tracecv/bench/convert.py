@@ -1,8 +1,8 @@
 """Measures tracecv, DuckDB and pyarrow on one trace: processor time, time, peak memory. See `convert.sh`.
 
-Not all write the same. DuckDB and pyarrow write one table of the events as they stand there, with the arguments as one text of JSON;
-tracecv writes six tables, with arguments as columns, steps, modules, whole nanoseconds and checksums, sorted. All three
-compress with Snappy, their default. The trace is one object of JSON, as profilers write it: DuckDB would read a file with
+Not all write the same. DuckDB and pyarrow write, first, one table of the events as they stand there, with the arguments as one text of
+JSON; then the same rows as two of the tables of tracecv (`same_rows.py`), which is counted. tracecv writes six tables, with
+arguments as columns, steps, modules, whole nanoseconds and checksums, sorted. All three compress with Snappy, their default. The trace is one object of JSON, as profilers write it: DuckDB would read a file with
 an event in each line on several cores and with less processor time, and json.load makes objects of Python of all that it reads.
 """
 
@@ -11,13 +11,15 @@ import os
 import sys
 import time
 
+import same_rows
+
 TRACECV, DIR = sys.argv[1:]
 TRACE = f"{DIR}/trace.json"
 FORMATS = ["chrome", "jsonl", "csv", "perfetto", "folded", "speedscope", "otlp", "sqlite", "ascend-db", "parquet"]
 
 
 def measure(name, act):
-    """Runs `act` in a process of its own, and prints what it took. Returns the processor time, None if it failed."""
+    """Runs `act` in a process of its own, and prints what it took. Returns processor time and time, None if it failed."""
     start = time.monotonic()
     child = os.fork()
     if child == 0:
@@ -28,14 +30,15 @@ def measure(name, act):
             os._exit(1)
         os._exit(0)
     _, status, used = os.wait4(child, 0)
+    elapsed = time.monotonic() - start
     if status != 0:
         return None
     seconds = used.ru_utime + used.ru_stime
     size = os.path.getsize(TRACE)
     line = {"type": "bench.tracecv", "v": 1, "what": name, "input_bytes": size, "cpu_s": round(seconds, 3)}
-    line |= {"wall_s": round(time.monotonic() - start, 3), "bytes_per_cpu_s": round(size / seconds), "peak_bytes": used.ru_maxrss * 1024}
+    line |= {"wall_s": round(elapsed, 3), "bytes_per_cpu_s": round(size / seconds), "peak_bytes": used.ru_maxrss * 1024}
     print(json.dumps(line), flush=True)
-    return seconds
+    return seconds, elapsed
 
 
 def convert(to):
@@ -63,8 +66,19 @@ def with_pyarrow():
     pyarrow.parquet.write_table(pyarrow.table(columns), f"{DIR}/pyarrow.parquet")
 
 
+def print_ratio(name, peer, own, **more):
+    """Prints how many times the processor time, and the time, of tracecv a peer took."""
+    ratios = {"times_the_cpu_of_tracecv": round(peer[0] / own[0], 1), "times_the_time_of_tracecv": round(peer[1] / own[1], 1)}
+    print(json.dumps({"type": "bench.ratio", "v": 1, "what": name} | ratios | more), flush=True)
+
+
 own = {to: measure(to, lambda to=to: convert(to)) for to in FORMATS}["parquet"]
 for name, act in (("parquet by DuckDB", with_duckdb), ("parquet by json and pyarrow", with_pyarrow)):
     peer = measure(name, act)
     if own and peer:
-        print(json.dumps({"type": "bench.ratio", "v": 1, "what": name, "times_the_cpu_of_tracecv": round(peer / own, 1)}), flush=True)
+        print_ratio(name, peer, own)
+for name, act in (("duckdb", same_rows.with_duckdb), ("pyarrow", same_rows.with_pyarrow)):
+    what = f"the same rows of parquet by {name}"
+    peer = measure(what, lambda act=act: act(TRACE, DIR))
+    if own and peer:
+        print_ratio(what, peer, own, rows_that_differ=same_rows.count_differences(name, DIR, f"{DIR}/out.parquet"))

@@ -14,4 +14,4 @@ if ! python=$("$here/../../../tests/interop/traces-env"); then
     echo "bench-peers: DuckDB and pyarrow could not be installed here: tracecv alone" >&2
     python=python3
 fi
-"$python" "$here/convert.py" "$bin/tracecv" "$dir"
+PYTHONDONTWRITEBYTECODE=1 "$python" "$here/convert.py" "$bin/tracecv" "$dir"
