@@ -11,6 +11,7 @@ use crate::job::Job;
 use crate::job::clocks::ClockSamples;
 use crate::job::lateness::Lateness;
 use crate::job::links::LinkTimes;
+use crate::job::meetings::Meetings;
 use crate::job::verdict::find_verdict;
 use crate::memory::{ascend, pickle, snapshot};
 use crate::part::RankPart;
@@ -58,14 +59,17 @@ fn compress(lines: &[u8]) -> Option<Vec<u8>> {
 
 fn analyze_job(job: &mut Job) {
     let (mut lateness, mut clocks) = (Lateness::of_job(job), ClockSamples::default());
-    let mut links = LinkTimes::default();
+    let (mut links, mut meetings) = (LinkTimes::default(), Meetings::new(MEMORY));
     let ended = job.each_call(MEMORY, |family, call| {
         lateness.take(family, call);
         clocks.take(family, call);
         links.take(family, call);
+        meetings.take(family, call);
     });
-    if ended.is_ok() {
-        let verdict = find_verdict(job, &mut lateness, &links.find_slow());
+    if ended.is_err() {
+        return;
+    }
+    if let Ok(verdict) = find_verdict(job, &mut lateness, &links.find_slow(), meetings) {
         assert!(verdict.causes.iter().all(|found| (0.0..=1.0).contains(&found.confidence)));
         clocks.fit();
     }

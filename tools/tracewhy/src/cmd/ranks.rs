@@ -8,6 +8,7 @@ use common::out::Out;
 use common::record::tracewhy as record;
 use common::text::count_noun;
 use trace::report::format_count;
+use trace::spool::MemoryLimit;
 use trace::units::{TimeUnit, format_duration};
 
 use super::verdict_text::{headline, list_notes};
@@ -18,6 +19,7 @@ use crate::job::evidence::{FoundCause, SlowPlace};
 use crate::job::hiccups::Hiccup;
 use crate::job::lateness::Lateness;
 use crate::job::links::{LinkTimes, SlowLinks, SlowTransfers};
+use crate::job::meetings::Meetings;
 use crate::job::verdict::{Verdict, find_verdict};
 use crate::part::call::{CallFamily, CollectiveKind};
 use crate::part::kept::Arrival;
@@ -52,10 +54,10 @@ impl RanksArgs {
     pub(crate) fn run(self, out: &mut Out, form: ReportForm) -> anyhow::Result<Exit> {
         let Some(mut read) = self.job.read_single_ranks(out)? else { return Ok(Exit::No) };
         let memory = read.memory;
-        let mut evidence = RanksEvidence::new(&read.job);
+        let mut evidence = RanksEvidence::new(&read.job, memory);
         read.job.each_call(memory, |family, call| evidence.take(family, call))?;
         let job = &read.job;
-        let result = evidence.decide(job);
+        let result = evidence.decide(job)?;
         read.write(out, form, |out| write_records(out, job, &result), || describe(job, &result))
     }
 }
@@ -65,17 +67,19 @@ pub(super) struct RanksEvidence {
     lateness: Lateness,
     clocks: ClockSamples,
     links: LinkTimes,
+    meetings: Meetings,
     /// Work ran on devices.
     on_device: bool,
 }
 
 impl RanksEvidence {
     /// Of a job whose ranks are all known.
-    pub(super) fn new(job: &Job) -> Self {
+    pub(super) fn new(job: &Job, memory: MemoryLimit) -> Self {
         Self {
             lateness: Lateness::of_job(job),
             clocks: ClockSamples::default(),
             links: LinkTimes::default(),
+            meetings: Meetings::new(memory),
             on_device: job.parts.iter().any(|part| part.on_device),
         }
     }
@@ -89,13 +93,17 @@ impl RanksEvidence {
         self.lateness.take(family, call);
         self.clocks.take(family, call);
         self.links.take(family, call);
+        self.meetings.take(family, call);
     }
 
     /// Decides which ranks are slow.
-    pub(super) fn decide(self, job: &Job) -> RanksResult {
+    ///
+    /// # Errors
+    /// A temporary file cannot be used.
+    pub(super) fn decide(self, job: &Job) -> std::io::Result<RanksResult> {
         let (links, mut lateness) = (self.links.find_slow(), self.lateness);
-        let verdict = find_verdict(job, &mut lateness, &links);
-        RanksResult { lateness, clocks: self.clocks.fit(), links, verdict }
+        let verdict = find_verdict(job, &mut lateness, &links, self.meetings)?;
+        Ok(RanksResult { lateness, clocks: self.clocks.fit(), links, verdict })
     }
 }
 

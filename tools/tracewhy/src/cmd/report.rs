@@ -86,12 +86,12 @@ impl ReportArgs {
             },
         };
         let memory = read.memory;
-        let (mut evidence, mut costs) = (RanksEvidence::new(&read.job), CollectiveCosts::default());
+        let (mut evidence, mut costs) = (RanksEvidence::new(&read.job, memory), CollectiveCosts::default());
         read.job.each_call(memory, |family, call| {
             evidence.take(family, call);
             costs.take(family, call);
         })?;
-        let result = evidence.decide(&read.job);
+        let result = evidence.decide(&read.job)?;
         let samples = std::mem::take(&mut read.samples);
         let mut page = self.make_page(&read, &result, &costs, &samples);
         page.findings = match findings {

@@ -11,7 +11,7 @@ use crate::part::{RankPart, StepPart, sum_times};
 
 impl Evidence<'_> {
     /// Ranks of which one cause alone stands out, where the work of all changes too much from step to step to say so of
-    /// their lateness: what changes with the work is left out.
+    /// their lateness: what changes with the work is left out. `known` are late in nearly all of their steps or in some.
     pub(super) fn find_late_by_cause(&self, known: &[LateRank]) -> Vec<LateRank> {
         let mut out: Vec<LateRank> = Vec::new();
         // On a host, an operator that computes longer and one that is held up differ by degree only.
@@ -31,18 +31,25 @@ impl Evidence<'_> {
                 SlowCause::Compute => Chances::of_kernels(&signal, self.step_length / LEAST_OF_STEP),
                 _ => self.chances_of(&signal),
             };
-            let is_known = |part: &usize| known.iter().any(|late| late.part == *part);
-            for part in signal.list_latest(MOST_JUDGED).into_iter().filter(|part| !is_known(part)) {
+            for part in signal.list_latest(MOST_JUDGED) {
+                // Of a rank that is late in some steps, a cause may stand out in all of them.
+                let known = known.iter().find(|late| late.part == part);
+                if known.is_some_and(|late| late.partial.is_none() || cause == SlowCause::Compute) {
+                    continue;
+                }
                 let Some(late) = self.find_late_steps(&signal, &chances, part) else { continue };
+                if known.is_some() && late.partial.is_some() {
+                    continue;
+                }
                 // Computations that take long in several steps make the rank late often enough to say so by that.
                 if cause == SlowCause::Compute && late.slow.len() > 1 {
                     continue;
                 }
-                let excess: Vec<i64> =
-                    late.slow.iter().map(|number| signal.at(*number, part).unwrap_or(0).max(0)).collect();
+                let excess = late.slow.iter().map(|number| signal.at(*number, part).unwrap_or(0).max(0));
+                let excess = sum_times(excess);
                 let lateness = sum_times(late.slow.iter().filter_map(|number| self.late(*number, part)));
                 // It must have come late by it.
-                if lateness < sum_times(excess.iter().copied()) / 2 {
+                if lateness < excess / 2 {
                     continue;
                 }
                 let late = match cause {
@@ -51,7 +58,7 @@ impl Evidence<'_> {
                         let steps = i64::try_from(late.slow.len()).unwrap_or(1).max(1);
                         LateRank { late: lateness / steps, by_cause: None, ..late }
                     }
-                    _ => LateRank { by_cause: Some((cause, excess)), ..late },
+                    _ => LateRank { by_cause: Some(cause), ..late },
                 };
                 match out.iter_mut().find(|other| other.part == part) {
                     Some(other) if other.late < late.late => *other = late,

@@ -3,7 +3,8 @@
 
 use trace::clock::median;
 
-use super::lateness::{Lateness, OwnTime};
+use super::gain::Fault;
+use super::lateness::Lateness;
 use super::place::RankPlaces;
 use super::signal::Signal;
 use crate::part::longest::LongKernel;
@@ -177,16 +178,8 @@ pub(super) struct LateRank {
     pub(super) share: f64,
     /// It is late in many steps, but not nearly all: 0; in some: 1, 2, as of [`LEAST_PARTIAL`].
     pub(super) partial: Option<usize>,
-    /// Why, where it was found by that alone, and what it has more of it in each of these steps.
-    pub(super) by_cause: Option<(SlowCause, Vec<i64>)>,
-}
-
-impl LateRank {
-    /// By how much it has more of its cause in a step, if that alone made it late.
-    fn excess(&self, number: i64) -> Option<i64> {
-        let (_, excess) = self.by_cause.as_ref()?;
-        excess.get(self.slow.binary_search(&number).ok()?).copied()
-    }
+    /// Why, where it was found by that alone.
+    pub(super) by_cause: Option<SlowCause>,
 }
 
 impl<'a> Evidence<'a> {
@@ -222,11 +215,10 @@ impl<'a> Evidence<'a> {
 }
 
 impl Evidence<'_> {
-    /// Finds what late ranks did while the others waited, and what that cost.
-    pub(super) fn explain(&self, late: &[LateRank]) -> Vec<FoundCause> {
-        let lost = self.divide_losses(late);
+    /// Finds what late ranks did while the others waited; `lost` is what each of them cost the others.
+    pub(super) fn explain(&self, late: &[LateRank], lost: &[i64]) -> Vec<FoundCause> {
         let mut out = Vec::new();
-        for (late, lost_of_all) in late.iter().zip(lost) {
+        for (late, &lost_of_all) in late.iter().zip(lost) {
             let mut shares = self.explain_rank(late);
             let explained = sum_times(shares.iter().map(|share| share.excess));
             let confidence =
@@ -278,8 +270,8 @@ impl Evidence<'_> {
             CauseShare { cause, excess: own - others, ratio }
         };
         let mut shares: Vec<CauseShare> = COMPONENTS.into_iter().map(of_component).collect();
-        if let Some((cause, _)) = &late.by_cause {
-            shares.retain(|share| share.cause == *cause);
+        if let Some(cause) = late.by_cause {
+            shares.retain(|share| share.cause == cause);
             shares.iter_mut().for_each(|share| share.excess = late.late);
             return shares;
         }
@@ -292,79 +284,47 @@ impl Evidence<'_> {
         shares
     }
 
-    /// What the other ranks waited for each of these. Time in which one waits for several is divided among them.
-    pub(super) fn divide_losses(&self, late: &[LateRank]) -> Vec<i64> {
-        let mut lost = vec![0_i64; late.len()];
-        for (place, &number) in self.steps.iter().enumerate() {
-            let slow: Vec<usize> =
-                (0..late.len()).filter(|i| late[*i].slow.binary_search(&number).is_ok()).collect();
-            let Some(step) = self.lateness.steps.get(&number).filter(|_| !slow.is_empty()) else { continue };
-            let before = place.checked_sub(1).and_then(|i| self.steps.get(i)).copied();
-            let own = self.lateness.own_times(self.places, before, number, self.slow_transfers);
-            let is_slow = |part: usize| slow.iter().any(|i| late[*i].part == part);
-            let gaps: Vec<i64> =
-                slow.iter().map(|i| self.gap_to_next(late[*i].part, number, &own, is_slow)).collect();
-            let mut of_step = vec![0_i64; late.len()];
-            for (part, at) in step.iter().enumerate() {
-                let waited = at.waited(self.places.is_pipelined);
-                let mut waits: Vec<(i64, usize)> = slow
-                    .iter()
-                    .zip(&gaps)
-                    .filter(|(i, _)| late[**i].part != part)
-                    .filter_map(|(&i, &gap)| {
-                        let later = self.later_by(late[i].part, part, number, &own)?;
-                        let later = late[i].excess(number).unwrap_or(later);
-                        // Without it, they would have waited for the next to last.
-                        let later = if is_slow(part) { later } else { later.min(gap) };
-                        Some((later.max(0).min(waited), i))
-                    })
-                    .collect();
-                waits.sort_unstable();
-                let mut below = 0;
-                for first in 0..waits.len() {
-                    let share = (waits[first].0 - below) / (waits.len() - first) as i64;
-                    below = waits[first].0;
-                    waits[first..].iter().for_each(|(_, i)| of_step[*i] = of_step[*i].saturating_add(share));
-                }
+    /// The fault by which a rank is late: how much earlier it would be without it, in each of its steps.
+    ///
+    /// What it waits for, copies or is held up by is known by itself. Of computations, noise cannot be distinguished: where a
+    /// rank comes about as late in each step, what these differ by is chance, which stays.
+    pub(super) fn fault_of(&self, late: &LateRank) -> Fault {
+        let causes: Vec<SlowCause> = self.explain_rank(late).iter().map(|share| share.cause).collect();
+        let mut steps = late.slow.clone();
+        let own: Vec<i64> = if causes.is_empty() || causes.contains(&SlowCause::Compute) {
+            let chance = LEAST_NOISE * self.signal.noise;
+            let earlier = |number: &i64| {
+                let of_step = self.late(*number, late.part).unwrap_or(0);
+                if ((of_step - late.late) as f64).abs() <= chance { late.late } else { of_step }
+            };
+            steps.iter().map(earlier).collect()
+        } else {
+            // Why the first work of a trace came late is not recorded: as in the other steps.
+            let first = self.signal.series[late.part].first().map(|(number, _)| *number);
+            let is_whole = |number: i64| Some(number) != first || !self.begins_with(late.part, number);
+            if let Some(first) = first.filter(|first| late.partial.is_none() && !is_whole(*first)) {
+                steps.insert(0, first);
+                steps.dedup();
             }
-            for &i in &slow {
-                let is_alone = slow.len() == 1 && late[i].by_cause.is_none();
-                let direct =
-                    if is_alone { step.get(late[i].part).map_or(0, |at| at.lost_to_next) } else { 0 };
-                lost[i] = lost[i].saturating_add(of_step[i].max(direct));
-            }
-        }
-        lost
+            let excess = |number: i64| {
+                let of_cause = COMPONENTS.iter().filter(|(cause, _)| causes.contains(cause));
+                sum_times(of_cause.map(|(_, time)| {
+                    let (own, others) = self.compare(late.part, &[number], |times, _| time(times));
+                    own - others
+                }))
+            };
+            let mut known: Vec<i64> =
+                steps.iter().filter(|number| is_whole(**number)).map(|number| excess(*number)).collect();
+            let usual = if known.is_empty() { late.late } else { median(&mut known) };
+            steps.iter().map(|number| if is_whole(*number) { excess(*number) } else { usual }).collect()
+        };
+        Fault { part: late.part, steps, late: own.into_iter().map(|time| time.max(0)).collect() }
     }
 
-    /// By how much a rank was later than the latest of its equals that is not slow.
-    fn gap_to_next(
-        &self,
-        late: usize,
-        number: i64,
-        own: &[Option<OwnTime>],
-        is_slow: impl Fn(usize) -> bool,
-    ) -> i64 {
-        let class = self.places.class(late);
-        let others = (0..self.parts.len())
-            .filter(|part| *part != late && self.places.class(*part) == class && !is_slow(*part))
-            .filter(|part| self.late(number, *part).is_some());
-        others.filter_map(|part| self.later_by(late, part, number, own)).min().unwrap_or(i64::MAX)
-    }
-
-    /// By how much one rank was later than another, of those that wait for each other.
-    fn later_by(&self, late: usize, other: usize, number: i64, own: &[Option<OwnTime>]) -> Option<i64> {
-        if self.places.component(late) != self.places.component(other) {
-            return None;
-        }
-        if self.places.class(late) == self.places.class(other) {
-            let (late, other) = ((*own.get(late)?)?, (*own.get(other)?)?);
-            if late.is_whole == other.is_whole {
-                return Some(late.time - other.time);
-            }
-        }
-        // Of one that does other work, by how much it is later than its own equals.
-        Some(self.late(number, late)? - self.late(number, other).unwrap_or(0))
+    /// The trace of a rank begins with this step.
+    fn begins_with(&self, part: usize, number: i64) -> bool {
+        let step = self.parts.get(part).and_then(|part| part.step(number));
+        step.is_some_and(|step| step.times.before == 0)
     }
 
     /// The mean of something over steps: a rank's own, and the median of those of its equals.

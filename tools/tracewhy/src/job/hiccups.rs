@@ -26,9 +26,9 @@ const MOST_HICCUPS: usize = 256;
 const LEAST_EXPLAINED: i64 = 2;
 
 impl Evidence<'_> {
-    /// Finds the single steps in which a rank was late by what one cause explains, besides the steps in which it is slow;
-    /// what cost most comes first.
-    pub(super) fn find_hiccups(&self, slow: &[LateRank]) -> Vec<Hiccup> {
+    /// Finds the single steps in which a rank was late by what one cause explains, besides the steps in which it is slow; the
+    /// latest first.
+    pub(super) fn find_hiccups(&self, slow: &[LateRank]) -> Vec<(LateRank, SlowCause)> {
         let least = LEAST_SHARE_ONCE * self.step_length as f64;
         let least = least.max(LEAST_NOISE_ONCE * self.signal.noise);
         let is_slow = |part: usize, step: i64| {
@@ -51,20 +51,21 @@ impl Evidence<'_> {
             partial: Some(2),
             by_cause: None,
         };
-        let mut late: Vec<LateRank> = steps.into_iter().map(once).collect();
-        let causes: Vec<SlowCause> = late.iter().map(|late| self.cause_of_hiccup(late)).collect();
-        let count = late.len();
-        // Ranks that are slow in these steps have their share of what others lost.
-        late.extend(slow.iter().cloned());
-        let lost = self.divide_losses(&late);
-        late.truncate(count);
-        let found = late.iter().zip(causes).zip(lost).filter(|((_, cause), _)| *cause != SlowCause::Unknown);
-        let mut out: Vec<Hiccup> = found
-            .map(|((late, cause), lost)| {
-                let kernel = if cause == SlowCause::Compute { self.long_kernel(late) } else { None };
-                Hiccup { part: late.part, step: late.slow[0], late: late.late, lost, cause, kernel }
-            })
-            .collect();
+        let causes = steps.into_iter().map(once).map(|late| {
+            let cause = self.cause_of_hiccup(&late);
+            (late, cause)
+        });
+        causes.filter(|(_, cause)| *cause != SlowCause::Unknown).collect()
+    }
+
+    /// Describes hiccups, of which each has cost the others what `lost` says; what cost most comes first.
+    pub(super) fn describe_hiccups(&self, hiccups: &[(LateRank, SlowCause)], lost: &[i64]) -> Vec<Hiccup> {
+        let describe = |((late, cause), lost): (&(LateRank, SlowCause), &i64)| {
+            let kernel = if *cause == SlowCause::Compute { self.long_kernel(late) } else { None };
+            let (step, lost, cause) = (late.slow[0], *lost, *cause);
+            Hiccup { part: late.part, step, late: late.late, lost, cause, kernel }
+        };
+        let mut out: Vec<Hiccup> = hiccups.iter().zip(lost).map(describe).collect();
         out.sort_by_key(|hiccup| std::cmp::Reverse(hiccup.lost));
         out
     }

@@ -29,16 +29,12 @@ pub(crate) struct StepLateness {
     calls: u64,
     /// What the others waited in collectives to which it came last.
     pub(crate) lost: i64,
-    /// The part of that which they would not have waited if it had come with the next to last.
-    pub(crate) lost_to_next: i64,
     /// Bytes of its all-to-alls, which may be more than those of its equals.
     pub(crate) load: i64,
     /// By how much it would be later by that than its equals; that is not in `late`.
     pub(crate) by_load: i64,
     /// What it waited for others in collectives while nothing was computed.
     waited: i64,
-    /// The same of transfers between two ranks.
-    waited_pairs: i64,
     /// Time in communication while nothing was computed, of which the waiting is not known.
     others: i64,
     /// All time of communication in which nothing was computed: of calls that run beside each other, their waiting adds
@@ -109,10 +105,9 @@ impl StepLateness {
         }
     }
 
-    /// What it waited for others while nothing was computed; in a pipeline, also for those of other stages.
-    pub(crate) fn waited(&self, is_pipelined: bool) -> i64 {
-        let waited = self.waited.saturating_add(if is_pipelined { self.waited_pairs } else { 0 });
-        waited.min(self.exposed.unwrap_or(i64::MAX)).max(0)
+    /// What it waited for others in collectives while nothing was computed.
+    pub(crate) fn waited(&self) -> i64 {
+        self.waited.min(self.exposed.unwrap_or(i64::MAX)).max(0)
     }
 }
 
@@ -171,15 +166,11 @@ impl Lateness {
         let is_pair = family.kind == CollectiveKind::SendReceive && call.len() == 2;
         if call.len() > 1 && family.kind.is_symmetric() {
             self.take_collective(family, call);
-        } else if let (true, [a, b]) = (is_pair, call) {
+        } else if is_pair {
             self.share(call, true);
-            let shortest = (a.end - a.start).min(b.end - b.start);
-            let Some(step) = self.step(a.step) else { return };
+            let Some(step) = self.step(call[0].step) else { return };
             for arrival in call {
                 let Some(at) = step.get_mut(arrival.part as usize) else { continue };
-                at.waited_pairs = at
-                    .waited_pairs
-                    .saturating_add((arrival.end - arrival.start - shortest).min(arrival.awaited));
                 at.others = at.others.saturating_add(arrival.awaited);
                 at.pair_end = at.pair_end.max(Some(arrival.end));
                 at.calls += 1;
@@ -247,10 +238,6 @@ impl Lateness {
             rank.last += 1;
             rank.lost = rank.lost.saturating_add(waited);
             at.lost = at.lost.saturating_add(waited);
-            let gap = sorted[1] - sorted[0];
-            let to_next =
-                sum_times(call.iter().zip(&durations).map(|(a, d)| (d - sorted[0]).min(a.awaited).min(gap)));
-            at.lost_to_next = at.lost_to_next.saturating_add(to_next);
         }
     }
 
@@ -438,7 +425,7 @@ mod tests {
         // The last computes during its transfer of 20; the first has waited for 80, the second for 5.
         let call = arrivals(&[(0, 100, 100), (75, 100, 25), (80, 100, 0)]);
         lateness.take(&family(CollectiveKind::AllReduce), &call);
-        let waited: Vec<i64> = lateness.steps[&5].iter().map(|s| s.waited(false)).collect();
+        let waited: Vec<i64> = lateness.steps[&5].iter().map(|s| s.waited()).collect();
         assert_eq!((waited, lateness.ranks[2].lost), (vec![100, 10, 0], 85));
     }
 

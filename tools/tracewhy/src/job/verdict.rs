@@ -4,7 +4,9 @@
 //! matter. What it did meanwhile is found by comparing its times with those of the others in the same steps.
 
 use std::collections::BTreeSet;
+use std::io;
 
+use common::text::count_noun;
 use trace::clock::median;
 use trace::units::format_duration;
 
@@ -14,10 +16,12 @@ use super::evidence::{
     Evidence, FEW_STEPS, FoundCause, LEAST_NOISE, LEAST_NOISE_ONCE, LEAST_SHARE, LEAST_SHARE_ONCE, LateRank,
     MOST_JUDGED, SlowCause, SlowPlace,
 };
+use super::gain::{Fault, find_costs};
 use super::hiccups::Hiccup;
 use super::lateness::{Lateness, median_of_others};
 use super::links::SlowLinks;
 use super::load::take_out_load;
+use super::meetings::Meetings;
 use super::place::{RankPlaces, list_groups};
 use super::signal::{FEW_RANKS, Signal, TO_DEVIATION};
 use crate::part::sum_times;
@@ -56,8 +60,16 @@ const MOST_LATE: usize = 256;
 /// In nearly all steps: this share.
 const NEARLY_ALL: f64 = 0.75;
 
-/// Decides which ranks of a job are slow, and why.
-pub(crate) fn find_verdict(job: &Job, lateness: &mut Lateness, links: &SlowLinks) -> Verdict {
+/// Decides which ranks of a job are slow, why, and what that costs.
+///
+/// # Errors
+/// The temporary file of the meetings cannot be used.
+pub(crate) fn find_verdict(
+    job: &Job,
+    lateness: &mut Lateness,
+    links: &SlowLinks,
+    meetings: Meetings,
+) -> io::Result<Verdict> {
     let places = RankPlaces::of_calls(&job.parts, &lateness.shared);
     let steps = i64::try_from(lateness.shared_steps().len()).unwrap_or(i64::MAX).max(1);
     let indices = 0..u32::try_from(job.parts.len()).unwrap_or(u32::MAX);
@@ -74,7 +86,16 @@ pub(crate) fn find_verdict(job: &Job, lateness: &mut Lateness, links: &SlowLinks
         late_groups.extend(evidence.take_late_group(&mut late, &group, &parts));
     }
     let hiccups = evidence.find_hiccups(&late);
-    let mut causes = evidence.explain(&late);
+    let all = late.iter().chain(hiccups.iter().map(|(late, _)| late));
+    let faults: Vec<Fault> = all.map(|late| evidence.fault_of(late)).collect();
+    let costs = find_costs(meetings, evidence.lateness, &places, &faults, late.len())?;
+    if costs.left_out > 0 {
+        let steps = count_noun(costs.left_out, "step");
+        undecided.push(format!("{steps} with too many collectives to go through: what others lose there"));
+    }
+    let (of_late, of_hiccups) = costs.lost.split_at(late.len());
+    let mut causes = evidence.explain(&late, of_late);
+    let hiccups = evidence.describe_hiccups(&hiccups, of_hiccups);
     let of_links = evidence.blame_links(links);
     if of_links.is_none() {
         undecided.extend(late_groups);
@@ -94,7 +115,7 @@ pub(crate) fn find_verdict(job: &Job, lateness: &mut Lateness, links: &SlowLinks
         causes.extend(evidence.find_late_end());
     }
     causes.sort_by_key(|found| std::cmp::Reverse((found.lost_of_all, found.lost)));
-    Verdict {
+    Ok(Verdict {
         causes,
         hiccups,
         explained: evidence.describe_load().into_iter().collect(),
@@ -102,7 +123,7 @@ pub(crate) fn find_verdict(job: &Job, lateness: &mut Lateness, links: &SlowLinks
         steps: evidence.steps.len(),
         step_length: evidence.step_length,
         levels: evidence.signal.levels,
-    }
+    })
 }
 
 impl Evidence<'_> {
@@ -112,9 +133,14 @@ impl Evidence<'_> {
         let judged = self.signal.list_latest(MOST_JUDGED);
         let late = judged.into_iter().filter_map(|part| self.find_late_steps(&self.signal, &chances, part));
         let mut out: Vec<LateRank> = late.collect();
-        let by_cause = self.find_late_by_cause(&out);
-        out.extend(by_cause);
         let cost = |late: &LateRank| late.late.saturating_mul(late.slow.len() as i64);
+        for late in self.find_late_by_cause(&out) {
+            match out.iter_mut().find(|known| known.part == late.part) {
+                Some(known) if cost(&late) > cost(known) => *known = late,
+                Some(_) => {}
+                None => out.push(late),
+            }
+        }
         out.sort_by_key(|late| (std::cmp::Reverse(cost(late)), late.part));
         out.truncate(MOST_LATE);
         out.sort_by_key(|late| late.part);
@@ -168,6 +194,12 @@ impl Evidence<'_> {
             }
             let sum = sum_times(slow.iter().filter_map(|number| signal.at(*number, part)));
             let late = sum / i64::try_from(slow.len()).ok()?;
+            // Noise may hide for how many steps that holds: if nearly all are as late as those of a rank that is slow in all of
+            // them, it is.
+            let all = slower_than(late as f64 / 3.0);
+            if level > 0 && share_of(&all) >= NEARLY_ALL && !self.is_common(signal, part, &all) {
+                return Some(LateRank { part, slow: all, late: level, share: 0.9, partial: None, by_cause: None });
+            }
             let partial = (share_of(&slow) < NEARLY_ALL).then_some(kind);
             return Some(LateRank { part, slow, late, share: 0.9, partial, by_cause: None });
         }
@@ -330,7 +362,7 @@ impl Evidence<'_> {
         let waiting =
             self.steps.iter().filter_map(|number| self.lateness.steps.get(number)).flat_map(|step| {
                 let outside = step.iter().enumerate().filter(|(part, _)| !members.contains(part));
-                outside.map(|(_, at)| at.waited(false).min(excess))
+                outside.map(|(_, at)| at.waited().min(excess))
             });
         let lost = links.lost().saturating_add(sum_times(waiting));
         let late = first.time - first.usual;

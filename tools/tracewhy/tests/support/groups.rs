@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::passes::{Pass, list_passes};
 use super::random::Random;
 
 /// What a rank has more of.
@@ -41,6 +42,12 @@ pub(crate) struct GroupPlan {
     pub(crate) batches: usize,
     /// Of a pipeline, ranks of each stage, which follow each other and add up after each micro-batch.
     pub(crate) tensor: usize,
+    /// Of a pipeline, how many parts of the model each stage has: a micro-batch passes all stages as often.
+    pub(crate) chunks: usize,
+    /// Of a pipeline, each micro-batch goes back as soon as it can, instead of after all have gone forward.
+    pub(crate) alternating: bool,
+    /// How many micro-batches follow each other in a step without pipelines; the outer groups meet after the last.
+    pub(crate) rounds: usize,
     /// Of a pipeline, by how many percent the first and the last stage have more to compute.
     pub(crate) heavy: i64,
     /// Inner groups exchange tokens instead of adding up.
@@ -78,6 +85,9 @@ impl GroupPlan {
             inner,
             batches: 0,
             tensor: 1,
+            chunks: 1,
+            alternating: false,
+            rounds: 1,
             heavy: 0,
             experts: false,
             hot: 0,
@@ -199,8 +209,8 @@ fn list_work(plan: &GroupPlan, rank: usize, random: &mut Random) -> Vec<Work> {
     let call = |name, group: String, members: Vec<usize>, time| {
         Work::Call(Call { name, group, members, pair: None, time, beside: false })
     };
+    let of_stage = |stage: usize| first + stage * plan.tensor + slice;
     let pass = |from: usize, to: usize| {
-        let of_stage = |stage: usize| first + stage * plan.tensor + slice;
         let (from, to) = (of_stage(from), of_stage(to));
         let (group, members, pair) =
             (format!("pp{group}.{slice}"), vec![from.min(to), from.max(to)], Some((from, to)));
@@ -219,40 +229,39 @@ fn list_work(plan: &GroupPlan, rank: usize, random: &mut Random) -> Vec<Work> {
         work.push(Work::Input(random.about(100_000) + extra(Extra::Input)));
         work.push(Work::Host(extra(Extra::Host)));
         work.push(Work::Copy(extra(Extra::Copy)));
-        let last = plan.inner - 1;
-        for way in 0..if plan.batches > 0 { 2 } else { 0 } {
-            let times = way as i64 + 1;
-            for batch in 0..plan.batches {
-                let (from, to) = if way == 0 {
-                    (stage.checked_sub(1), Some(stage + 1).filter(|p| *p <= last))
-                } else {
-                    (Some(stage + 1).filter(|p| *p <= last), stage.checked_sub(1))
-                };
-                work.extend(from.map(|from| pass(from, stage)));
-                let more = extra(Extra::Compute) * times / (3 * plan.batches as i64);
-                let once = if (way, batch) == (1, 0) { extra(Extra::Kernel) } else { 0 };
-                let heavy = if stage == 0 || stage == last { 100 + plan.heavy } else { 100 };
-                work.push(Work::Compute(uneven(kernel(random, BATCH * times)) * heavy / 100 + more + once));
-                if plan.tensor > 1 {
-                    let members = rank - slice..rank - slice + plan.tensor;
-                    work.push(call(
-                        "allreduce",
-                        format!("tp{}", rank / plan.tensor),
-                        members.collect(),
-                        INNER,
-                    ));
+        let mut has_gone_back = false;
+        for part in if plan.batches > 0 { list_passes(plan, stage) } else { Vec::new() } {
+            let way = match part {
+                Pass::From(from) => {
+                    work.push(pass(from, stage));
+                    continue;
                 }
-                work.extend(to.map(|to| pass(stage, to)));
+                Pass::To(to) => {
+                    work.push(pass(stage, to));
+                    continue;
+                }
+                Pass::Compute(way) => way,
+            };
+            let more = extra(Extra::Compute) * way / (3 * (plan.batches * plan.chunks) as i64);
+            let once = if way == 2 && !has_gone_back { extra(Extra::Kernel) } else { 0 };
+            has_gone_back |= way == 2;
+            let heavy = if stage == 0 || stage == plan.inner - 1 { 100 + plan.heavy } else { 100 };
+            work.push(Work::Compute(uneven(kernel(random, BATCH * way)) * heavy / 100 + more + once));
+            if plan.tensor > 1 {
+                let members = rank - slice..rank - slice + plan.tensor;
+                let group = format!("tp{}", rank / plan.tensor);
+                work.push(call("allreduce", group, members.collect(), INNER));
             }
         }
-        for layer in 0..if plan.batches == 0 { LAYERS } else { 0 } {
+        let layers = if plan.batches == 0 { LAYERS * plan.rounds as i64 } else { 0 };
+        for layer in 0..layers {
             if plan.hot > 0 {
                 let members = first..first + plan.inner;
                 work.push(call("all_to_allv", format!("in{group}"), members.collect(), INNER));
             }
             let once = if layer == 1 { extra(Extra::Kernel) } else { 0 };
             let time = uneven(kernel(random, LAYER)) * plan.tokens(rank) / 100;
-            work.push(Work::Compute(time + extra(Extra::Compute) / LAYERS + once));
+            work.push(Work::Compute(time + extra(Extra::Compute) / layers + once));
             let (name, members) =
                 (if plan.experts { "all_to_allv" } else { "allreduce" }, first..first + plan.inner);
             work.push(call(name, format!("in{group}"), members.collect(), INNER * slow));

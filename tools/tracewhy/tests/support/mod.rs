@@ -6,6 +6,7 @@
 pub(crate) mod groups;
 pub(crate) mod hosts;
 pub(crate) mod jobs;
+pub(crate) mod passes;
 pub(crate) mod pipelines;
 pub(crate) mod random;
 
