@@ -71,7 +71,10 @@ impl<'a> Chances<'a> {
             let beyond = count_beyond(&pool, late);
             let more = if beyond == 0 { chance_beyond(&pool, late) } else { 1.0 };
             let share = (beyond as f64 + more) / pool.len().max(1) as f64;
-            ranks * chance_of_times(steps, count, share) <= self.most
+            // Any of these says that it is slow: all of them together do so by chance no more often than said, since the sum
+            // of 1 / (n (n + 1)) is 1.
+            let questions = (count * (count + 1)) as f64;
+            questions * ranks * chance_of_times(steps, count, share) <= self.most
         })
     }
 }
