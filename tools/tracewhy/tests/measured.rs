@@ -110,8 +110,10 @@ fn how_often_causes_are_found() {
                     };
                     let apart = cell.apart as f64 / 10.0;
                     let (found, hiccups) = (cell.found, cell.hiccups);
-                    line +=
-                        &format!(" | {percent}%: {found}+{hiccups}/{} x{} {cost:>4} ±{apart}", cell.of, cell.other);
+                    line += &format!(
+                        " | {percent}%: {found}+{hiccups}/{} x{} {cost:>4} ±{apart}",
+                        cell.of, cell.other
+                    );
                 }
                 println!("{line}");
             }
@@ -138,9 +140,6 @@ impl Cell {
         let hiccup = hiccups
             .iter()
             .find(|found| plan.faults.first().is_none_or(|fault| is_of_fault(found, fault, cause)));
-        if bad.is_none() && !causes.is_empty() && std::env::var("DETAIL").is_ok() { // DEBUG
-            println!("      seed {} {}", plan.seed, records[0]); // DEBUG
-        } // DEBUG
         self.of += 1;
         self.found += usize::from(right.is_some());
         self.hiccups += usize::from(right.is_none() && hiccup.is_some());
@@ -149,10 +148,6 @@ impl Cell {
             let truth = cost_of_faults(plan) * (plan.ranks as i64 - 1);
             let lost = found["lost_ns"].as_i64().unwrap();
             (self.lost, self.truth) = (self.lost + lost, self.truth + truth);
-            if (lost - truth).abs() * 12 > truth && std::env::var("DETAIL").is_ok() { // DEBUG
-                println!("      {} seed {} fault {:?} truth {truth} lost {lost} {}", causes.len(), plan.seed, plan.faults[0], records[0]);
-                for c in &causes { println!("          {c}"); }
-            }
             let job = length_of_job(plan) * (plan.ranks as i64 - 1);
             self.apart = self.apart.max((lost - truth).abs() * 1000 / job);
         }

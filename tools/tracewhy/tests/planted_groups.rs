@@ -112,7 +112,7 @@ fn a_slow_rank_is_found_and_costed_where_collectives_run_beside_each_other() {
                 let verdict = &records[0];
                 let right = verdict["rank"] == rank
                     && verdict["cause"] == cause
-                    && is_about(&verdict["lost_ns"], plan.lost(rank), 0.1);
+                    && is_about(&verdict["lost_ns"], lost_by_faults(&plan), 0.1);
                 rate.add(right, &plan, &records);
             }
         }
@@ -225,7 +225,7 @@ fn a_slow_stage_is_named_or_said_to_be_undecided() {
             verdict["rank"] == rank
                 && verdict["cause"] == "compute"
                 && verdict["causes"] == 1
-                && is_about(&verdict["lost_ns"], plan.lost(rank), 0.05)
+                && is_about(&verdict["lost_ns"], lost_by_faults(&plan), 0.05)
         };
         rate.add(right, &plan, &records);
     }
@@ -333,14 +333,8 @@ fn several_slow_ranks_and_several_causes_are_all_told() {
                         && is_about(&found["late_ns"], fault.time, 0.12)
                 })
             };
-            // Each of the others waits for as long as the later one is late; the one that is less late, for the rest of that.
             let total: i64 = causes.iter().map(|found| found["lost_ns"].as_i64().unwrap()).sum();
-            let is_one = plan.faults[1].rank == a;
-            let expected = if is_one {
-                lost_by_faults(&plan)
-            } else {
-                plan.lost(b) - plan.faults[0].time * plan.steps as i64
-            };
+            let expected = lost_by_faults(&plan);
             let costs = is_about(&Value::from(total), expected, 0.08);
             let ordered = causes.windows(2).all(|pair| {
                 pair[0]["rank"] != pair[1]["rank"]

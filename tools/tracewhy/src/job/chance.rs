@@ -71,9 +71,9 @@ impl<'a> Chances<'a> {
             let beyond = count_beyond(&pool, late);
             let more = if beyond == 0 { chance_beyond(&pool, late) } else { 1.0 };
             let share = (beyond as f64 + more) / pool.len().max(1) as f64;
-            // Any of these says that it is slow: all of them together do so by chance no more often than said, since the sum
-            // of 1 / (n (n + 1)) is 1.
-            let questions = (count * (count + 1)) as f64;
+            // Any of these says that it is slow; that all of its steps do counts for half. Together they do so by chance no
+            // more often than said, since the sum of 1 / (n (n + 1)) is 1.
+            let questions = if count == slow.len() { 2.0 } else { (2 * count * (count + 1)) as f64 };
             questions * ranks * chance_of_times(steps, count, share) <= self.most
         })
     }

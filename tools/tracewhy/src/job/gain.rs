@@ -8,7 +8,7 @@ use std::io;
 use trace::clock::median;
 
 use super::lateness::{Lateness, median_of_others};
-use super::meetings::{Meetings, MoveOrder, OwnSegments, StepMoves};
+use super::meetings::{Meetings, MoveOrder, OwnArrivals, StepMoves};
 use super::place::RankPlaces;
 use crate::part::sum_times;
 
@@ -74,15 +74,17 @@ pub(super) fn find_costs(
     let (meetings, left_out) = meetings.each_step(|number, step| {
         let step = order.order_step(step);
         let late: Vec<usize> = (0..faults.len()).filter(|i| faults[*i].late_in(number).is_some()).collect();
-        let mut columns: BTreeMap<(usize, usize), Option<SegmentColumns>> = BTreeMap::new();
+        let mut columns: BTreeMap<(usize, usize), Option<ArrivalColumns>> = BTreeMap::new();
         for i in late {
-            let Some(own) = step.segments.get(faults[i].part).filter(|own| !own.times.is_empty()) else { continue };
+            let Some(own) = step.arrivals.get(faults[i].part).filter(|own| !own.times.is_empty()) else {
+                continue;
+            };
             let key = (places.class(faults[i].part), own.times.len());
-            let equals = columns.entry(key).or_insert_with(|| SegmentColumns::of_equals(&step, places, key));
+            let equals = columns.entry(key).or_insert_with(|| ArrivalColumns::of_equals(&step, places, key));
             let Some(equals) = equals.as_ref().filter(|_| samples < MOST_SAMPLES) else { continue };
             samples += own.times.len();
             let at = lateness.steps.get(&number).and_then(|ranks| ranks.get(faults[i].part));
-            profiles[i].add(equals.excess(own, at.map_or(0, |at| at.by_load)), own.lacks_first);
+            profiles[i].add(equals.excess(own, at.map_or(0, |at| at.by_load)));
         }
     })?;
     profiles.iter_mut().for_each(LateProfile::settle);
@@ -93,7 +95,7 @@ pub(super) fn find_costs(
         let step = order.order_step(step);
         let mut removed: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
         for (i, fault) in faults.iter().enumerate() {
-            let count = step.segments.get(fault.part).map_or(0, |own| own.times.len());
+            let count = step.arrivals.get(fault.part).map_or(0, |own| own.times.len());
             if let Some(late) = fault.late_in(number).filter(|_| count > 0) {
                 removed.insert(i, profiles[i].divide(late, count));
             }
@@ -115,26 +117,25 @@ pub(super) fn find_costs(
     Ok(FaultCosts { lost, left_out })
 }
 
-/// Where in a step a rank is late: by how much its own time before each call exceeds that of its equals.
+/// Where in a step a rank is late: by how much more than its equals it does of its own before each call.
 #[derive(Clone, Debug, Default)]
 struct LateProfile {
     /// By number of the calls in a step, what steps of so many say.
-    samples: BTreeMap<usize, Vec<(Vec<i64>, bool)>>,
+    samples: BTreeMap<usize, Vec<Vec<Option<i64>>>>,
     /// The medians of them, where they are not less than zero.
     usual: BTreeMap<usize, Vec<i64>>,
 }
 
 impl LateProfile {
-    fn add(&mut self, excess: Vec<i64>, lacks_first: bool) {
-        self.samples.entry(excess.len()).or_default().push((excess, lacks_first));
+    fn add(&mut self, excess: Vec<Option<i64>>) {
+        self.samples.entry(excess.len()).or_default().push(excess);
     }
 
     fn settle(&mut self) {
         for (count, samples) in std::mem::take(&mut self.samples) {
             let usual = (0..count).map(|place| {
-                let known = samples.iter().filter(|(_, lacks_first)| place > 0 || !lacks_first);
-                let mut values: Vec<i64> = known.map(|(excess, _)| excess[place]).collect();
-                if values.is_empty() { 0 } else { median(&mut values).max(0) }
+                let mut known: Vec<i64> = samples.iter().filter_map(|excess| excess[place]).collect();
+                if known.is_empty() { 0 } else { median(&mut known).max(0) }
             });
             self.usual.insert(count, usual.collect());
         }
@@ -152,38 +153,50 @@ impl LateProfile {
     }
 }
 
-/// The own times of equal ranks before each of the calls that they enter in a step, sorted.
-struct SegmentColumns {
+/// When equal ranks entered each of their calls in a step, sorted.
+struct ArrivalColumns {
     columns: Vec<Vec<i64>>,
 }
 
-impl SegmentColumns {
+impl ArrivalColumns {
     /// Those of the ranks of one class that enter a number of calls, if they are several.
     fn of_equals(step: &StepMoves, places: &RankPlaces, (class, count): (usize, usize)) -> Option<Self> {
-        let equals = step.segments.iter().enumerate().filter(|(part, own)| {
-            places.class(*part) == class && own.times.len() == count
-        });
-        let equals: Vec<&OwnSegments> = equals.map(|(_, own)| own).collect();
+        let equals = step
+            .arrivals
+            .iter()
+            .enumerate()
+            .filter(|(part, own)| places.class(*part) == class && own.times.len() == count);
+        let equals: Vec<&OwnArrivals> = equals.map(|(_, own)| own).collect();
         if equals.len() < 2 {
             return None;
         }
         let mut columns = vec![Vec::with_capacity(equals.len()); count];
         for own in equals {
-            own.times.iter().zip(&mut columns).for_each(|(time, column)| column.push(*time));
+            own.times.iter().zip(&mut columns).for_each(|(time, column)| column.extend(time));
         }
         columns.iter_mut().for_each(|column| column.sort_unstable());
         Some(Self { columns })
     }
 
-    /// By how much the times of one of them exceed those of the others, without `by_load` nanoseconds in the step that its
-    /// larger share of the work explains.
-    fn excess(&self, own: &OwnSegments, by_load: i64) -> Vec<i64> {
-        let usual = own.times.iter().zip(&self.columns).map(|(time, column)| median_of_others(column, *time));
-        let usual: Vec<i64> = usual.collect();
-        let whole = sum_times(usual.iter().map(|time| (*time).max(0))).max(1) as f64;
-        let excess = own.times.iter().zip(&usual).map(|(time, usual)| {
-            let of_load = (by_load as f64 * ((*usual).max(0) as f64 / whole)) as i64;
-            time.saturating_sub(*usual).saturating_sub(of_load)
+    /// By how much more than the others one of them did of its own before each of its calls, without `by_load` nanoseconds in
+    /// the step that its larger share of the work explains. Where that is not known, it counts before the next call.
+    fn excess(&self, own: &OwnArrivals, by_load: i64) -> Vec<Option<i64>> {
+        let usual: Vec<Option<(i64, i64)>> = own
+            .times
+            .iter()
+            .zip(&self.columns)
+            .map(|(time, column)| {
+                Some((*time)?).filter(|_| column.len() > 1).map(|time| (time, median_of_others(column, time)))
+            })
+            .collect();
+        let whole = usual.iter().rev().flatten().map(|(_, usual)| *usual).next().unwrap_or(0).max(1) as f64;
+        let mut before = 0;
+        let excess = usual.into_iter().enumerate().map(|(place, known)| {
+            let (time, usual) = known?;
+            let of_load = (by_load as f64 * (usual as f64 / whole)) as i64;
+            let later = time.saturating_sub(usual).saturating_sub(of_load);
+            let more = later.saturating_sub(std::mem::replace(&mut before, later));
+            (place > 0 || !own.is_first).then_some(more)
         });
         excess.collect()
     }
@@ -241,9 +254,10 @@ impl Scenario {
     ) {
         let counts = self.step.is_none_or(|only| only == number);
         let mut of_parts: Vec<Option<&[i64]>> = Vec::new();
-        let here = self.without.iter().filter(|_| counts).filter_map(|i| Some((faults[*i].part, removed.get(i)?)));
+        let here =
+            self.without.iter().filter(|_| counts).filter_map(|i| Some((faults[*i].part, removed.get(i)?)));
         for (part, times) in here {
-            of_parts.resize(step.segments.len(), None);
+            of_parts.resize(step.arrivals.len(), None);
             of_parts[part] = Some(times);
         }
         // Ranks that are all earlier by as much stay so.
@@ -251,8 +265,8 @@ impl Scenario {
             return;
         }
         self.followed += usize::from(of_parts.is_empty());
-        of_parts.resize(step.segments.len(), None);
-        self.gains.resize(step.segments.len(), 0);
+        of_parts.resize(step.arrivals.len(), None);
+        self.gains.resize(step.arrivals.len(), 0);
         step.replay(&mut self.gains, &of_parts);
         let mut of_component: BTreeMap<usize, i64> = BTreeMap::new();
         let mut gains = self.gains.iter().enumerate();
@@ -302,12 +316,21 @@ fn divide_costs(set: &FaultSet, scenarios: &[Scenario], faults: &[Fault], parts:
             .iter()
             .map(|i| {
                 let late = faults[*i].steps.iter().zip(&faults[*i].late);
-                sum_times(late.filter(|(step, _)| set.step.is_none_or(|only| only == **step)).map(|(_, late)| *late)) as f64
+                sum_times(
+                    late.filter(|(step, _)| set.step.is_none_or(|only| only == **step))
+                        .map(|(_, late)| *late),
+                ) as f64
             })
             .collect(),
     };
     let sum: f64 = shares.iter().sum();
-    let scale = if count == 2 { 1.0 } else if sum > 0.0 { whole / sum } else { 0.0 };
+    let scale = if count == 2 {
+        1.0
+    } else if sum > 0.0 {
+        whole / sum
+    } else {
+        0.0
+    };
     shares.iter().map(|share| (share * scale).round() as i64).collect()
 }
 

@@ -129,13 +129,15 @@ impl Move {
     }
 }
 
-/// What a rank did of its own in a step, before each of the calls that it entered.
+/// When a rank entered each call of a step, by a clock that does not run while it waits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct OwnSegments {
-    /// Nanoseconds since it entered the call before, without what it waited and without transfers that nothing hid.
-    pub(super) times: Vec<i64>,
-    /// The first of them is not known, since the rank begins with this step.
-    pub(super) lacks_first: bool,
+pub(super) struct OwnArrivals {
+    /// Nanoseconds since it entered the last call of the step before, or the first of this one if there was none before,
+    /// without what it waited and without transfers that nothing hid. None of a call that waited in a queue: when the
+    /// rank came to it, the trace does not tell.
+    pub(super) times: Vec<Option<i64>>,
+    /// The rank begins with this step.
+    pub(super) is_first: bool,
 }
 
 /// What the ranks did in a step, in an order in which it may have been done.
@@ -143,7 +145,7 @@ pub(super) struct OwnSegments {
 pub(super) struct StepMoves {
     pub(super) moves: Vec<Move>,
     /// By index of the rank.
-    pub(super) segments: Vec<OwnSegments>,
+    pub(super) arrivals: Vec<OwnArrivals>,
     calls: usize,
 }
 
@@ -160,8 +162,8 @@ struct OwnClock {
 #[derive(Debug)]
 pub(super) struct MoveOrder(Vec<OwnClock>);
 
-/// A call that begins by less than this behind the end of another one, for which the rank did not wait, has waited for
-/// that itself: both run in one queue. Nanoseconds.
+/// A call that begins by less than this behind the end of another one of the rank has waited for that, and not for the rank:
+/// both run in one queue. Nanoseconds.
 const SAME_QUEUE: i64 = 5_000;
 
 impl MoveOrder {
@@ -183,25 +185,25 @@ impl MoveOrder {
             absent[number] += 1;
         }
         let mut out = StepMoves { calls: absent.len(), ..StepMoves::default() };
-        out.segments = vec![OwnSegments::default(); self.0.len()];
+        out.arrivals = vec![OwnArrivals::default(); self.0.len()];
         let mut lists: Vec<Vec<Move>> = Vec::new();
         for of_part in meetings.chunk_by(|a, b| a.part == b.part) {
             let part = of_part[0].part as usize;
-            let (Some(clock), Some(segments)) = (self.0.get_mut(part), out.segments.get_mut(part)) else {
+            let (Some(clock), Some(arrivals)) = (self.0.get_mut(part), out.arrivals.get_mut(part)) else {
                 continue;
             };
-            lists.push(list_moves(of_part, clock, segments, |call| numbers.get(&call).copied().unwrap_or(0)));
+            lists.push(list_moves(of_part, clock, arrivals, |call| numbers.get(&call).copied().unwrap_or(0)));
         }
         out.moves = interleave(&lists, absent);
         out
     }
 }
 
-/// The moves of one rank in the order of time, and its own time between them.
+/// The moves of one rank in the order of time, and when it entered calls.
 fn list_moves(
     meetings: &[Meeting],
     clock: &mut OwnClock,
-    segments: &mut OwnSegments,
+    arrivals: &mut OwnArrivals,
     number: impl Fn(u32) -> usize,
 ) -> Vec<Move> {
     // A call is left before the next is entered at the same moment.
@@ -212,20 +214,21 @@ fn list_moves(
         points.push((leaves(meeting), index));
     }
     points.sort_unstable();
-    segments.lacks_first = clock.entered.is_none();
+    arrivals.is_first = clock.entered.is_none();
+    let mut before = clock.entered;
     let mut moves = Vec::with_capacity(points.len());
     let mut inside: Vec<usize> = Vec::new();
-    let mut hidden: Option<(i64, usize)> = None;
+    let mut left: Option<(i64, usize)> = None;
     for ((at, kind), index) in points {
         let meeting = &meetings[index];
         let (part, call) = (meeting.part as usize, number(meeting.call));
         if kind != 1 {
             inside.retain(|other| *other != index);
             clock.waited = clock.waited.saturating_add(meeting.awaited);
-            match meeting.awaited {
-                0 => hidden = Some((at, call)),
-                awaited => moves.push(Move::Leave { part, call, awaited }),
+            if meeting.awaited > 0 {
+                moves.push(Move::Leave { part, call, awaited: meeting.awaited });
             }
+            left = Some((at, call));
             continue;
         }
         let begun = inside.iter().map(|other| {
@@ -233,10 +236,11 @@ fn list_moves(
             at.saturating_sub(other.end.saturating_sub(other.awaited)).max(0)
         });
         let own = at.saturating_sub(clock.waited).saturating_sub(begun.sum());
-        segments.times.push(clock.entered.map_or(0, |before| own.saturating_sub(before)));
+        let behind = left.filter(|(end, _)| at - end < SAME_QUEUE).map(|(_, call)| call);
+        let since = own.saturating_sub(*before.get_or_insert(own));
         clock.entered = Some(own);
-        let behind = hidden.filter(|(end, _)| at - end < SAME_QUEUE).map(|(_, call)| call);
-        let place = segments.times.len() - 1;
+        arrivals.times.push(behind.is_none().then_some(since));
+        let place = arrivals.times.len() - 1;
         moves.push(Move::Enter { part, call, place, waited: meeting.waited, behind });
         inside.push(index);
     }
@@ -371,11 +375,13 @@ mod tests {
         let meeting = |call, start, end, awaited| Meeting { call, start, end, awaited, ..Meeting::default() };
         let mut order = MoveOrder::new(1);
         // The second call runs beside work from 130 to 180, and is waited for until 200.
-        let step = order.order_step(&[meeting(0, 100, 120, 20), meeting(1, 130, 200, 20), meeting(2, 230, 240, 10)]);
-        let first = OwnSegments { times: vec![0, 10, 80], lacks_first: true };
-        assert_eq!(step.segments[0], first);
-        let step = order.order_step(&[meeting(3, 300, 310, 10)]);
-        assert_eq!(step.segments[0], OwnSegments { times: vec![60], lacks_first: false });
+        let step =
+            order.order_step(&[meeting(0, 100, 120, 20), meeting(1, 130, 200, 20), meeting(2, 230, 240, 10)]);
+        let times = vec![Some(0), Some(10), Some(90)];
+        assert_eq!(step.arrivals[0], OwnArrivals { times, is_first: true });
+        // The second begins as soon as the first has ended.
+        let step = order.order_step(&[meeting(3, 300, 310, 10), meeting(4, 310, 330, 20)]);
+        assert_eq!(step.arrivals[0], OwnArrivals { times: vec![Some(60), None], is_first: false });
     }
 
     #[test]

@@ -198,7 +198,14 @@ impl Evidence<'_> {
             // them, it is.
             let all = slower_than(late as f64 / 3.0);
             if level > 0 && share_of(&all) >= NEARLY_ALL && !self.is_common(signal, part, &all) {
-                return Some(LateRank { part, slow: all, late: level, share: 0.9, partial: None, by_cause: None });
+                return Some(LateRank {
+                    part,
+                    slow: all,
+                    late: level,
+                    share: 0.9,
+                    partial: None,
+                    by_cause: None,
+                });
             }
             let partial = (share_of(&slow) < NEARLY_ALL).then_some(kind);
             return Some(LateRank { part, slow, late, share: 0.9, partial, by_cause: None });

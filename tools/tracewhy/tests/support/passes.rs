@@ -19,7 +19,8 @@ pub(crate) fn list_passes(plan: &GroupPlan, stage: usize) -> Vec<Pass> {
         0 => (chunk > 0).then_some(last),
         _ => Some(stage - 1),
     };
-    let behind = |chunk: usize| if stage == last { (chunk + 1 < chunks).then_some(0) } else { Some(stage + 1) };
+    let behind =
+        |chunk: usize| if stage == last { (chunk + 1 < chunks).then_some(0) } else { Some(stage + 1) };
     let mut out = Vec::new();
     if !plan.alternating {
         for chunk in 0..chunks {
