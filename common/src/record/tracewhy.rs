@@ -132,9 +132,9 @@ pub struct SlowCauseRecord {
     /// The ranks of the group, at most 64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ranks: Vec<i64>,
-    /// What the other ranks would not have waited if it had come with the latest of its equals that is not slow, all together:
-    /// in each slow step, as much of what each waited as it came later than that one. Time in which they waited for several
-    /// ranks is divided. Of a link, what transfers took longer than equal ones, and who waited for that.
+    /// By how much earlier the other ranks would be at the end of the job without this, all together: zero where slack takes up
+    /// that it is late. What they lose by several slow ranks at a time is divided. Of a link, what transfers took longer
+    /// than equal ones, and who waited for that.
     pub lost_ns: i64,
     /// How much later than its equals it comes by this, in each step that is slow; of a link, how much longer a transfer
     /// takes.

@@ -70,10 +70,14 @@ pub(super) fn find_costs(
     }
     let (mut profiles, sets) = (vec![LateProfile::default(); faults.len()], list_sets(faults, slow));
     let (parts, mut samples) = (lateness.ranks.len(), 0);
+    let mut of_steps: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+    for (i, fault) in faults.iter().enumerate() {
+        fault.steps.iter().for_each(|step| of_steps.entry(*step).or_default().push(i));
+    }
     let mut order = MoveOrder::new(parts);
     let (meetings, left_out) = meetings.each_step(|number, step| {
         let step = order.order_step(step);
-        let late: Vec<usize> = (0..faults.len()).filter(|i| faults[*i].late_in(number).is_some()).collect();
+        let late = of_steps.get(&number).into_iter().flatten().copied();
         let mut columns: BTreeMap<(usize, usize), Option<ArrivalColumns>> = BTreeMap::new();
         for i in late {
             let Some(own) = step.arrivals.get(faults[i].part).filter(|own| !own.times.is_empty()) else {
@@ -91,16 +95,21 @@ pub(super) fn find_costs(
     let mut scenarios: Vec<Scenario> =
         sets.iter().enumerate().flat_map(|(number, set)| list_scenarios(number, set, faults)).collect();
     let mut order = MoveOrder::new(parts);
+    // Of a single step, none counts before that.
+    let mut active: Vec<usize> = (0..scenarios.len()).filter(|i| scenarios[*i].step.is_none()).collect();
     meetings.each_step(|number, step| {
         let step = order.order_step(step);
         let mut removed: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
-        for (i, fault) in faults.iter().enumerate() {
-            let count = step.arrivals.get(fault.part).map_or(0, |own| own.times.len());
-            if let Some(late) = fault.late_in(number).filter(|_| count > 0) {
+        for &i in of_steps.get(&number).into_iter().flatten() {
+            let count = step.arrivals.get(faults[i].part).map_or(0, |own| own.times.len());
+            if let Some(late) = faults[i].late_in(number).filter(|_| count > 0) {
                 removed.insert(i, profiles[i].divide(late, count));
             }
         }
-        scenarios.iter_mut().for_each(|scenario| scenario.advance(number, &step, faults, &removed, places));
+        let first = scenarios.partition_point(|scenario| scenario.step.is_none_or(|only| only < number));
+        let begin = (first..scenarios.len()).take_while(|i| scenarios[*i].step == Some(number));
+        active.extend(begin);
+        active.retain(|i| scenarios[*i].advance(number, &step, faults, &removed, places));
     })?;
     scenarios.iter_mut().for_each(Scenario::end);
     let mut lost = vec![0; faults.len()];
@@ -244,6 +253,7 @@ fn list_scenarios(number: usize, set: &FaultSet, faults: &[Fault]) -> Vec<Scenar
 }
 
 impl Scenario {
+    /// Goes through a step; returns whether further ones may change something.
     fn advance(
         &mut self,
         number: i64,
@@ -251,7 +261,11 @@ impl Scenario {
         faults: &[Fault],
         removed: &BTreeMap<usize, Vec<i64>>,
         places: &RankPlaces,
-    ) {
+    ) -> bool {
+        // Ranks that are all earlier by as much stay so.
+        if removed.is_empty() && self.is_even {
+            return self.step.is_none();
+        }
         let counts = self.step.is_none_or(|only| only == number);
         let mut of_parts: Vec<Option<&[i64]>> = Vec::new();
         let here =
@@ -260,9 +274,8 @@ impl Scenario {
             of_parts.resize(step.arrivals.len(), None);
             of_parts[part] = Some(times);
         }
-        // Ranks that are all earlier by as much stay so.
         if of_parts.is_empty() && self.is_even {
-            return;
+            return self.step.is_none();
         }
         self.followed += usize::from(of_parts.is_empty());
         of_parts.resize(step.arrivals.len(), None);
@@ -272,9 +285,11 @@ impl Scenario {
         let mut gains = self.gains.iter().enumerate();
         self.is_even =
             gains.all(|(part, gain)| of_component.entry(places.component(part)).or_insert(*gain) == gain);
-        if self.step.is_some() && (self.is_even || self.followed >= STEPS_FOLLOWED) {
+        let is_over = self.step.is_some() && (self.is_even || self.followed >= STEPS_FOLLOWED);
+        if is_over {
             self.end();
         }
+        !is_over
     }
 
     /// Sums up the gains, which may be many, and forgets them.
