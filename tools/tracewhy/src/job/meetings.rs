@@ -314,12 +314,15 @@ mod tests {
 
     const MEMORY: MemoryLimit = MemoryLimit { bytes: 1 << 20 };
 
+    /// A rank, and when it entered and left a call.
+    type Span = (u32, i64, i64);
+
     /// The gains of ranks at the end, of a job whose calls are given as `(step, [(rank, start, end)])`, all exposed. What is
     /// removed is of the first rank.
-    fn replay(parts: usize, calls: &[(i64, &[(u32, i64, i64)])], removed: &[i64]) -> Vec<i64> {
+    fn replay(parts: usize, calls: &[(i64, &[Span])], removed: &[i64]) -> Vec<i64> {
         let mut meetings = Meetings::new(MEMORY);
         for &(step, call) in calls {
-            let arrival = |&(part, start, end): &(u32, i64, i64)| {
+            let arrival = |&(part, start, end): &Span| {
                 let awaited = end - start;
                 Arrival { start, end, exposed: awaited, awaited, part, step, ..Arrival::default() }
             };
@@ -337,7 +340,7 @@ mod tests {
     #[test]
     fn a_rank_that_comes_earlier_gains_as_much_as_the_next_to_last_allows() {
         // The first comes at 90, the second at 20, the third, whose clock is 1000 behind, at 50; all leave at 100.
-        let call: &[(u32, i64, i64)] = &[(0, 90, 100), (1, 20, 100), (2, -950, -900)];
+        let call: &[Span] = &[(0, 90, 100), (1, 20, 100), (2, -950, -900)];
         assert_eq!(replay(3, &[(1, call)], &[30]), [30, 30, 30]);
         assert_eq!(replay(3, &[(1, call)], &[60]), [40, 40, 40], "the third is the last then");
     }
@@ -345,17 +348,17 @@ mod tests {
     #[test]
     fn slack_takes_up_what_is_earlier() {
         // It waits for the second anyway: nobody gains, and neither does the rank itself.
-        let call: &[(u32, i64, i64)] = &[(0, 40, 100), (1, 90, 100)];
+        let call: &[Span] = &[(0, 40, 100), (1, 90, 100)];
         assert_eq!(replay(2, &[(1, call)], &[30]), [0, 0]);
         // What a rank gains reaches the next one by another call.
-        let calls: &[(i64, &[(u32, i64, i64)])] =
+        let calls: &[(i64, &[Span])] =
             &[(1, &[(0, 90, 100), (1, 50, 100)]), (1, &[(1, 130, 140), (2, 110, 140)])];
         assert_eq!(replay(3, calls, &[30]), [30, 20, 20], "the third is the last to the second call");
     }
 
     #[test]
     fn gains_of_a_step_are_there_in_the_next() {
-        let calls: &[(i64, &[(u32, i64, i64)])] =
+        let calls: &[(i64, &[Span])] =
             &[(1, &[(0, 90, 100), (1, 20, 100)]), (2, &[(0, 190, 200), (1, 120, 200)])];
         assert_eq!(replay(2, calls, &[30]), [60, 60]);
     }
@@ -363,8 +366,7 @@ mod tests {
     #[test]
     fn traces_that_contradict_each_other_end() {
         // Each is said to have left one call before it entered the other.
-        let calls: &[(i64, &[(u32, i64, i64)])] =
-            &[(1, &[(0, 0, 10), (1, 20, 30)]), (1, &[(1, 0, 10), (0, 20, 30)])];
+        let calls: &[(i64, &[Span])] = &[(1, &[(0, 0, 10), (1, 20, 30)]), (1, &[(1, 0, 10), (0, 20, 30)])];
         assert_eq!(replay(2, calls, &[5]).len(), 2);
         let (start, end) = (i64::MIN / 4, i64::MAX / 4);
         assert_eq!(replay(2, &[(1, &[(0, start, end), (1, 0, 0)])], &[i64::MAX]).len(), 2);
