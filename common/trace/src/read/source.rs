@@ -199,7 +199,7 @@ mod tests {
         );
         // Of nothing, no format is known.
         assert_eq!(error_of(&packed_archive[..12]), (of_gzip, true));
-        assert_eq!(error_of(&archive[..513]).1, false);
+        assert!(!error_of(&archive[..513]).1);
         for (bytes, expected) in [
             (&folders, "the tar archive holds no file"),
             (&several, "the tar archive holds more than one file, b.json too: unpack it"),
