@@ -63,10 +63,10 @@ impl Meetings {
         let is_pair = family.kind == CollectiveKind::SendReceive && call.len() == 2;
         let counts = is_pair || (call.len() > 1 && family.kind.is_symmetric());
         let Some(first) = call.first().filter(|first| counts && first.step != i64::MIN) else { return };
-        let shortest = call.iter().map(|a| a.end - a.start).min().unwrap_or(0);
+        let shortest = call.iter().map(|a| a.end.saturating_sub(a.start)).min().unwrap_or(0);
         self.calls = self.calls.wrapping_add(1);
         for &Arrival { start, end, awaited, part, .. } in call {
-            let waited = end - start - shortest;
+            let waited = end.saturating_sub(start).saturating_sub(shortest);
             let record = Meeting { step: first.step, part, call: self.calls, start, end, awaited, waited };
             if self.failed.is_none() {
                 self.failed = self.records.push(record).err();
@@ -236,7 +236,7 @@ fn list_moves(
             at.saturating_sub(other.end.saturating_sub(other.awaited)).max(0)
         });
         let own = at.saturating_sub(clock.waited).saturating_sub(begun.sum());
-        let behind = left.filter(|(end, _)| at - end < SAME_QUEUE).map(|(_, call)| call);
+        let behind = left.filter(|(end, _)| at.saturating_sub(*end) < SAME_QUEUE).map(|(_, call)| call);
         let since = own.saturating_sub(*before.get_or_insert(own));
         clock.entered = Some(own);
         arrivals.times.push(behind.is_none().then_some(since));
@@ -374,16 +374,21 @@ mod tests {
 
     #[test]
     fn own_time_has_no_waiting() {
-        let meeting = |call, start, end, awaited| Meeting { call, start, end, awaited, ..Meeting::default() };
+        // In units so long that calls do not wait for each other in a queue.
+        let ns = |units: i64| 2 * SAME_QUEUE * units;
+        let meeting = |call, start, end, awaited| {
+            let (start, end, awaited) = (ns(start), ns(end), ns(awaited));
+            Meeting { call, start, end, awaited, ..Meeting::default() }
+        };
         let mut order = MoveOrder::new(1);
         // The second call runs beside work from 130 to 180, and is waited for until 200.
         let step =
             order.order_step(&[meeting(0, 100, 120, 20), meeting(1, 130, 200, 20), meeting(2, 230, 240, 10)]);
-        let times = vec![Some(0), Some(10), Some(90)];
+        let times = vec![Some(0), Some(ns(10)), Some(ns(90))];
         assert_eq!(step.arrivals[0], OwnArrivals { times, is_first: true });
         // The second begins as soon as the first has ended.
         let step = order.order_step(&[meeting(3, 300, 310, 10), meeting(4, 310, 330, 20)]);
-        assert_eq!(step.arrivals[0], OwnArrivals { times: vec![Some(60), None], is_first: false });
+        assert_eq!(step.arrivals[0], OwnArrivals { times: vec![Some(ns(60)), None], is_first: false });
     }
 
     #[test]
