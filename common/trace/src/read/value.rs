@@ -76,7 +76,7 @@ pub(super) fn read_value<S: JsonScan>(scan: &mut S, text: &[u8]) -> Result<Value
     read_nested(scan, text, DEPTH_LIMIT).map(Value::from)
 }
 
-/// The value that is next in the text that is scanned, with at most so many brackets inside each other.
+/// Reads the next value of the text that is scanned, with at most `depth` brackets inside each other.
 fn read_nested<'a, S: JsonScan>(
     scan: &mut S,
     text: &'a [u8],

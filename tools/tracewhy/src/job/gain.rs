@@ -51,7 +51,7 @@ pub(super) struct FaultCosts {
 const MOST_DIVIDED: usize = 16;
 /// For how many steps more it is followed what becomes of a gain in a single one.
 const STEPS_FOLLOWED: usize = 8;
-/// Maximum number of own times by which is told where in a step ranks are late; what further steps say is left out.
+/// Maximum number of own times from which follows where in a step ranks are late; further steps are left out.
 const MOST_SAMPLES: usize = 1 << 22;
 
 /// Finds what each fault costs. The first `slow` of them are those of slow ranks, the others are hiccups.
@@ -119,7 +119,7 @@ pub(super) fn find_costs(
         while let Some(scenario) = scenarios.next_if(|scenario| scenario.set == number) {
             of_set.push(scenario);
         }
-        // What a slow rank costs is told by all of its steps.
+        // The cost of a slow rank follows from all of its steps.
         let shares = set.members.iter().zip(divide_costs(set, &of_set, faults, parts));
         shares.filter(|(i, _)| set.step.is_none() || **i >= slow).for_each(|(i, share)| lost[*i] = share);
     }
@@ -129,7 +129,7 @@ pub(super) fn find_costs(
 /// Where in a step a rank is late: by how much more than its equals it does of its own before each call.
 #[derive(Clone, Debug, Default)]
 struct LateProfile {
-    /// By number of the calls in a step, what steps of so many say.
+    /// By number of the calls in a step, the excess before each call in steps of that number.
     samples: BTreeMap<usize, Vec<Vec<Option<i64>>>>,
     /// The medians of them, where they are not less than zero.
     usual: BTreeMap<usize, Vec<i64>>,
@@ -150,7 +150,7 @@ impl LateProfile {
         }
     }
 
-    /// Divides the lateness in a step of so many calls among the times before them. Where nothing is known, it was late from
+    /// Divides the lateness in a step of `count` calls among the times before them. Where nothing is known, it was late from
     /// the beginning.
     fn divide(&self, late: i64, count: usize) -> Vec<i64> {
         let shares = self.usual.get(&count).filter(|usual| usual.iter().any(|time| *time > 0));
@@ -292,7 +292,7 @@ impl Scenario {
         !is_over
     }
 
-    /// Sums up the gains, which may be many, and forgets them.
+    /// Sums up the gains, which may be many, and discards them.
     fn end(&mut self) {
         let gains = std::mem::take(&mut self.gains);
         self.is_even = true;

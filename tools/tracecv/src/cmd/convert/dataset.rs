@@ -34,7 +34,7 @@ impl Conversion<'_> {
         self.write_waiting(out, MOST_WAITING.min(memory))
     }
 
-    /// Writes a data set; so many bytes of a table's rows may wait for the end of their trace.
+    /// Writes a data set. `most_waiting` is the maximum size of the rows of a table that wait for the end of their trace, in bytes.
     fn write_waiting(&mut self, out: &mut Out, most_waiting: usize) -> anyhow::Result<u64> {
         let args = self.args;
         let shard = args.shard.unwrap_or(Shard { index: 1, count: 1 });
@@ -226,7 +226,7 @@ impl PartTrace<'_> {
         let mut both = (&mut rows, &mut PairSink::new(&mut spans));
         let surveyed = survey_trace(reader, out, input, options, new_survey, &mut both)?;
         let Some(surveyed) = surveyed.filter(|_| !reader.system_failed) else {
-            writer.forget_rows();
+            writer.discard_rows();
             return Ok(None);
         };
         if let Some(survey) = surveyed.of_one_reading() {
@@ -238,7 +238,7 @@ impl PartTrace<'_> {
                 return Ok(Some(outcome.events));
             }
         } else {
-            writer.forget_rows();
+            writer.discard_rows();
         }
         self.write_again(reader, out, writer, (&surveyed, ranks))
     }
@@ -340,7 +340,7 @@ mod tests {
         args: super::super::ConvertArgs,
     }
 
-    /// The files of a data set of these traces; so many bytes of a table's rows may wait for the end of their trace.
+    /// Returns the files of a data set of these traces. `most_waiting` is as in [`Conversion::write_waiting`].
     fn convert(traces: &[PathBuf], most_waiting: usize) -> BTreeMap<PathBuf, Vec<u8>> {
         let dir = tempfile::tempdir().unwrap();
         let words = ["convert", "--to", "parquet", "-o"].map(OsString::from).into_iter();

@@ -149,7 +149,7 @@ struct TakenEvents {
 }
 
 impl TakenEvents {
-    /// Takes notice of an event of the first reading. `false` if there is no room for its rows.
+    /// Counts an event of the first reading. Returns `false` if there is no room for its rows.
     #[inline]
     fn take(&mut self, has_room: bool) -> bool {
         self.is_full |= !has_room;
@@ -207,9 +207,9 @@ impl DatasetWriter {
         (self.events_taken, self.spans_taken) = Default::default();
     }
 
-    /// Forgets the rows of the trace.
-    pub(crate) fn forget_rows(&mut self) {
-        self.event_tables().into_iter().for_each(TableWriter::forget_trace);
+    /// Discards the rows of the trace.
+    pub(crate) fn discard_rows(&mut self) {
+        self.event_tables().into_iter().for_each(TableWriter::discard_trace);
         (self.events_taken, self.spans_taken) = Default::default();
     }
 

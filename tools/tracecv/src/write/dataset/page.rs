@@ -155,7 +155,7 @@ fn append_packs(numbers: &[u32], width: u32, to: &mut Vec<u8>) {
 /// Shorter runs of eight equal levels are packed with the others.
 const RUN: usize = 4;
 
-/// Appends so many equal levels as [`append_levels`] does.
+/// Appends `count` equal levels as [`append_levels`] does.
 pub(super) fn append_equal_levels(level: u8, count: usize, to: &mut Vec<u8>) {
     if count < 8 * RUN {
         return append_levels(&vec![level; count], to);

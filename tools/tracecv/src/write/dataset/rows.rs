@@ -44,7 +44,7 @@ impl RowGroup {
         Self { values, rows: 0, pending: Vec::new(), pending_modules: Vec::new() }
     }
 
-    /// Forgets all rows.
+    /// Discards all rows.
     pub(super) fn clear(&mut self) {
         self.values.iter_mut().for_each(ColumnValues::clear);
         self.rows = 0;
@@ -52,7 +52,7 @@ impl RowGroup {
         self.pending_modules.clear();
     }
 
-    /// Makes room for so many times the values that there are: there are likely to be as many.
+    /// Makes room for `times` times the values that there are: there are likely to be as many.
     pub(super) fn reserve(&mut self, times: usize) {
         self.pending.reserve(self.pending.len() * (times - 1));
         self.values.iter_mut().for_each(|column| column.reserve(times));
@@ -133,7 +133,7 @@ impl RowGroup {
         GroupMark { rows: self.rows, counts: counts.collect() }
     }
 
-    /// Forgets the rows after those of a mark, all of which lack something.
+    /// Discards the rows after those of a mark, all of which lack something.
     pub(super) fn go_back(&mut self, mark: &GroupMark) {
         self.rows = mark.rows;
         self.pending.clear();

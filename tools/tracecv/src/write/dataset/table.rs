@@ -196,8 +196,8 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Forgets the rows of the trace that has not ended.
-    pub(super) fn forget_trace(&mut self) {
+    /// Discards the rows of the trace that has not ended.
+    pub(super) fn discard_trace(&mut self) {
         if let Some(first) = self.waiting.drain(..).next() {
             self.group = first;
         }

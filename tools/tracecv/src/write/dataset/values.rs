@@ -54,7 +54,7 @@ impl ColumnValues {
         if let Values::Text(pool, _) = &self.values { Some(pool) } else { None }
     }
 
-    /// Makes room for so many times the values that there are.
+    /// Makes room for `times` times the values that there are.
     pub(super) fn reserve(&mut self, times: usize) {
         let more = self.count() * (times - 1);
         self.rows.reserve_exact(if self.rows.is_empty() { 0 } else { more });
@@ -149,7 +149,7 @@ impl ColumnValues {
         }
     }
 
-    /// Forgets all but the first values and the first of the different texts.
+    /// Discards all but the first values and the first of the different texts.
     pub(super) fn truncate(&mut self, (count, texts): (usize, usize)) {
         self.rows.truncate(count);
         match &mut self.values {
@@ -197,7 +197,7 @@ impl NumberFinder<'_> {
     }
 }
 
-/// Takes notice of the row of the next value, after `count` others.
+/// Records the row of the next value, after `count` others.
 #[inline]
 fn note_row(rows: &mut Vec<u32>, row: u32, count: usize) {
     if rows.is_empty() && count == row as usize {
@@ -371,7 +371,7 @@ impl TextPool {
         self.places[place] = (hash, number);
     }
 
-    /// Forgets all but the first texts.
+    /// Discards all but the first texts.
     fn truncate(&mut self, count: usize) {
         if count == self.count() {
             return;
