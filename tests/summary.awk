@@ -6,11 +6,17 @@
 #   `     Running tests/x.rs (target/debug/deps/x-0123)` and `   Doc-tests x`: a test program begins
 #   `test result: ok. 3 passed; 0 failed; 1 ignored; ...`: its result; rustdoc may write several for one crate
 #   `failures:`, then `    name` lines: the tests that failed
+# And of trycmd: `Testing tests/cases/x.md:7 ... failed`, with the difference below it until the next `Testing`: shown again at the
+# end, since much may follow it.
 # A program without a result died: a signal, an abort, an exit within a test.
 
-BEGIN { programs = passed = failed = skipped = partly = ignored = died = 0 }
+BEGIN { MOST_LINES_OF_A_STEP = 40; programs = passed = failed = skipped = partly = ignored = died = 0 }
 
 { gsub(/\033\[[0-9;]*m/, ""); sub(/\r$/, "") }
+
+/^Testing .* \.\.\. / { in_step = / \.\.\. failed/ ? MOST_LINES_OF_A_STEP : 0 }
+/^(Update snapshots|test |failures:$)/ { in_step = 0 }
+in_step > 0 { in_step--; if (/[^ ]/) details[++detail_count] = $0 }
 
 /^ *Running .*\(.*\)$/ || /^ *Doc-tests / {
     end_program()
@@ -97,6 +103,7 @@ END {
     for (n = 1; n <= version_count; n++) print "test: used " versions[n]
     for (n = 1; n <= note_count; n++) print "test: note: " notes[n]
     for (n = 1; n <= failure_count; n++) print "test: FAILED " failures[n]
+    for (n = 1; n <= detail_count; n++) print "test: | " details[n]
     if (programs == 0 || passed + failed + skipped + died == 0) {
         print "test: no test ran: cargo ended with status " status ", see its errors above"
         exit 1

@@ -104,6 +104,41 @@ fn failures_and_dead_programs_are_named_and_hide_no_others() {
 }
 
 #[test]
+fn a_step_of_a_transcript_that_failed_is_shown_again_at_the_end() {
+    let long: String = (0..100).map(|i| format!("   {i} {i} | line\n")).collect();
+    let text = [
+        &program("tests/cases.rs"),
+        "Testing tests/cases/a.md:1 ... ok 3ms\nTesting tests/cases/a.md:7 ... failed 3s 845ms\nExit: success\n\n",
+        "---- expected: stdout\n++++ actual:   stdout\n   1      - one\n        1 + two\nstderr:\n\n",
+        "Testing tests/cases/a.md:9 ... ignored\nTesting tests/cases/b.md:5 ... failed 2ms\n",
+        &long,
+        "Testing tests/cases/b.md:teardown ... ok\nUpdate snapshots with `TRYCMD=overwrite`\n",
+        "test transcripts ... FAILED\n\nfailures:\n    transcripts\n",
+        &result(1, 1, 0),
+    ]
+    .concat();
+    let (status, lines) = summary("exit 101", &text);
+    let expected = [
+        "test: FAILED tests/cases.rs of x: transcripts",
+        "test: | Testing tests/cases/a.md:7 ... failed 3s 845ms",
+        "test: | Exit: success",
+        "test: | ---- expected: stdout",
+        "test: | ++++ actual:   stdout",
+        "test: |    1      - one",
+        "test: |         1 + two",
+        "test: | stderr:",
+        "test: | Testing tests/cases/b.md:5 ... failed 2ms",
+        "test: |    0 0 | line",
+    ];
+    assert_eq!((status, &lines[..expected.len()]), (Some(1), &expected.map(str::to_owned)[..]));
+    // Of a long one, the beginning.
+    assert_eq!(
+        (lines.len(), &lines[lines.len() - 2..]),
+        (49, &["test: |    38 38 | line".to_owned(), "test: 1 passed, 1 failed, 0 skipped".to_owned(),][..])
+    );
+}
+
+#[test]
 fn what_did_not_run_has_not_passed() {
     let compile = "error[E0425]: cannot find value `x`\nerror: could not compile `x` (test \"y\")\n";
     let last =

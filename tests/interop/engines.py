@@ -207,7 +207,7 @@ def expect_run(answers, directory, tools, run):
     answers["03-skew-per-collective"] += [[run, kind, *sums] for kind, sums in kinds.items()]
     answers["07-bandwidth-by-size"] += [[run, c["kind"], c["bytes"], c["count"], c["transfer_ns"], round(c["algorithm_gbps"], 9), round(c["bus_gbps"], 9)] for c in costs]
     ranks = of_type(ask(tracewhy, "ranks", *paths), "tracewhy.rank")
-    answers["04-slow-ranks"] += [[run, r["rank"], r["last"], r["lost_ns"]] for r in ranks if r["last"] > 0]
+    answers["04-slow-ranks"] += [[run, r["rank"], r["last"], r["others_wait_ns"]] for r in ranks if r["last"] > 0]
     modules = [r for r in of_type(ask(tracewhy, "modules", *paths), "tracewhy.program") if r["part"] == "module"]
     answers["06-kernel-to-module"] += [[run, m.get("name", ""), m["count"], m["own_ns"]] for m in modules]
     for path in paths:
@@ -258,7 +258,7 @@ def shape(question, rows):
                 sums[r["run"], kind_of(r["collective"])][1] += r["total_ns"]
         return [[*key, *values] for key, values in sums.items()]
     if question == "04-slow-ranks":
-        return [[r["run"], r["rank"], r["came_last"], r["lost_ns"]] for r in rows if r["run"] in runs]
+        return [[r["run"], r["rank"], r["came_last"], r["others_wait_ns"]] for r in rows if r["run"] in runs]
     if question == "05-two-runs":
         assert all(r["more_ns"] == r["new_ns"] - r["base_ns"] for r in rows)
         return [[r["name"], r["base_ns"], r["new_ns"]] for r in rows]

@@ -54,12 +54,12 @@ def check_contents(browser, directory):
     verdict = browser.run("return document.querySelector('.verdict').textContent")
     expect(verdict.startswith("rank 5 is slow: it computes longer"), verdict)
     records = [json.loads(line) for line in (directory / "job.jsonl").read_text().splitlines()]
-    expect(browser.run("return DATA.verdict.lost_ns") == records[0]["lost_ns"], "what others lost")
+    expect(browser.run("return DATA.verdict.lost_ns") == records[0]["lost_ns"], "what others lose")
     rows = {row[0]: row for row in browser.run("return DATA.ranks.rows")}
     for record in (r for r in records if r["type"] == "tracewhy.rank"):
         row = rows[record["rank"]]
         said = [row[3], row[4], row[5], row[6], row[7], row[8], row[9], sum(row[11:18])]
-        keys = ["late_ns", "last", "collectives", "lost_ns", "step_ns", "compute_ns", "exposed_communication_ns", "idle_ns"]
+        keys = ["late_ns", "last", "collectives", "others_wait_ns", "step_ns", "compute_ns", "exposed_communication_ns", "idle_ns"]
         expect(said == [record[key] for key in keys], f"rank {record['rank']}: {said}")
     marked = browser.run("return document.querySelector('#ranks tr.marked td').textContent")
     expect(marked == "5", f"marked: {marked}")

@@ -187,8 +187,9 @@ pub struct RankLateness {
     pub collectives: u64,
     /// Collectives to which it came last, of those that were compared.
     pub last: u64,
-    /// The time that the others waited there, all together.
-    pub lost_ns: i64,
+    /// The time that the others waited there with nothing to compute, all together. They lose less than that if they also wait for
+    /// others, or for the link.
+    pub others_wait_ns: i64,
     /// Length of a step.
     pub step_ns: i64,
     /// Something was computed.
@@ -215,7 +216,7 @@ pub struct RankLateness {
 impl Record for RankLateness {
     const TYPE: &'static str = "tracewhy.rank";
     const V: u32 = 1;
-    const SAMPLE: &'static str = r#"{"type":"tracewhy.rank","v":1,"path":"rank2.json","rank":2,"steps":4,"late_ns":25100000,"collectives":12,"last":11,"lost_ns":301200000,"step_ns":72000000,"compute_ns":60000000,"exposed_communication_ns":9000000,"exposed_copy_ns":0,"idle_ns":3000000,"idle_by_cause":{"host_late":3000000},"clock_against":0,"clock_offset_ns":-1200,"clock_drift_ppb":0}"#;
+    const SAMPLE: &'static str = r#"{"type":"tracewhy.rank","v":1,"path":"rank2.json","rank":2,"steps":4,"late_ns":25100000,"collectives":12,"last":11,"others_wait_ns":301200000,"step_ns":72000000,"compute_ns":60000000,"exposed_communication_ns":9000000,"exposed_copy_ns":0,"idle_ns":3000000,"idle_by_cause":{"host_late":3000000},"clock_against":0,"clock_offset_ns":-1200,"clock_drift_ppb":0}"#;
 }
 
 /// `tracewhy.link`: transfers that take longer than equal ones of other ranks.

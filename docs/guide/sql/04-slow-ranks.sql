@@ -9,8 +9,8 @@ with arrivals as (
   window of_call as (partition by run, group_name, group_ranks, collective, sequence),
     by_time as (partition by run, group_name, group_ranks, collective, sequence order by dur_ns)
 )
-select run, rank, trace_number, count(*) as came_last, sum(total_ns - ranks * dur_ns) as lost_ns
+select run, rank, trace_number, count(*) as came_last, sum(total_ns - ranks * dur_ns) as others_wait_ns
 from arrivals
 where place = 1 and dur_ns < next_ns
 group by run, rank, trace_number
-order by run, lost_ns desc, rank, trace_number;
+order by run, others_wait_ns desc, rank, trace_number;

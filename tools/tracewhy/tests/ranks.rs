@@ -145,7 +145,7 @@ fn numbers_are_those_of_the_generator() {
         assert_eq!(ranks.len(), 6);
         for (r, record) in ranks.iter().enumerate() {
             assert_eq!(record["rank"], r);
-            assert_eq!(record["lost_ns"], truth.lost[r], "{seed}: rank {r}");
+            assert_eq!(record["others_wait_ns"], truth.lost[r], "{seed}: rank {r}");
             assert_eq!(record["last"], truth.last[r], "{seed}: rank {r}");
             assert_eq!(record["compute_ns"], truth.compute[r] / plan.steps as i64, "{seed}: rank {r}");
             assert_eq!(record["collectives"], truth.reduces);
@@ -235,7 +235,7 @@ fn databases_have_the_times_of_msprof_analyze() {
         let keys = ["compute_ns", "exposed_communication_ns", "exposed_copy_ns"];
         assert_eq!(keys.map(|key| record[key].as_i64().unwrap()), times, "rank {rank}");
         // Of two ranks, one waits what is lost for the other.
-        assert_eq!(record["lost_ns"], others_wait, "rank {rank}");
+        assert_eq!(record["others_wait_ns"], others_wait, "rank {rank}");
     }
     let costs = records("comm", &paths);
     // Each call has a size of its own.

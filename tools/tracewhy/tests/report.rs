@@ -59,7 +59,8 @@ fn a_page_has_the_numbers_of_the_other_commands() {
     for record in of(&ranks, "tracewhy.rank") {
         let rows = page["ranks"]["rows"].as_array().unwrap();
         let row = rows.iter().find(|row| row[0] == record["rank"]).unwrap();
-        let keys = ["path", "steps", "late_ns", "last", "collectives", "lost_ns", "step_ns", "compute_ns"];
+        let keys =
+            ["path", "steps", "late_ns", "last", "collectives", "others_wait_ns", "step_ns", "compute_ns"];
         keys.iter().enumerate().for_each(|(i, key)| assert_eq!(row[i + 1], record[key], "{key}"));
         assert_eq!(row[18], record["clock_offset_ns"]);
     }

@@ -23,6 +23,10 @@ use crate::session::DaemonSession;
 const STOP_ATTEMPTS: u32 = 4;
 const STOP_PAUSE: Duration = Duration::from_secs(2);
 
+/// By how much longer than `--duration` the processes would monitor if nobody stopped them, as when this client dies. Without it they
+/// end at the moment of the last report, which then says that none is monitored.
+const STOP_MARGIN: Duration = Duration::from_secs(10);
+
 /// Monitor Ascend devices for a limited time, and always stop monitoring afterwards
 ///
 /// Starts npu-monitor in the processes, prints after each interval how many of them are monitored and how many metrics their daemons
@@ -40,6 +44,8 @@ pub(crate) struct MonitorArgs {
     #[arg(long, default_value = "10s", value_parser = parse_duration, value_name = "TIME")]
     interval: Duration,
     /// Duration of monitoring [default: until Ctrl-C]
+    ///
+    /// Processes that nobody stops, because this command was killed, stop 10 s after it.
     #[arg(long, value_parser = parse_duration, value_name = "TIME")]
     duration: Option<Duration>,
     /// Maximum number of processes to monitor on each host [default: all]
@@ -67,7 +73,7 @@ impl MonitorArgs {
         let seconds = self.interval.as_secs().max(1);
         let start = NpuMonitorArgs::for_metrics(
             u32::try_from(seconds).unwrap_or(u32::MAX),
-            self.duration.unwrap_or_default(),
+            self.duration.map_or(Duration::ZERO, |duration| duration.saturating_add(STOP_MARGIN)),
             self.kind.clone(),
             self.processes.clone(),
             self.process_limit,

@@ -193,6 +193,9 @@ fn monitoring_is_also_stopped_in_processes_that_were_busy() {
     let requests: Vec<_> = std::iter::repeat_with(|| fake.next_request()).take(4).collect();
     let stops = requests.iter().filter(|r| r["config"].to_string().contains("NPU_MONITOR_STOP=true")).count();
     assert_eq!((ran.exit, stops), (Exit::Ok, 2), "{}", ran.stdout);
+    // The processes do not end by themselves before the last report.
+    let start = requests[0]["config"].as_str().unwrap();
+    assert!(start.contains("NPU_MONITOR_START=true") && start.contains("\nDURATION=11\n"), "{start}");
 }
 
 #[test]

@@ -238,7 +238,7 @@ pub(super) fn rank_record(
         late_ns: result.verdict.levels.get(index).copied().unwrap_or(0),
         collectives: arrivals.compared,
         last: arrivals.last,
-        lost_ns: arrivals.lost,
+        others_wait_ns: arrivals.others_wait,
         step_ns: times.span(),
         compute_ns: times.compute,
         exposed_communication_ns: times.exposed_communication,
@@ -254,8 +254,8 @@ pub(super) fn rank_record(
 fn describe(job: &Job, result: &RanksResult) -> Report {
     let mut report = Report::new(headline(job, &result.verdict));
     let mut order: Vec<usize> = (0..job.parts.len()).collect();
-    let lost = |index: usize| result.lateness.ranks.get(index).map_or(0, |rank| rank.lost);
-    order.sort_by_key(|&index| (std::cmp::Reverse(lost(index)), job.parts[index].rank));
+    let others_wait = |index: usize| result.lateness.ranks.get(index).map_or(0, |rank| rank.others_wait);
+    order.sort_by_key(|&index| (std::cmp::Reverse(others_wait(index)), job.parts[index].rank));
     let records: Vec<record::RankLateness> =
         order.iter().map(|&index| rank_record(job, &job.parts[index], index, result)).collect();
     let unit = TimeUnit::for_largest(records.iter().map(|r| r.step_ns).max().unwrap_or(0));
@@ -263,7 +263,7 @@ fn describe(job: &Job, result: &RanksResult) -> Report {
         ("rank", RIGHT),
         ("late", RIGHT),
         ("last in", RIGHT),
-        ("others lose", RIGHT),
+        ("others wait", RIGHT),
         ("step", RIGHT),
         ("compute", RIGHT),
         ("copy", RIGHT),
@@ -280,7 +280,7 @@ fn describe(job: &Job, result: &RanksResult) -> Report {
         let mut cells = vec![r.rank.to_string(), unit.format_time(r.late_ns)];
         cells.push(format!("{} of {}", format_count(r.last), format_count(r.collectives)));
         let times = [
-            r.lost_ns,
+            r.others_wait_ns,
             r.step_ns,
             r.compute_ns,
             r.exposed_copy_ns,
@@ -294,7 +294,7 @@ fn describe(job: &Job, result: &RanksResult) -> Report {
         cells
     });
     let title = format!(
-        "{}, per step, in {}; what others lose is of {} and all ranks",
+        "{}, per step, in {}; what others wait is of {} and all ranks",
         if job.parts.iter().any(|p| p.on_device) { "devices" } else { "operators of the host" },
         unit.name,
         count_noun(result.verdict.steps as u64, "step")

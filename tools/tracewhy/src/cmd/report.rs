@@ -230,11 +230,11 @@ fn read_findings(path: &Path) -> anyhow::Result<Vec<Finding>> {
 
 fn list_ranks(job: &Job, result: &RanksResult) -> TableData {
     let mut order: Vec<usize> = (0..job.parts.len()).collect();
-    let lost = |index: usize| result.lateness.ranks.get(index).map_or(0, |rank| rank.lost);
+    let others_wait = |index: usize| result.lateness.ranks.get(index).map_or(0, |rank| rank.others_wait);
     // The slow ranks are there, whatever the others cost.
     let blamed: BTreeSet<usize> =
         result.verdict.causes.iter().filter_map(|found| found.place.rank()).collect();
-    order.sort_by_key(|&i| (!blamed.contains(&i), std::cmp::Reverse(lost(i)), job.parts[i].rank));
+    order.sort_by_key(|&i| (!blamed.contains(&i), std::cmp::Reverse(others_wait(i)), job.parts[i].rank));
     let rows = order.into_iter().map(|index| {
         let part = &job.parts[index];
         let r = ranks::rank_record(job, part, index, result);
@@ -245,7 +245,7 @@ fn list_ranks(job: &Job, result: &RanksResult) -> TableData {
             r.late_ns,
             r.last,
             r.collectives,
-            r.lost_ns,
+            r.others_wait_ns,
             r.step_ns,
             r.compute_ns,
             r.exposed_communication_ns,

@@ -27,8 +27,6 @@ pub(crate) struct StepLateness {
     pub(crate) is_compared: bool,
     /// Its collectives and transfers, also those that lack the traces of all others.
     calls: u64,
-    /// What the others waited in collectives to which it came last.
-    pub(crate) lost: i64,
     /// Bytes of its all-to-alls, which may be more than those of its equals.
     pub(crate) load: i64,
     /// By how much it would be later by that than its equals; that is not in `late`.
@@ -53,7 +51,7 @@ pub(crate) struct RankArrivals {
     /// Those to which it came last.
     pub(crate) last: u64,
     /// The time that the others waited for it.
-    pub(crate) lost: i64,
+    pub(crate) others_wait: i64,
     /// Collectives that it entered when the others did, by its clock, and was in for longer than they were.
     pub(crate) longer: u64,
     /// By how much longer, while nothing was computed, all together.
@@ -234,10 +232,9 @@ impl Lateness {
             return;
         };
         let waited = sum_times(call.iter().zip(&durations).map(|(a, d)| (d - sorted[0]).min(a.awaited)));
-        if let (Some(rank), Some(at)) = (self.ranks.get_mut(last), step.get_mut(last)) {
+        if let Some(rank) = self.ranks.get_mut(last) {
             rank.last += 1;
-            rank.lost = rank.lost.saturating_add(waited);
-            at.lost = at.lost.saturating_add(waited);
+            rank.others_wait = rank.others_wait.saturating_add(waited);
         }
     }
 
@@ -387,7 +384,7 @@ mod tests {
         let call = arrivals(&[(100, 150, 30), (110, 150, 40), (-860, -850, 10)]);
         lateness.take(&family(CollectiveKind::AllReduce), &call);
         let last = &lateness.ranks[2];
-        assert_eq!((last.last, last.lost, last.compared), (1, 30 + 30, 1));
+        assert_eq!((last.last, last.others_wait, last.compared), (1, 30 + 30, 1));
         settle(&mut lateness);
         let step: Vec<i64> = lateness.steps[&5].iter().map(|s| s.late).collect();
         // They waited 30, 30 and 0: the medians of the others are 15, 15 and 30.
@@ -426,7 +423,7 @@ mod tests {
         let call = arrivals(&[(0, 100, 100), (75, 100, 25), (80, 100, 0)]);
         lateness.take(&family(CollectiveKind::AllReduce), &call);
         let waited: Vec<i64> = lateness.steps[&5].iter().map(|s| s.waited()).collect();
-        assert_eq!((waited, lateness.ranks[2].lost), (vec![100, 10, 0], 85));
+        assert_eq!((waited, lateness.ranks[2].others_wait), (vec![100, 10, 0], 85));
     }
 
     #[test]

@@ -73,9 +73,9 @@ function drawOverview({ verdict, job, totals }) {
       ? null
       : tile(
           "others-lose",
-          "Others lost",
+          "Others lose",
           formatDuration(verdict.lost_ns),
-          `waiting for rank ${verdict.rank}`,
+          `by rank ${verdict.rank}`,
         ),
     verdict.confidence > 0 ? tile("confidence", "Confidence", formatFixed(verdict.confidence, 2)) : null,
   ];
@@ -193,7 +193,7 @@ function drawRanks(d) {
   const columns = [
     { label: "rank", def: "rank", kind: "rank", at: 0 },
     { label: "late", def: "late", kind: "time", at: 3 },
-    { label: "others lose", def: "others-lose", kind: "time", at: 6, apart: true },
+    { label: "others wait", def: "others-wait", kind: "time", at: 6, apart: true },
     { label: "last in", def: "last-in", kind: "count", at: 4 },
     { label: "of", def: "compared", kind: "count", at: 5 },
     { label: "step", def: "step", kind: "time", at: 7 },
@@ -210,10 +210,10 @@ function drawRanks(d) {
       ? null
       : note("One rank can be compared with no other: give the traces of all of them."),
     table({
-      caption: "Ranks: times are means of a step; what others lose is of all steps",
+      caption: "Ranks: times are means of a step; what others wait is of all steps",
       columns,
       rows: d.ranks.rows,
-      sort: columns.findIndex((c) => c.label === "others lose"),
+      sort: columns.findIndex((c) => c.label === "others wait"),
       search: "Search ranks",
       mark: (row) => slow !== null && row[0] === slow,
     }),
