@@ -1,7 +1,7 @@
 //! The transcripts of `tests/cases/`, read for what they show: which verbs, and what manual pages quote.
 #![allow(dead_code, reason = "a module of several test programs, each of which uses its part")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One command of a transcript, with the text before it and what it printed.
 #[derive(Clone, Debug)]
@@ -34,11 +34,25 @@ impl TranscriptExample {
 
 /// Reads all transcripts of a tool, in the order of their names.
 pub(crate) fn read_examples(tool: &str) -> Vec<TranscriptExample> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(tool);
+    read_texts(&cases_dir().join(tool)).iter().flat_map(|text| parse_examples(text)).collect()
+}
+
+/// Reads the texts of all transcripts of all tools.
+pub(crate) fn read_all() -> Vec<String> {
+    let tools = std::fs::read_dir(cases_dir()).unwrap().map(|entry| entry.unwrap().path());
+    tools.flat_map(|dir| read_texts(&dir)).collect()
+}
+
+fn cases_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases")
+}
+
+/// Reads the transcripts of one directory, in the order of their names.
+fn read_texts(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path());
     let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == "md")).collect();
     files.sort();
-    files.iter().flat_map(|path| parse_examples(&std::fs::read_to_string(path).unwrap())).collect()
+    files.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
 }
 
 /// Parses the fenced blocks of one transcript.
