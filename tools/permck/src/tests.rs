@@ -51,3 +51,20 @@ pub(crate) fn elsewhere(test: &str, options: &[&str]) -> bool {
 pub(crate) fn as_root<'a>(root: &'a [&'a str], user: &'a [&'a str]) -> &'a [&'a str] {
     if rustix::process::geteuid().is_root() { root } else { user }
 }
+
+/// A file or directory that is mounted on another, until this goes: the directories of the test can be removed then.
+pub(crate) struct BindMount(std::path::PathBuf);
+
+impl BindMount {
+    /// Mounts it; `None`, and the test is reported as skipped, where that is not allowed.
+    pub(crate) fn new(from: &std::path::Path, to: &std::path::Path) -> Option<Self> {
+        oracle("mount", &["--bind".as_ref(), from.as_ref(), to.as_ref()]).map(|_| Self(to.to_owned()))
+    }
+}
+
+impl Drop for BindMount {
+    fn drop(&mut self) {
+        // What cannot be unmounted goes with the mount namespace.
+        ask("umount", &[self.0.as_ref()]).ok();
+    }
+}

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
 use super::*;
-use crate::tests::{as_root, chmod, clean_dir, elsewhere, oracle, permck, skipped, write};
+use crate::tests::{BindMount, as_root, chmod, clean_dir, elsewhere, oracle, permck, skipped, write};
 
 fn mode(path: &Path) -> u32 {
     std::fs::symlink_metadata(path).unwrap().mode() & 0o7777
@@ -374,9 +374,9 @@ fn mounts_below_a_path_are_not_changed() {
     for file in [path("file"), path("own"), other.path().join("f"), other.path().join("d/f")] {
         write(&file, 0o666, "x");
     }
-    let bind = |from: &Path, to: &Path| oracle("mount", &["--bind".as_ref(), from.as_ref(), to.as_ref()]);
-    let dirs = bind(&other.path().join("d"), &path("mnt"));
-    if dirs.is_none() || bind(&other.path().join("f"), &path("file")).is_none() {
+    let dirs = BindMount::new(&other.path().join("d"), &path("mnt"));
+    let file = BindMount::new(&other.path().join("f"), &path("file"));
+    if dirs.is_none() || file.is_none() {
         return skipped("no right to mount");
     }
     // In a user namespace the directories above belong to nobody and are left, so that the status tells nothing.

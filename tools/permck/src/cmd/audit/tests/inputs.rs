@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::tests::as_root;
+use crate::tests::{BindMount, as_root};
 
 fn rules_and_paths(args: &[&OsStr]) -> (Exit, Vec<(String, String)>) {
     let mut all: Vec<&OsStr> = ["audit", "--strict", "--format", "json"].map(OsStr::new).to_vec();
@@ -253,9 +253,9 @@ fn mounts_below_a_path_are_left_out() {
     chmod(&path("mnt"), 0o700);
     write(&path("file"), 0o600, "x");
     write(&other.path().join("bad"), 0o666, "x");
-    let bind = |from: &Path, to: &Path| oracle("mount", &["--bind".as_ref(), from.as_ref(), to.as_ref()]);
-    if bind(other.path(), &path("mnt")).is_none() || bind(&other.path().join("bad"), &path("file")).is_none()
-    {
+    let dirs = BindMount::new(other.path(), &path("mnt"));
+    let file = BindMount::new(&other.path().join("bad"), &path("file"));
+    if dirs.is_none() || file.is_none() {
         return skipped("no right to mount");
     }
     let (_, records) = json(dir.path(), &[]);
