@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -113,6 +113,31 @@ fn a_comparison_has_the_changes_of_diff() {
     for (row, change) in rows.iter().zip(changes) {
         let keys = ["kind", "name", "base_ns", "new_ns"];
         keys.iter().enumerate().for_each(|(i, key)| assert_eq!(row[i], change[key], "{key}"));
+    }
+}
+
+/// As `diff`: a trace in which nothing was recorded is no faster than another.
+#[test]
+fn nothing_is_compared_with_a_trace_without_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, _) = write_job(dir.path(), &PLAN);
+    let empty = dir.path().join("empty.json");
+    std::fs::write(&empty, r#"{"traceEvents":[{"ph":"i","ts":1,"pid":1,"tid":1,"name":"mark"}]}"#).unwrap();
+    let page = dir.path().join("page.html");
+    for (base, new) in [(&empty, &paths[0]), (&paths[0], &empty)] {
+        let args = [
+            OsStr::new("report"),
+            "--base".as_ref(),
+            base.as_ref(),
+            "-o".as_ref(),
+            page.as_ref(),
+            new.as_ref(),
+        ];
+        let done = run(args);
+        assert_eq!(
+            (done.exit, done.errors, done.stdout.as_str(), page.exists()),
+            (Exit::Failed, 1, "", false)
+        );
     }
 }
 

@@ -203,11 +203,7 @@ impl DiffArgs {
         let base = read_set(out, &self.analysis, &self.base)?;
         let new = read_set(out, &self.analysis, &self.new)?;
         let (Some(mut base), Some(mut new)) = (base, new) else { return Ok(Exit::Failed) };
-        // Nothing is faster than something: a condition would be met by a trace in which nothing was recorded.
-        let sides = [(&self.base, &base), (&self.new, &new)];
-        let is_empty = |read: &ReadJob| read.job.parts.iter().all(|part| part.total().span() <= 0);
-        if let Some((path, _)) = sides.into_iter().find(|(_, read)| is_empty(read)) {
-            out.error(path.display(), "has nothing to compare: no step of it has work");
+        if !base.is_comparable(out, &self.base) || !new.is_comparable(out, &self.new) {
             return Ok(Exit::Failed);
         }
         let other_names = base.samples.other_names().max(new.samples.other_names());

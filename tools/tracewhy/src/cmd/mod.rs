@@ -235,6 +235,16 @@ impl ReadJob {
         }
     }
 
+    /// Says so as an error unless something can be compared with it: nothing takes less time than something, and a set of traces in which
+    /// nothing was recorded would pass for a faster one. `path` names it.
+    fn is_comparable(&self, out: &mut Out, path: &Path) -> bool {
+        let has_work = self.job.parts.iter().any(|part| part.total().span() > 0);
+        if !has_work {
+            out.error(path.display(), "has nothing to compare: no step of it has work");
+        }
+        has_work
+    }
+
     /// Adds what a rank has of names and parts of the program to the job's; only the sums are kept.
     fn fold_detail(&mut self, part: &mut RankPart) {
         if self.wanted.has_names() {

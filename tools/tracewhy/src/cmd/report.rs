@@ -85,6 +85,12 @@ impl ReportArgs {
                 None => return Ok(Exit::Failed),
             },
         };
+        if let Some((path, base)) = &base {
+            let own = self.job.named_paths().first().map_or(Path::new("-"), PathBuf::as_path);
+            if !base.is_comparable(out, path) || !read.is_comparable(out, own) {
+                return Ok(Exit::Failed);
+            }
+        }
         let memory = read.memory;
         let (mut evidence, mut costs) = (RanksEvidence::new(&read.job, memory), CollectiveCosts::default());
         read.job.each_call(memory, |family, call| {
