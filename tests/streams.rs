@@ -242,6 +242,29 @@ fn a_full_directory_of_temporary_files_is_named() {
     assert_eq!(testkit::list_files(dir.path()).len(), 2);
 }
 
+/// Of a data set that could not be written, the directories that were made for it go; those that were there stay.
+#[test]
+fn a_data_set_that_fails_leaves_no_directories() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = large_trace(dir.path());
+    let there = dir.path().join("there");
+    std::fs::create_dir(&there).unwrap();
+    let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" convert --quiet --to parquet -o \"$1\" \"$2\"";
+    for output in [dir.path().join("new/ds"), there.clone()] {
+        let mut convert = Command::new("sh");
+        let done = finish(convert.args(["-c", script, harness::bin("tracecv")]).arg(&output).arg(&file));
+        assert!(done.expect(2).stderr.contains("File too large"));
+    }
+    assert!(!dir.path().join("new").exists());
+    assert_eq!(there.read_dir().unwrap().count(), 0);
+    // A part of several: others may be about to write theirs.
+    let script = script.replace("\"$2\"", "--shard 1/2 \"$2\"");
+    let mut convert = Command::new("sh");
+    let done = finish(convert.args(["-c", &script, harness::bin("tracecv")]).arg(&there).arg(&file));
+    done.expect(2);
+    assert!(there.join("run=1/table=events").is_dir());
+}
+
 /// Of hundreds of ranks, lines about each would hide the result.
 #[test]
 fn a_warning_about_many_traces_is_one_line() {

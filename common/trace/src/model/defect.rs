@@ -134,6 +134,8 @@ defects! {
     SampleWithoutWeight "sample_without_weight" Repaired "sample without a weight, which takes no time",
     /// A packet that needs earlier definitions of its sequence, some of which were lost.
     PacketWithoutState "packet_without_state" EventLost "packet that needs names that were lost",
+    /// A value of a counter of Perfetto whose packet does not say which track it is of.
+    CounterWithoutTrack "counter_without_track" EventLost "value of a counter without a track",
     /// A packet of Perfetto with events of an operating system.
     UnreadKernelEvents "unread_kernel_events" Unread "packet of events of the kernel (ftrace), which are not read",
     /// A packet of Perfetto with samples of stacks or of the heap.

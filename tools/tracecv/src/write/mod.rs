@@ -21,6 +21,8 @@ use std::fs::DirBuilder;
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+#[cfg(feature = "parquet")]
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -40,6 +42,50 @@ const DIRECTORY_MODE: u32 = 0o750;
 pub(crate) fn create_directories(dir: &Path) -> anyhow::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true).mode(DIRECTORY_MODE).create(dir).with_context(|| dir.display().to_string())
+}
+
+/// The directories that a run makes for its output. When this is dropped, those that are empty are removed again, unless
+/// they are kept.
+#[cfg(feature = "parquet")]
+#[derive(Debug, Default)]
+pub(crate) struct MadeDirectories {
+    made: Vec<PathBuf>,
+    /// Others may be about to write to them.
+    are_shared: bool,
+}
+
+#[cfg(feature = "parquet")]
+impl MadeDirectories {
+    /// Without any yet, that other processes write to as well: they are kept.
+    pub(crate) fn shared() -> Self {
+        Self { made: Vec::new(), are_shared: true }
+    }
+
+    /// Creates a directory, with those above it, if it does not exist.
+    ///
+    /// # Errors
+    /// As [`create_directories`].
+    pub(crate) fn create(&mut self, dir: &Path) -> anyhow::Result<()> {
+        let missing = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists());
+        let missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
+        if !self.are_shared {
+            self.made.extend(missing.into_iter().rev());
+        }
+        create_directories(dir)
+    }
+
+    /// Keeps all of them.
+    pub(crate) fn keep(&mut self) {
+        self.made.clear();
+    }
+}
+
+#[cfg(feature = "parquet")]
+impl Drop for MadeDirectories {
+    fn drop(&mut self) {
+        // Those with something in them stay: the system does not remove them.
+        self.made.iter().rev().for_each(|dir| _ = std::fs::remove_dir(dir));
+    }
 }
 
 /// A format that traces are written in.

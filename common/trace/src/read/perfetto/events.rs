@@ -31,8 +31,8 @@ impl PerfettoReader<'_> {
         let time = self.event_time(event, sequence_id, packet_time);
         self.emit.count_several(Defect::UnreadArgument, count_unread_fields(bytes), at)?;
         if event.kind == Some(COUNTER) {
-            self.read_counter(event, sequence_id, time)?;
-            return self.read_extra_counters(event, sequence_id, time);
+            self.read_counter(event, sequence_id, time, at)?;
+            return self.read_extra_counters(event, sequence_id, time, at);
         }
         let legacy = event.legacy.as_ref();
         let phase = match event.kind {
@@ -95,7 +95,8 @@ impl PerfettoReader<'_> {
             _ => self.emit.send(shown)?,
         }
         self.send_flows(event, &place, time)?;
-        self.read_extra_counters(event, sequence_id, time)
+        self.send_bound_flow(event, &place, time, at)?;
+        self.read_extra_counters(event, sequence_id, time, at)
     }
 
     /// Old events have times of their own.
@@ -121,9 +122,17 @@ impl PerfettoReader<'_> {
         }
     }
 
-    fn read_counter(&mut self, event: &TrackEvent, sequence: Option<u32>, at: i64) -> Result<(), ReadStop> {
+    fn read_counter(
+        &mut self,
+        event: &TrackEvent,
+        sequence: Option<u32>,
+        time: i64,
+        at: u64,
+    ) -> Result<(), ReadStop> {
         let default = self.sequences.get(sequence).defaults.event.as_ref().and_then(|d| d.track);
-        let uuid = event.track.or(default).unwrap_or(0);
+        let Some(uuid) = event.track.or(default) else {
+            return self.emit.count(Defect::CounterWithoutTrack, at);
+        };
         match (event.counter, event.double_counter) {
             (Some(n), _) => {
                 let value = self.tracks.count(uuid, n);
@@ -134,7 +143,7 @@ impl PerfettoReader<'_> {
                 self.emit.args.real(b"value", value);
             }
         }
-        self.send_counter(uuid, at)
+        self.send_counter(uuid, time)
     }
 
     fn send_counter(&mut self, uuid: u64, at: i64) -> Result<(), ReadStop> {
@@ -158,51 +167,86 @@ impl PerfettoReader<'_> {
         &mut self,
         event: &TrackEvent,
         sequence: Option<u32>,
-        at: i64,
+        time: i64,
+        at: u64,
     ) -> Result<(), ReadStop> {
         if event.extra_values.is_empty() && event.extra_double_values.is_empty() {
             return Ok(());
         }
         let defaults = self.sequences.get(sequence).defaults.event.clone().unwrap_or_default();
         let tracks = if event.extra.is_empty() { &defaults.extra } else { &event.extra };
+        let mut without_track = event.extra_values.len().saturating_sub(tracks.len());
         for (uuid, value) in tracks.iter().zip(&event.extra_values) {
             let value = self.tracks.count(*uuid, *value);
             self.emit.args.integer("value", value);
-            self.send_counter(*uuid, at)?;
+            self.send_counter(*uuid, time)?;
         }
         let tracks = if event.extra_double.is_empty() { &defaults.extra_double } else { &event.extra_double };
+        without_track += event.extra_double_values.len().saturating_sub(tracks.len());
         for (uuid, value) in tracks.iter().zip(&event.extra_double_values) {
             let value = value * self.tracks.multiplier(*uuid);
             self.emit.args.real(b"value", value);
-            self.send_counter(*uuid, at)?;
+            self.send_counter(*uuid, time)?;
+        }
+        self.emit.count_several(Defect::CounterWithoutTrack, without_track as u64, at)
+    }
+
+    /// The arrows that begin, pass or end at an event.
+    fn send_flows(&mut self, event: &TrackEvent, place: &Place, time: i64) -> Result<(), ReadStop> {
+        let passing = event.flows.iter().chain(&event.old_flows).map(|id| (*id, false));
+        let last = event.last_flows.iter().chain(&event.old_last_flows).map(|id| (*id, true));
+        for (id, ends) in passing.chain(last) {
+            let begun = !self.begin_flow(id);
+            let phase = match (begun, ends) {
+                (_, true) => b'f',
+                (false, false) => b's',
+                (true, false) => b't',
+            };
+            self.send_flow(id, phase, place, time)?;
         }
         Ok(())
     }
 
-    /// The arrows that begin, pass or end at an event.
-    fn send_flows(&mut self, event: &TrackEvent, place: &Place, at: i64) -> Result<(), ReadStop> {
-        let passing = event.flows.iter().chain(&event.old_flows).map(|id| (*id, false));
-        let last = event.last_flows.iter().chain(&event.old_last_flows).map(|id| (*id, true));
-        for (id, ends) in passing.chain(last) {
-            let room = self.flows.len() < MOST_FLOWS;
-            let begun = !room || self.flows.insert(id, ()).is_some();
-            self.emit.send(Event {
-                phase: match (begun, ends) {
-                    (_, true) => b'f',
-                    (false, false) => b's',
-                    (true, false) => b't',
-                },
-                category: Category::Flow,
-                cat: "flow".into(),
-                name: "flow".into(),
-                pid: place.0.as_id(),
-                tid: place.1.as_id(),
-                start: Some(at),
-                id: EventId::Number(id as i64),
-                ..Event::default()
-            })?;
-        }
-        Ok(())
+    /// The arrow of the old form that begins, passes or ends at an event: one id and its direction
+    /// (`src/trace_processor/importers/proto/track_event_event_importer.h`, `ParseFlowEventV2`).
+    fn send_bound_flow(
+        &mut self,
+        event: &TrackEvent,
+        place: &Place,
+        time: i64,
+        at: u64,
+    ) -> Result<(), ReadStop> {
+        let Some(legacy) = &event.legacy else { return Ok(()) };
+        let Some(id) = legacy.bind_id else { return Ok(()) };
+        // `LegacyEvent.FlowDirection`: into the event, out of it, both.
+        let phase = match legacy.flow_direction {
+            Some(1) => b'f',
+            Some(2) => b's',
+            Some(3) => b't',
+            // It leads nowhere.
+            _ => return self.emit.count(Defect::UnreadArgument, at),
+        };
+        self.begin_flow(id);
+        self.send_flow(id, phase, place, time)
+    }
+
+    /// Remembers a flow. Returns whether it is known to be new.
+    fn begin_flow(&mut self, id: u64) -> bool {
+        self.flows.len() < MOST_FLOWS && self.flows.insert(id, ()).is_none()
+    }
+
+    fn send_flow(&mut self, id: u64, phase: u8, place: &Place, time: i64) -> Result<(), ReadStop> {
+        self.emit.send(Event {
+            phase,
+            category: Category::Flow,
+            cat: "flow".into(),
+            name: "flow".into(),
+            pid: place.0.as_id(),
+            tid: place.1.as_id(),
+            start: Some(time),
+            id: EventId::Number(id as i64),
+            ..Event::default()
+        })
     }
 }
 

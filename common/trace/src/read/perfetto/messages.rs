@@ -214,10 +214,14 @@ pub(super) struct LegacyEvent {
     pub(super) id: Option<u64>,
     #[prost(bytes = "vec", optional, tag = "7")]
     pub(super) scope: Option<Vec<u8>>,
+    #[prost(uint64, optional, tag = "8")]
+    pub(super) bind_id: Option<u64>,
     #[prost(uint64, optional, tag = "10")]
     pub(super) local_id: Option<u64>,
     #[prost(uint64, optional, tag = "11")]
     pub(super) global_id: Option<u64>,
+    #[prost(int32, optional, tag = "13")]
+    pub(super) flow_direction: Option<i32>,
     #[prost(int32, optional, tag = "18")]
     pub(super) pid: Option<i32>,
     #[prost(int32, optional, tag = "19")]

@@ -466,3 +466,46 @@ fn arguments_that_are_lost_are_counted() {
     assert_eq!(outcome.defects.losses(), [("unread_argument".to_owned(), 5)].into());
     assert_eq!(outcome.defects.repairs(), [("missing_number".to_owned(), 1)].into());
 }
+
+/// Values of counters that no track is named for are lost, and counted; those with one are read.
+#[test]
+fn counters_without_a_track_are_counted() {
+    let counter = packet(&[message(60, &[varint(1, 8), bytes(2, b"bytes"), message(8, &[])])]);
+    let event = |more: &[Vec<u8>]| {
+        let fields = [&[varint(9, 3), varint(11, 2), bytes(23, b"e")], more].concat();
+        packet(&[varint(8, 5), varint(10, 1), message(11, &fields)])
+    };
+    let file = [
+        tracks(),
+        counter,
+        event(&[varint(12, 3), varint(12, 4), varint(31, 8)]),
+        event(&[fixed64(46, 1.5_f64.to_bits())]),
+        packet(&[varint(8, 6), varint(10, 1), message(11, &[varint(9, 4), varint(30, 7)])]),
+        packet(&[varint(8, 6), varint(10, 1), message(11, &[varint(9, 4), varint(11, 8), varint(30, 7)])]),
+    ];
+    let (lines, outcome) = read(&file.concat());
+    assert!(outcome.complete, "{:?}", outcome.error);
+    let values: Vec<&str> =
+        lines.iter().filter(|l| l.starts_with('C')).map(|l| l.split_once(" bytes ").unwrap().1).collect();
+    assert_eq!(values, [r#"5+- {"value":3}"#, r#"6+- {"value":7}"#]);
+    assert_eq!(outcome.defects.losses(), [("counter_without_track".to_owned(), 3)].into());
+}
+
+/// The old form of arrows: an id and a direction. One without a direction leads nowhere.
+#[test]
+fn flows_of_the_old_form_are_read() {
+    let event = |at: u64, legacy: &[Vec<u8>]| {
+        let fields = [varint(9, 3), varint(11, 2), bytes(23, b"e"), message(6, legacy)];
+        packet(&[varint(8, at), varint(10, 1), message(11, &fields)])
+    };
+    let bound = |at: u64, direction: u64| event(at, &[varint(8, 77), varint(13, direction)]);
+    let file =
+        [tracks(), bound(5, 2), bound(6, 3), bound(7, 1), event(8, &[varint(8, 77)]), bound(9, 0)].concat();
+    let (lines, outcome) = read(&file);
+    let flows: Vec<&String> = lines.iter().filter(|l| l.contains(" flow ")).collect();
+    assert_eq!(
+        flows,
+        ["s flow 40/41 flow 5+- null", "t flow 40/41 flow 6+- null", "f flow 40/41 flow 7+- null"]
+    );
+    assert_eq!(outcome.defects.losses(), [("unread_argument".to_owned(), 2)].into());
+}

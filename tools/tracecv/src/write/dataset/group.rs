@@ -19,7 +19,6 @@ use sha2::{Digest, Sha256};
 use super::chunk::ChunkWriter;
 use super::rows::RowGroup;
 use super::values::{Column, ColumnKind};
-use crate::write::create_directories;
 
 /// A file whose bytes are counted and hashed on their way.
 struct HashedFile {
@@ -69,11 +68,10 @@ pub(super) struct GroupWriter {
 }
 
 impl GroupWriter {
-    /// Begins `dir/part`. The first `sorted` columns, all numbers, sort the rows.
+    /// Begins `dir/part` in a directory that exists. The first `sorted` columns, all numbers, sort the rows.
     pub(super) fn create(dir: &Path, part: &str, columns: &[Column], sorted: usize) -> anyhow::Result<Self> {
         let path = dir.join(part);
         let name = path.display().to_string();
-        create_directories(dir)?;
         let file = AtomicFile::create(&path, Mode(0o640)).with_context(|| name.clone())?;
         let hashed = HashedFile { file, hash: Sha256::new(), bytes: 0 };
         let fields = columns.iter().map(field_of).collect::<Result<Vec<_>, _>>()?;

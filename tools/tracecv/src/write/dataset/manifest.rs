@@ -15,7 +15,7 @@ use common::record::{self, tracecv as records};
 use sha2::{Digest, Sha256};
 use trace::inputs::TraceInput;
 
-use crate::write::create_directories;
+use crate::write::MadeDirectories;
 use crate::write::shard::Shard;
 
 /// The directory of manifests. Engines leave out names that begin like this (apache/spark
@@ -64,12 +64,17 @@ impl PartManifest {
     ///
     /// # Errors
     /// The directory cannot be made or written; the run has parts of another list or number.
-    pub(super) fn create(run: &Path, shard: Shard, list: &TraceList) -> anyhow::Result<Self> {
+    pub(super) fn create(
+        run: &Path,
+        shard: Shard,
+        list: &TraceList,
+        directories: &mut MadeDirectories,
+    ) -> anyhow::Result<Self> {
         let dir = run.join(DIRECTORY);
         let part = format!("part-{:05}-of-{:05}", shard.index, shard.count);
         let path = dir.join(format!("{part}.jsonl"));
         check_parts(run, shard, &list.sha256)?;
-        create_directories(&dir)?;
+        directories.create(&dir)?;
         let file = AtomicFile::create(&path, Mode(0o640)).with_context(|| path.display().to_string())?;
         let (run, sha256) = (run.to_owned(), list.sha256.clone());
         let mut manifest = Self { file, run, path, part, shard, sha256 };
@@ -181,6 +186,10 @@ fn check_parts(run: &Path, shard: Shard, sha256: &str) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
+    fn create(run: &Path, shard: Shard, list: &TraceList) -> anyhow::Result<PartManifest> {
+        PartManifest::create(run, shard, list, &mut MadeDirectories::shared())
+    }
+
     /// Tasks of different arrays may run at the same time: what none saw at its begin, one sees at its end.
     #[test]
     fn of_two_parts_that_do_not_fit_together_one_is_refused() {
@@ -192,8 +201,8 @@ mod tests {
         let second = Shard { index: 2, count: 2 };
         for (shard, list, fits) in [(third, &one, false), (second, &other, false), (second, &same, true)] {
             let run = tempfile::tempdir().unwrap();
-            let first = PartManifest::create(run.path(), half, &one).unwrap();
-            let next = PartManifest::create(run.path(), shard, list).unwrap();
+            let first = create(run.path(), half, &one).unwrap();
+            let next = create(run.path(), shard, list).unwrap();
             first.begin_replacement().unwrap();
             next.begin_replacement().unwrap();
             first.commit().unwrap();
@@ -201,8 +210,8 @@ mod tests {
             assert_eq!(next.commit().is_ok(), fits);
             // A part replaces itself, whatever it was made from.
             let alone = tempfile::tempdir().unwrap();
-            PartManifest::create(alone.path(), half, &one).unwrap().commit().unwrap();
-            PartManifest::create(alone.path(), half, &other).unwrap().commit().unwrap();
+            create(alone.path(), half, &one).unwrap().commit().unwrap();
+            create(alone.path(), half, &other).unwrap().commit().unwrap();
         }
     }
 }

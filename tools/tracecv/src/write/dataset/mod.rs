@@ -25,9 +25,9 @@ use common::record::tracecv::PartTraceRecord;
 
 use crate::modules::module_key;
 use crate::survey::TraceSurvey;
-use crate::write::describe_devices;
 use crate::write::shard::Shard;
 use crate::write::spelling::spell_cat;
+use crate::write::{MadeDirectories, describe_devices};
 use arguments::{COLUMNS as ARGUMENT_COLUMNS, EventArguments};
 pub(crate) use fuzz::write_and_read as fuzz;
 use manifest::PartManifest;
@@ -135,6 +135,8 @@ pub(crate) struct DatasetWriter {
     /// Of the trace that is being written: its events, and its spans, that have rows.
     events_taken: TakenEvents,
     spans_taken: TakenEvents,
+    /// Dropped last: files without names may still be in them.
+    directories: MadeDirectories,
 }
 
 /// Bytes of rows of all events that may wait for the end of their trace: those of 100 MB of JSON.
@@ -167,10 +169,14 @@ impl DatasetWriter {
         let part = format!("part-{:05}-of-{:05}", shard.index, shard.count);
         let dir: PathBuf = dir.join(format!("run={run}"));
         let file = format!("{part}.parquet");
-        let manifest = PartManifest::create(&dir, shard, list)?;
-        let table = |name: &str, columns: Vec<Column>, sorted: usize| {
+        let mut directories =
+            if shard.count > 1 { MadeDirectories::shared() } else { MadeDirectories::default() };
+        let manifest = PartManifest::create(&dir, shard, list, &mut directories)?;
+        let mut table = |name: &str, columns: Vec<Column>, sorted: usize| {
             let columns = columns.into_iter().chain([TRACE]).collect();
-            TableWriter::create(&dir.join(format!("table={name}")), &file, columns, sorted)
+            let dir = dir.join(format!("table={name}"));
+            directories.create(&dir)?;
+            TableWriter::create(&dir, &file, columns, sorted)
         };
         let with_arguments = || EVENT.iter().chain(&ARGUMENT_COLUMNS).copied().collect::<Vec<Column>>();
         let all = with_arguments().into_iter().chain(DETAILS).collect();
@@ -186,6 +192,7 @@ impl DatasetWriter {
             most_waiting: MOST_WAITING,
             events_taken: TakenEvents::default(),
             spans_taken: TakenEvents::default(),
+            directories,
         })
     }
 
@@ -333,7 +340,7 @@ impl DatasetWriter {
     ///
     /// # Errors
     /// The files cannot be written.
-    pub(crate) fn finish(self) -> anyhow::Result<()> {
+    pub(crate) fn finish(mut self) -> anyhow::Result<()> {
         let mut tables = [
             ("events", self.events),
             ("kernels", self.kernels),
@@ -353,7 +360,9 @@ impl DatasetWriter {
         let complete = complete.collect::<Result<Vec<_>, _>>()?;
         manifest.begin_replacement()?;
         complete.into_iter().try_for_each(group::CompleteTable::commit)?;
-        manifest.commit()
+        manifest.commit()?;
+        self.directories.keep();
+        Ok(())
     }
 }
 

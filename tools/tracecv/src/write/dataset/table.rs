@@ -47,7 +47,7 @@ enum GroupOutput {
 }
 
 impl TableWriter {
-    /// Begins `dir/part`. The first `sorted` columns, all numbers, sort the rows.
+    /// Begins `dir/part` in a directory that exists. The first `sorted` columns, all numbers, sort the rows.
     ///
     /// # Errors
     /// The file cannot be written.
