@@ -4,7 +4,7 @@ use anyhow::Context;
 
 use crate::classifier::{ClassRules, EventClassifier};
 use crate::inputs::TraceInput;
-use crate::model::{Event, EventSink};
+use crate::model::{Event, EventSink, EventWorker, PreparedEvents, RowMeaning};
 use crate::read::{self, ReadOptions};
 
 /// Finds the category, device and stream of events while their trace is being read.
@@ -31,10 +31,14 @@ impl<'a> MeaningLookup<'a> {
     /// # Errors
     /// The trace cannot be read a second time.
     pub fn resolve<'e>(&mut self, event: &Event<'e>) -> anyhow::Result<Event<'e>> {
+        Ok(self.meaning_of(event)?.apply_to(event))
+    }
+
+    fn meaning_of(&mut self, event: &Event<'_>) -> anyhow::Result<RowMeaning> {
         if !self.named && event.cat.is_empty() && matches!(event.phase, b'X' | b'B' | b'E' | b'b' | b'e') {
             self.learn_names()?;
         }
-        Ok(self.classifier.meaning_so_far(event).apply_to(event))
+        Ok(self.classifier.meaning_so_far(event))
     }
 
     /// Learns how processes and threads are named in all of the trace, once: what rows without a category are, their
@@ -64,12 +68,21 @@ pub struct ResolvedSink<'a, S: ?Sized> {
 
 impl<S: EventSink + ?Sized> EventSink for ResolvedSink<'_, S> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
-        let event = self.lookup.resolve(event)?;
-        self.sink.event(&event)
+        let meaning = self.lookup.meaning_of(event)?;
+        meaning.give_event(event, |event| self.sink.event(event))
     }
 
     fn note_names_first(&mut self) {
         self.lookup.note_names_first();
+    }
+
+    /// It has to find out by itself what events mean.
+    fn make_worker(&self) -> Option<Box<dyn EventWorker>> {
+        self.sink.make_worker()
+    }
+
+    fn take_prepared(&mut self, prepared: PreparedEvents) -> anyhow::Result<()> {
+        self.sink.take_prepared(prepared)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::hash::BuildHasher;
 
-use crate::model::{Category, Event, EventSink, FastMap, FastState, RawText};
+use crate::model::{AutogradLink, Category, Event, EventSink, FastMap, FastState, RawText};
 
 /// Hands events on; an `E` becomes the span that its `B` began.
 pub struct PairSink<'a, S: ?Sized> {
@@ -100,6 +100,7 @@ impl<'a, S: EventSink + ?Sized> PairSink<'a, S> {
             correlation: range.correlation,
             external: range.external,
             step_number: range.step_number,
+            autograd: AutogradLink::InArguments,
             ..*event
         })
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use crate::model::{Category, Event, FastMap, NameTable};
+use crate::model::{AutogradLink, Category, Event, FastMap, NameTable};
 use crate::read::ArgumentFinder;
 use crate::spool::{MemoryLimit, Spool, SpoolRecord};
 
@@ -482,7 +482,10 @@ impl ProgramSpools {
             // The Ascend profiler writes the annotations of PyTorch among its operators.
             Category::CpuOp if is_annotation_of_profiler(text) => (RangeKind::Annotation, NO_SEQUENCE),
             Category::CpuOp => {
-                let [sequence, forward_thread] = self.numbers.find_numbers(event.args);
+                let (sequence, forward_thread) = match event.autograd {
+                    AutogradLink::Read { sequence, forward_thread } => (sequence, forward_thread),
+                    AutogradLink::InArguments => self.numbers.find_numbers(event.args).into(),
+                };
                 let sequence = sequence.unwrap_or(NO_SEQUENCE);
                 let is_backward = text.starts_with("autograd::engine::evaluate_function")
                     || forward_thread.is_some_and(|id| id > 0);

@@ -15,7 +15,7 @@ use crate::analysis::sum::{Sums, sum_trace};
 use crate::check::DoubtfulTraces;
 use crate::inputs::{OpenedTrace, TraceInput};
 use crate::meaning::{MeaningLookup, ResolvedSink};
-use crate::model::{Event, EventSink};
+use crate::model::{Event, EventSink, EventWorker, PreparedEvents};
 use crate::pairs::PairSink;
 use crate::read::{self, ReadOptions, ReadOutcome, TraceSource};
 use crate::report::report_faults;
@@ -54,6 +54,16 @@ impl<S: EventSink + ?Sized> EventSink for RankFilter<'_, S> {
         }
         self.events += 1;
         self.sink.event(event)
+    }
+
+    /// Where all events are handed on.
+    fn make_worker(&self) -> Option<Box<dyn EventWorker>> {
+        let hands_on_all = self.any_time && !self.sums.scopes.are_several();
+        hands_on_all.then(|| self.sink.make_worker()).flatten()
+    }
+
+    fn take_prepared(&mut self, prepared: PreparedEvents) -> anyhow::Result<()> {
+        self.sink.take_prepared(prepared)
     }
 }
 

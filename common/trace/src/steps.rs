@@ -258,8 +258,19 @@ impl Steps {
 
     /// The index of the step that a moment belongs to: the latest to start of those that hold it.
     pub fn at(&self, moment: i64) -> Option<usize> {
-        let after = self.steps.partition_point(|s| s.start <= moment);
-        (after.saturating_sub(BACK)..after).rev().find(|&i| moment < self.steps[i].end)
+        let mut nowhere = usize::MAX;
+        self.at_near(moment, &mut nowhere)
+    }
+
+    /// [`Self::at`] of a moment that is likely to be near the last one: `begun` is how many steps had begun by that, or any
+    /// number, and becomes how many have begun by this one.
+    #[inline]
+    pub fn at_near(&self, moment: i64, begun: &mut usize) -> Option<usize> {
+        let has_begun = |i: usize| self.steps.get(i).is_some_and(|s| s.start <= moment);
+        if has_begun(*begun) || !begun.checked_sub(1).is_none_or(has_begun) {
+            *begun = self.steps.partition_point(|s| s.start <= moment);
+        }
+        (begun.saturating_sub(BACK)..*begun).rev().find(|&i| moment < self.steps[i].end)
     }
 }
 
@@ -331,6 +342,12 @@ mod tests {
         assert_eq!((numbers, steps.repeated), (vec![5, 6, 7], 1));
         let found: Vec<_> = [-1, 0, 9, 10, 19, 20, 25, 30].iter().map(|t| steps.at(*t)).collect();
         assert_eq!(found, [None, Some(0), Some(0), Some(1), Some(1), None, Some(2), None]);
+        // Wherever one was found before.
+        for (moment, begun) in (-2..33).flat_map(|moment| (0..6).map(move |begun| (moment, begun))) {
+            let mut near = begun;
+            assert_eq!(steps.at_near(moment, &mut near), steps.at(moment), "{moment} {begun}");
+            assert_eq!(near, steps.all().iter().filter(|step| step.start <= moment).count());
+        }
     }
 
     #[test]

@@ -21,8 +21,7 @@ pub(crate) struct SurveySink {
     step_names: StepNames,
     marks: Vec<StepMark>,
     updates: Vec<Update>,
-    /// When each launch was, by its correlation.
-    launches: FastMap<i64, i64>,
+    launches: LaunchTimes,
     /// For the modules of work, if they are wanted.
     modules: Option<ModuleSpools>,
 }
@@ -66,13 +65,53 @@ impl UnlaunchedWork {
     }
 }
 
+/// When each launch was, by its correlation.
+#[derive(Default)]
+struct LaunchTimes(Vec<(i64, i64)>);
+
+impl LaunchTimes {
+    fn push(&mut self, correlation: i64, start: i64) {
+        self.0.push((correlation, start));
+    }
+
+    /// Of several launches of one correlation, the first: the others repeat it in another layer.
+    fn sorted(mut self) -> Self {
+        if !self.0.is_sorted() {
+            self.0.sort_unstable();
+        }
+        self.0.dedup_by_key(|(correlation, _)| *correlation);
+        self
+    }
+
+    /// The time of a launch. `near` is the place behind the last one that was found: work mostly comes in the order of its
+    /// launches.
+    #[inline]
+    fn find(&self, correlation: i64, near: &mut usize) -> Option<i64> {
+        const NEAR: usize = 4;
+        let next = self.0.iter().skip(*near).take(NEAR).position(|(other, _)| *other == correlation);
+        let place = match next {
+            Some(next) => *near + next,
+            None => self.0.binary_search_by_key(&correlation, |(other, _)| *other).ok()?,
+        };
+        *near = place + 1;
+        Some(self.0[place].1)
+    }
+}
+
+/// Where the step of the last event was found: that of the next is likely to be near.
+#[derive(Default)]
+pub(crate) struct NearStep {
+    begun: usize,
+    launch: usize,
+}
+
 /// The facts about one rank of a trace.
 pub(crate) struct TraceSurvey {
     pub(crate) meta: TraceMeta,
     pub(crate) steps: Steps,
     /// Names of steps by their number in [`Step::name`].
     pub(crate) names: NameTable,
-    launches: FastMap<i64, i64>,
+    launches: LaunchTimes,
     /// Number of the name of the module of work that has one, by its [`module_key`](crate::modules::module_key).
     modules: FastMap<i64, u32>,
     /// The first and the last timestamp, in nanoseconds.
@@ -132,7 +171,7 @@ impl SurveySink {
             step_names: options.steps.clone(),
             marks: Vec::new(),
             updates: Vec::new(),
-            launches: FastMap::default(),
+            launches: LaunchTimes::default(),
             modules: None,
         }
     }
@@ -148,9 +187,7 @@ impl SurveySink {
         match event.category {
             Category::Runtime => {
                 if let Some(correlation) = event.correlation {
-                    // Of several, the first: the others repeat it in another layer.
-                    let at = self.launches.entry(correlation).or_insert(start);
-                    *at = start.min(*at);
+                    self.launches.push(correlation, start);
                 }
                 return;
             }
@@ -183,7 +220,7 @@ impl SurveySink {
         let marked = Steps::from_marks(self.marks);
         let steps = if marked.all().is_empty() { Steps::from_optimizer(self.updates, begin) } else { marked };
         let base_ns = meta.epoch_offset(begin).unwrap_or(0);
-        let (names, launches) = (self.names, self.launches);
+        let (names, launches) = (self.names, self.launches.sorted());
         let unlaunched = UnlaunchedWork::ByLanes;
         Ok(TraceSurvey { meta, steps, names, launches, modules, extent, unlaunched, base_ns, recorded })
     }
@@ -222,31 +259,33 @@ impl TraceSurvey {
     pub(crate) fn step_of(&self, event: &Event<'_>) -> Option<&Step> {
         let (start, correlation) = (event.start, event.correlation);
         let facts = StepFacts { start, correlation, place: WorkPlace::of(event) };
-        self.step_at(&facts, self.launch_of(&facts))
+        let mut near = NearStep::default();
+        let launch = self.launch_of(&facts, &mut near);
+        self.step_at(&facts, launch, &mut near)
     }
 
-    /// The step that `traceq sum` counts an event in.
+    /// The step that `traceq sum` counts an event in; `near` is for one event after the other.
     #[cfg(feature = "parquet")]
-    pub(crate) fn counted_step_of(&self, facts: &StepFacts) -> Option<&Step> {
-        let launch = self.launch_of(facts);
+    pub(crate) fn counted_step_of(&self, facts: &StepFacts, near: &mut NearStep) -> Option<&Step> {
+        let launch = self.launch_of(facts, near);
         let counts = match self.unlaunched {
             _ if facts.place == WorkPlace::Host || launch.is_some() => true,
             UnlaunchedWork::InNoStep => false,
             UnlaunchedWork::ByStart => facts.place == WorkPlace::Device,
             UnlaunchedWork::ByLanes => true,
         };
-        self.step_at(facts, launch).filter(|_| counts)
+        self.step_at(facts, launch, near).filter(|_| counts)
     }
 
-    fn step_at(&self, facts: &StepFacts, launch: Option<i64>) -> Option<&Step> {
+    fn step_at(&self, facts: &StepFacts, launch: Option<i64>, near: &mut NearStep) -> Option<&Step> {
         let start = facts.start.filter(|start| self.recorded.can_start_at(*start))?;
-        self.steps.at(launch.unwrap_or(start)).map(|i| &self.steps.all()[i])
+        self.steps.at_near(launch.unwrap_or(start), &mut near.begun).map(|i| &self.steps.all()[i])
     }
 
     /// When work on a device was launched, as far as the trace says.
-    fn launch_of(&self, facts: &StepFacts) -> Option<i64> {
+    fn launch_of(&self, facts: &StepFacts, near: &mut NearStep) -> Option<i64> {
         let correlation = facts.correlation.filter(|_| facts.place != WorkPlace::Host)?;
-        self.launches.get(&correlation).copied()
+        self.launches.find(correlation, &mut near.launch)
     }
 
     /// The number among the names of the module that work of this [`module_key`](crate::modules::module_key) belongs to.
@@ -258,5 +297,24 @@ impl TraceSurvey {
     /// A moment as nanoseconds since the Unix epoch, as far as the trace says how its clock relates to that.
     pub(crate) fn wall_clock(&self, moment: i64) -> i64 {
         moment.saturating_add(self.base_ns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_launch_of_a_correlation_is_found_wherever_one_was_found_before() {
+        let mut launches = LaunchTimes::default();
+        (0..200).for_each(|i| launches.push(i * 7919 % 100 * 3, 1000 - i));
+        let launches = launches.sorted();
+        for near in [0, 1, 50, 99, 100, 1000] {
+            for correlation in -1..301 {
+                let mut near = near;
+                let first = (0..200).filter(|i| i * 7919 % 100 * 3 == correlation).map(|i| 1000 - i).min();
+                assert_eq!(launches.find(correlation, &mut near), first, "{correlation}");
+            }
+        }
     }
 }

@@ -12,6 +12,8 @@ mod names;
 mod processes;
 mod text;
 
+use std::any::Any;
+
 pub use category::Category;
 pub use collective::{KernelClass, classify_kernel_name, is_collective_call};
 pub use defect::{Defect, DefectCost, DefectCount, DefectCounts};
@@ -113,6 +115,23 @@ pub struct Event<'a> {
     pub untimed: bool,
     /// Everything that the text says is in the other fields, as it stands there: they can be written in its place.
     pub plain: bool,
+    /// What ties an operator of the backward pass to that of the forward pass.
+    pub autograd: AutogradLink,
+}
+
+/// The arguments of an operator that tie the backward pass to the forward pass (pytorch `torch/csrc/profiler/collection.h`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AutogradLink {
+    /// They stand among the arguments, if it has them: the reader has not looked for them.
+    #[default]
+    InArguments,
+    /// The whole numbers that they are.
+    Read {
+        /// `Sequence number`: operators of both passes have the same.
+        sequence: Option<i64>,
+        /// `Fwd thread id`: above 0 for operators of the backward pass.
+        forward_thread: Option<i64>,
+    },
 }
 
 impl Event<'_> {
@@ -160,7 +179,8 @@ pub trait EventSink {
     fn note_names_first(&mut self) {}
 
     /// A worker that does part of this sink's work on another thread, if there is such a part. What it prepared comes in the
-    /// file's order, in the place of its events.
+    /// file's order, in the place of its events, or before them (see [`PreparedEvents::beside`]). The events that it gets have
+    /// the category that the reader gave them.
     fn make_worker(&self) -> Option<Box<dyn EventWorker>> {
         None
     }
@@ -180,6 +200,12 @@ pub trait EventWorker: Send {
     /// Takes one event that is no metadata; its index is not known yet. `false` if the sink has to take it: then it
     /// takes all that come together with it, and what has been made of them is forgotten.
     fn prepare(&mut self, event: &Event<'_>, prepared: &mut PreparedEvents) -> bool;
+
+    /// Ends the events that stand together, whether all of them were prepared or not: what is left of them goes to
+    /// `prepared`, and the next ones begin anew.
+    fn end_batch(&mut self, prepared: &mut PreparedEvents) {
+        let PreparedEvents { .. } = prepared;
+    }
 }
 
 /// The output of a worker for events that stand together.
@@ -189,9 +215,13 @@ pub struct PreparedEvents {
     pub text: Vec<u8>,
     /// How many records it holds.
     pub records: u64,
+    /// What was made of the events besides: if there is anything, they come to the sink as well, after this.
+    pub beside: Option<Box<dyn Any + Send>>,
+    /// The index of the first of the events, once it is known.
+    pub first_index: u64,
 }
 
-/// A sink made of two.
+/// A sink made of two. Only the second may have a worker, one that prepares what comes beside the events.
 impl<A: EventSink, B: EventSink> EventSink for (&mut A, &mut B) {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
         self.0.event(event)?;
@@ -201,5 +231,13 @@ impl<A: EventSink, B: EventSink> EventSink for (&mut A, &mut B) {
     fn note_names_first(&mut self) {
         self.0.note_names_first();
         self.1.note_names_first();
+    }
+
+    fn make_worker(&self) -> Option<Box<dyn EventWorker>> {
+        self.1.make_worker()
+    }
+
+    fn take_prepared(&mut self, prepared: PreparedEvents) -> anyhow::Result<()> {
+        self.1.take_prepared(prepared)
     }
 }

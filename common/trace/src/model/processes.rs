@@ -191,6 +191,22 @@ pub struct RowMeaning {
 }
 
 impl RowMeaning {
+    /// Calls `take` with the event that has this category, device and stream: mostly it does already.
+    #[inline]
+    pub fn give_event<T>(&self, event: &Event<'_>, take: impl FnOnce(&Event<'_>) -> T) -> T {
+        let is_same = (self.category, self.of_process) == (event.category, event.of_process)
+            && self.device.is_none_or(|device| Some(device) == event.device)
+            && self.stream.is_none_or(|stream| Some(stream) == event.stream);
+        let changed;
+        let event = if is_same {
+            event
+        } else {
+            changed = self.apply_to(event);
+            &changed
+        };
+        take(event)
+    }
+
     /// The event with this category, device and stream.
     #[must_use]
     pub fn apply_to<'a>(&self, event: &Event<'a>) -> Event<'a> {

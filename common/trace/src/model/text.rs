@@ -14,7 +14,11 @@ pub struct RawText<'a> {
 impl<'a> RawText<'a> {
     /// The text without its escapes; bytes that are not UTF-8 and lone surrogates become U+FFFD.
     pub fn decode(self) -> Cow<'a, str> {
-        if self.escaped { Cow::Owned(unescape(self.raw)) } else { String::from_utf8_lossy(self.raw) }
+        if self.escaped {
+            return Cow::Owned(unescape(self.raw));
+        }
+        // Checking the whole text is several times as fast as looking for parts of it that are valid.
+        std::str::from_utf8(self.raw).map_or_else(|_| String::from_utf8_lossy(self.raw), Cow::Borrowed)
     }
 
     /// The text's bytes without its escapes. Nothing is checked or copied where it has none.

@@ -90,6 +90,8 @@ impl EventFields {
             external: integer(Argument::External).filter(|&id| id != 0),
             sequence: integer(Argument::Sequence),
             step_number: integer(Argument::StepNumber),
+            autograd_sequence: number_of(text, self.argument(Argument::AutogradSequence)),
+            forward_thread: number_of(text, self.argument(Argument::ForwardThread)),
         };
         if row.id == RowId::None {
             row.local_id = self.local_id != JsonValue::MISSING;
@@ -250,6 +252,17 @@ fn parse_value(text: &[u8], value: JsonValue) -> Option<i64> {
             }
         }
         _ => None,
+    }
+}
+
+/// A whole number of 64 bits, if the value is one.
+#[inline(always)]
+fn number_of(text: &[u8], value: JsonValue) -> Option<i64> {
+    let JsonScalar::Number(span) = value.get() else { return None };
+    let (start, end) = span.bounds();
+    match parse_digits(text, start, end) {
+        Some(value) => Some(value as i64),
+        None => std::str::from_utf8(span.text_in(text).raw).ok()?.parse().ok(),
     }
 }
 

@@ -36,13 +36,22 @@ impl<'s> Delivery<'s> {
     ) -> Result<(), ReadStop> {
         let Some(prepared) = prepared else { return self.deliver(text, batch, passed) };
         self.take_notes(text, batch, passed)?;
+        let (is_beside, first_index) = (prepared.beside.is_some(), self.out.events);
+        self.sink.take_prepared(PreparedEvents { first_index, ..prepared }).map_err(ReadStop::Sink)?;
+        if is_beside {
+            return self.deliver_events(text, batch);
+        }
         self.out.events += batch.rows.len() as u64;
-        self.sink.take_prepared(prepared).map_err(ReadStop::Sink)
+        Ok(())
     }
 
     /// Delivers what a text holds; `passed` is what came before the text.
     pub(super) fn deliver(&mut self, text: &[u8], batch: &Batch, passed: Passed) -> Result<(), ReadStop> {
         self.take_notes(text, batch, passed)?;
+        self.deliver_events(text, batch)
+    }
+
+    fn deliver_events(&mut self, text: &[u8], batch: &Batch) -> Result<(), ReadStop> {
         for row in &batch.rows {
             self.deliver_event(text, row).map_err(ReadStop::Sink)?;
         }
@@ -132,5 +141,7 @@ pub(super) fn prepare_events(
     }
     let mut prepared = PreparedEvents::default();
     let prepare = |row| with_event(row, text, 0, |event| worker.prepare(event, &mut prepared));
-    batch.rows.iter().all(prepare).then_some(prepared)
+    let all = batch.rows.iter().all(prepare);
+    worker.end_batch(&mut prepared);
+    all.then_some(prepared)
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::span::TextSpan;
-use crate::model::{Category, Event, EventId, RawText};
+use crate::model::{AutogradLink, Category, Event, EventId, RawText};
 
 /// An event by offsets into its block.
 pub(super) struct Row {
@@ -33,6 +33,8 @@ pub(super) struct Row {
     pub(super) external: Option<i64>,
     pub(super) sequence: Option<i64>,
     pub(super) step_number: Option<i64>,
+    pub(super) autograd_sequence: Option<i64>,
+    pub(super) forward_thread: Option<i64>,
 }
 
 /// An id by offsets into its block.
@@ -134,6 +136,13 @@ impl Row {
             made: false,
             untimed: self.untimed,
             plain: self.plain,
+            autograd: match self.repaired {
+                true => AutogradLink::InArguments,
+                false => AutogradLink::Read {
+                    sequence: self.autograd_sequence,
+                    forward_thread: self.forward_thread,
+                },
+            },
         }
     }
 }

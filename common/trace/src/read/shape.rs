@@ -319,7 +319,9 @@ fn most_fixed_values(slot: Slot) -> usize {
     let is_argument = |arguments: &[Argument]| arguments.iter().any(|a| a.slot() == slot);
     if is_member(&[Member::Phase, Member::Cat]) {
         16
-    } else if is_member(&[Member::Pid, Member::Tid]) || is_argument(&[Argument::Stream, Argument::Device]) {
+    } else if is_member(&[Member::Pid, Member::Tid])
+        || is_argument(&[Argument::Stream, Argument::Device, Argument::ForwardThread])
+    {
         4
     } else if slot == Slot::NONE
         || is_member(&[Member::Args, Member::Scope])

@@ -69,12 +69,14 @@ pub(super) enum Argument {
     Sequence,
     StepNumber,
     TaskType,
+    AutogradSequence,
+    ForwardThread,
     /// `name` or `labels` of a metadata event.
     Label,
 }
 
 impl Argument {
-    const COUNT: usize = 9;
+    const COUNT: usize = 11;
 
     /// The place of its value.
     #[inline(always)]
@@ -93,6 +95,8 @@ impl Argument {
             b"Ev Idx" => Self::Sequence,
             b"step_num" => Self::StepNumber,
             b"Task Type" => Self::TaskType,
+            b"Sequence number" => Self::AutogradSequence,
+            b"Fwd thread id" => Self::ForwardThread,
             b"name" | b"labels" => Self::Label,
             _ => return None,
         })

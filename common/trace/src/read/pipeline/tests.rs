@@ -178,3 +178,56 @@ fn what_workers_prepare_comes_in_the_place_of_its_events() {
     assert!(one.0.text == three.0.text);
     assert!(three.0.prepared > 1000, "{}", three.0.prepared);
 }
+
+/// Takes events, and how many a worker has seen of them before.
+#[derive(Default)]
+struct Counts {
+    events: u64,
+    seen: u64,
+}
+
+#[derive(Default)]
+struct Counter(u64);
+
+impl EventSink for Counts {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        assert_eq!(event.index, self.events);
+        self.events += 1;
+        Ok(())
+    }
+
+    fn make_worker(&self) -> Option<Box<dyn EventWorker>> {
+        Some(Box::new(Counter::default()))
+    }
+
+    fn take_prepared(&mut self, prepared: PreparedEvents) -> anyhow::Result<()> {
+        assert_eq!(prepared.first_index, self.events);
+        self.seen += *prepared.beside.unwrap().downcast::<u64>().unwrap();
+        Ok(())
+    }
+}
+
+impl EventWorker for Counter {
+    fn prepare(&mut self, event: &Event<'_>, _: &mut PreparedEvents) -> bool {
+        self.0 += 1;
+        event.name.raw != b"alone"
+    }
+
+    fn end_batch(&mut self, prepared: &mut PreparedEvents) {
+        prepared.beside = Some(Box::new(std::mem::take(&mut self.0)));
+    }
+}
+
+#[test]
+fn events_come_after_what_workers_prepare_beside_them() {
+    let event =
+        |i: usize| format!(r#"{{"ph":"i","ts":1,"name":"{}"}}"#, if i == 3000 { "alone" } else { "e" });
+    let text = format!("[{}]", (0..5000).map(event).collect::<Vec<_>>().join(","));
+    let mut counts = Counts::default();
+    let options = ReadOptions { threads: Some(3), block: Some(2048), ..ReadOptions::default() };
+    read_trace(Box::new(std::io::Cursor::new(text)), &options, &mut (&mut Names::default(), &mut counts))
+        .unwrap();
+    assert_eq!(counts.events, 5000);
+    // Those of the first piece, and of the block of the one that stands alone, are not among them.
+    assert!((4000..5000).contains(&counts.seen), "{}", counts.seen);
+}

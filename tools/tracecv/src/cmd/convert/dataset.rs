@@ -222,8 +222,8 @@ impl PartTrace<'_> {
     ) -> anyhow::Result<Option<u64>> {
         let (input, options) = (self.input, self.options);
         let new_survey = || SurveySink::new(options).with_modules(options);
-        let (mut rows, mut spans) = writer.sinks(None);
-        let mut both = (&mut rows, &mut PairSink::new(&mut spans));
+        let (mut rows, mut spans) = writer.sinks(None, &options.classes);
+        let mut both = (&mut PairSink::new(&mut spans), &mut rows);
         let surveyed = survey_trace(reader, out, input, options, new_survey, &mut both)?;
         let Some(surveyed) = surveyed.filter(|_| !reader.system_failed) else {
             writer.discard_rows();
@@ -254,9 +254,9 @@ impl PartTrace<'_> {
         let (input, options) = (self.input, self.options);
         let mut events = 0;
         for (number, survey) in &surveyed.ranks {
-            let (mut rows, mut spans) = writer.sinks(Some(survey));
+            let (mut rows, mut spans) = writer.sinks(Some(survey), &options.classes);
             let mut pairs = PairSink::new(&mut spans);
-            let mut both = (&mut rows, &mut pairs);
+            let mut both = (&mut pairs, &mut rows);
             // An event at an impossible time is an event all the same; it belongs to no step.
             let mut filter = RankFilter::new(&surveyed.sums, *number, &mut both).keeping_all_times();
             let lookup = MeaningLookup::new(input, options.classes.clone());
@@ -333,6 +333,7 @@ mod tests {
 
     use clap::Parser;
     use common::out::Verbosity;
+    use trace::read::ReadOptions;
 
     #[derive(Parser)]
     struct Cli {
@@ -342,12 +343,22 @@ mod tests {
 
     /// Returns the files of a data set of these traces. `most_waiting` is as in [`Conversion::write_waiting`].
     fn convert(traces: &[PathBuf], most_waiting: usize) -> BTreeMap<PathBuf, Vec<u8>> {
+        convert_with(traces, most_waiting, |_| ())
+    }
+
+    /// As [`convert`], with changed options of reading.
+    fn convert_with(
+        traces: &[PathBuf],
+        most_waiting: usize,
+        change: impl FnOnce(&mut ReadOptions),
+    ) -> BTreeMap<PathBuf, Vec<u8>> {
         let dir = tempfile::tempdir().unwrap();
         let words = ["convert", "--to", "parquet", "-o"].map(OsString::from).into_iter();
         let words = words.chain([dir.path().into()]).chain(traces.iter().map(|path| path.into()));
         let Cli { args } = Cli::parse_from(words);
         let mut out = Out::to(Box::new(io::sink()), "tracecv", false, Verbosity::Quiet);
-        let reader = TraceReader::new(&out, &args.inputs, 1);
+        let mut reader = TraceReader::new(&out, &args.inputs, 1);
+        change(&mut reader.options);
         let options = args.analysis.collect_options().unwrap();
         let mut conversion = Conversion { args: &args, options, reader, written: Vec::new() };
         conversion.write_waiting(&mut out, most_waiting).unwrap();
@@ -367,8 +378,8 @@ mod tests {
         found
     }
 
-    #[test]
-    fn one_reading_and_two_write_the_same() {
+    /// The traces of other tests.
+    fn fixtures() -> Vec<PathBuf> {
         let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let fixtures: Vec<PathBuf> = [
             "fuzz/seeds/trace_formats",
@@ -381,11 +392,60 @@ mod tests {
         .filter(|path| path.extension().is_none_or(|e| e != "md"))
         .collect();
         assert!(fixtures.len() > 30, "{}", fixtures.len());
+        fixtures
+    }
+
+    #[test]
+    fn one_reading_and_two_write_the_same() {
+        let fixtures = fixtures();
         let once = convert(&fixtures, usize::MAX);
         assert_eq!(once.len(), 7);
         let twice = convert(&fixtures, 0);
         for (name, bytes) in &once {
             assert!(*bytes == twice[name], "{}", name.display());
+        }
+    }
+
+    /// Rows are made by the threads that decode, or by the one that takes the events.
+    #[test]
+    fn any_number_of_threads_writes_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        // More rows than a row group has, and more texts than a dictionary.
+        let event = |i: u64| {
+            let (at, id) = (10 * i, i * 7919 % 100_000);
+            let cat = if i % 131 == 0 { "" } else { "ac2g" };
+            format!(
+                r#"{{"ph":"s","id":{id},"pid":{},"tid":1,"ts":{at},"cat":"{cat}","name":"n{}","args":{{"x":{},"Addr":"\u0061{}"}}}}"#,
+                i % 3,
+                i % 70,
+                i * i % 977,
+                i / 2
+            )
+        };
+        let unlike = [
+            r#"{"ph":"M","name":"process_name","pid":1,"args":{"name":"p"}}"#,
+            r#"{"ph":"X","name":"of its process","pid":1,"tid":1,"ts":5,"dur":2}"#,
+            r#"{"ph":"i","name":"[memory]","pid":1,"tid":1,"ts":7,"args":{"Bytes":4,"Addr":9}}"#,
+            r#"{"ph":"X","name":"broken "quote"","pid":1,"tid":1,"ts":9,"dur":1}"#,
+        ];
+        let events = (0..150_000).map(|i| match i % 20_000 {
+            19_999 => unlike[i as usize / 20_000 % unlike.len()].to_owned(),
+            _ => event(i),
+        });
+        let large = dir.path().join("large.json");
+        std::fs::write(&large, format!("[{}]", events.collect::<Vec<_>>().join(",\n"))).unwrap();
+        for (traces, block) in [(fixtures(), 2048), (vec![large.clone()], 1 << 20), (vec![large], 30_000)] {
+            let of = |threads, most_waiting| {
+                convert_with(&traces, most_waiting, |options| {
+                    (options.threads, options.block) = (Some(threads), Some(block));
+                })
+            };
+            let one = of(1, usize::MAX);
+            for (threads, most_waiting) in [(3, usize::MAX), (3, 4 << 20)] {
+                for (name, bytes) in of(threads, most_waiting) {
+                    assert!(bytes == one[&name], "{} by {threads} threads", name.display());
+                }
+            }
         }
     }
 

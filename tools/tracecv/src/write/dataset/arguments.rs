@@ -10,7 +10,7 @@ use trace::rows::{OtherMembers, head_of};
 
 use crate::write::spelling::{complete_numbers, spell_cat};
 
-use super::table::TableWriter;
+use super::row_builder::RowBuilder;
 use super::values::{Column, ColumnKind};
 
 const COUNT: usize = ARGUMENT_COLUMNS.len();
@@ -189,7 +189,7 @@ impl EventArguments {
     }
 
     /// Appends the columns.
-    pub(super) fn push(&self, table: &mut TableWriter) {
+    pub(super) fn push(&self, table: &mut RowBuilder) {
         let ArgumentMembers { values, texts, .. } = &self.members;
         let (mut next, mut rest) = (0, self.members.present);
         while rest != 0 {

@@ -69,16 +69,16 @@ fn write(bytes: &[u8], dir: &Path, once: bool) -> anyhow::Result<Option<Kept>> {
     let mut pairs = PairSink::new(&mut survey);
     let mut spans = (&mut extent, &mut pairs);
     writer.begin_trace(1);
-    let (mut rows, mut row_spans) = writer.sinks(None);
-    let mut both = (&mut rows, &mut PairSink::new(&mut row_spans));
+    let (mut rows, mut row_spans) = writer.sinks(None, &ClassRules::default());
+    let mut both = (&mut PairSink::new(&mut row_spans), &mut rows);
     let outcome = read(&mut (&mut spans, &mut (&mut events, &mut both)))?;
     if outcome.events == 0 {
         return Ok(None);
     }
     let survey = survey.finish(outcome.meta, RecordedTime::default(), extent)?;
     if !writer.settle_rows(&survey)? {
-        let (mut rows, mut spans) = writer.sinks(Some(&survey));
-        read(&mut (&mut rows, &mut PairSink::new(&mut spans)))?;
+        let (mut rows, mut spans) = writer.sinks(Some(&survey), &ClassRules::default());
+        read(&mut (&mut PairSink::new(&mut spans), &mut rows))?;
     }
     let about = PartTraceRecord {
         path: Path::new("-").into(),

@@ -1,24 +1,28 @@
 //! Row groups of a table on their way to its file: sorted, and written column by column.
 
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context;
+use bytes::Bytes;
 use common::fsat::AtomicFile;
 use common::policy::Mode;
 use common::record::tracecv as record;
 use parquet::basic::{LogicalType, Repetition, Type as PhysicalType};
+use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::{SchemaDescriptor, Type};
+use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor, Type};
 use sha2::{Digest, Sha256};
 
 use super::chunk::ChunkWriter;
 use super::rows::RowGroup;
-use super::values::{Column, ColumnKind};
+use super::values::{Column, ColumnKind, ColumnValues};
 
 /// A file whose bytes are counted and hashed on their way.
 struct HashedFile {
@@ -55,11 +59,20 @@ impl CompleteTable {
     }
 }
 
+/// The pages of a column, and what the file is to say about them.
+type ColumnPages = parquet::errors::Result<(Bytes, ColumnCloseResult)>;
+
+/// Row groups with fewer rows are written by one thread.
+const SHARED_ROWS: usize = 16 * 1024;
+/// Threads that write the columns of a row group: few columns take most of the time.
+const MOST_THREADS: usize = 4;
+
 /// Writes row groups to a file that appears when it is complete.
 pub(super) struct GroupWriter {
     writer: SerializedFileWriter<HashedFile>,
     schema: SchemaDescriptor,
-    chunks: ChunkWriter,
+    /// One for each thread that writes columns.
+    chunks: Vec<ChunkWriter>,
     /// How many columns sort the rows.
     sorted: usize,
     /// Rows that are written.
@@ -79,7 +92,7 @@ impl GroupWriter {
         let properties = Arc::new(properties(sorted));
         let writer = SerializedFileWriter::new(hashed, Arc::clone(&schema), properties)?;
         let schema = SchemaDescriptor::new(schema);
-        Ok(Self { writer, schema, chunks: ChunkWriter::default(), sorted, written: 0, name })
+        Ok(Self { writer, schema, chunks: Vec::new(), sorted, written: 0, name })
     }
 
     /// Writes rows, sorted, and forgets them.
@@ -94,8 +107,7 @@ impl GroupWriter {
         self.written += u64::from(rows.rows);
         let mut group =
             self.writer.next_row_group().map_err(unwrap_error).with_context(|| self.name.clone())?;
-        for (column, values) in self.schema.columns().iter().zip(&rows.values) {
-            let written = self.chunks.write(column, values, &places);
+        for written in write_columns(&mut self.chunks, self.schema.columns(), &rows.values, &places) {
             let appended = written.and_then(|(pages, written)| group.append_column(&pages, written));
             appended.map_err(unwrap_error).with_context(|| self.name.clone())?;
         }
@@ -120,6 +132,46 @@ impl GroupWriter {
             about: record::PartTableRecord { path, rows, size_bytes: bytes, sha256 },
         })
     }
+}
+
+/// The pages of columns, in their order, made by as many threads as there are processors, up to [`MOST_THREADS`].
+fn write_columns(
+    chunks: &mut Vec<ChunkWriter>,
+    columns: &[ColumnDescPtr],
+    values: &[ColumnValues],
+    places: &[u32],
+) -> Vec<ColumnPages> {
+    let next = AtomicUsize::new(0);
+    let write = |chunk: &mut ChunkWriter| {
+        let mut written = Vec::new();
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            let (Some(column), Some(values)) = (columns.get(i), values.get(i)) else { return written };
+            written.push((i, chunk.write(column, values, places)));
+        }
+    };
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let threads = if places.len() < SHARED_ROWS { 1 } else { processors.min(MOST_THREADS) };
+    chunks.resize_with(threads, ChunkWriter::default);
+    let mut written = std::thread::scope(|scope| {
+        let write = &write;
+        let start = |chunk| {
+            std::thread::Builder::new()
+                .name("encode".to_owned())
+                .spawn_scoped(scope, move || write(chunk))
+                .ok()
+        };
+        let mut chunks = chunks.iter_mut();
+        let own = chunks.next();
+        let others: Vec<_> = chunks.map_while(start).collect();
+        let mut written = own.map(write).unwrap_or_default();
+        for other in others {
+            written.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        written
+    });
+    written.sort_unstable_by_key(|(i, _)| *i);
+    written.into_iter().map(|(_, pages)| pages).collect()
 }
 
 /// The error of the file behind one of the library, which would say it twice.

@@ -31,18 +31,19 @@ pub(super) fn push_memory(
     let start = event.start.filter(|at| is_plausible_time(*at) && matches!(event.phase, b'i' | b'I' | b'n'));
     let number = |names: &[&str]| names.iter().find_map(|name| number_argument(event.args, name));
     let (Some(_), Some(bytes)) = (start, number(&["Bytes", "bytes"])) else { return Ok(()) };
-    table.pending(event);
-    table.int(number(&["Device Type", "device type"]));
-    table.int(number(&["Device Id", "device id"]));
-    table.int(Some(bytes));
-    table.int(number(&["Total Allocated", "total allocated"]));
-    table.int(number(&["Total Reserved", "total reserved"]));
+    let row = &mut table.row;
+    row.pending(event);
+    row.int(number(&["Device Type", "device type"]));
+    row.int(number(&["Device Id", "device id"]));
+    row.int(Some(bytes));
+    row.int(number(&["Total Allocated", "total allocated"]));
+    row.int(number(&["Total Reserved", "total reserved"]));
     match find_argument(event.args, "Addr").or_else(|| find_argument(event.args, "addr")) {
-        Some(RawValue::Number(digits)) => table.text(Some(digits)),
-        Some(RawValue::Text(address)) => table.text(Some(&address.unescape())),
-        _ => table.text(None),
+        Some(RawValue::Number(digits)) => row.text(Some(digits)),
+        Some(RawValue::Text(address)) => row.text(Some(&address.unescape())),
+        _ => row.text(None),
     }
-    table.int(i64::try_from(event.index).ok());
+    row.int(i64::try_from(event.index).ok());
     table.end_row_of(ended)
 }
 

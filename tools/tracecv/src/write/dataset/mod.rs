@@ -11,14 +11,17 @@ mod group;
 mod manifest;
 mod memory;
 mod page;
+mod row_builder;
 mod rows;
 mod table;
 mod values;
+mod worker;
 
 use std::path::{Path, PathBuf};
 
 use trace::analysis::sum::StepRow;
-use trace::model::{Category, Event, EventId, EventSink, is_collective_call};
+use trace::classifier::ClassRules;
+use trace::model::{Category, Event, EventId, EventSink, EventWorker, PreparedEvents, is_collective_call};
 use trace::rows::write_number;
 
 use common::record::tracecv::PartTraceRecord;
@@ -33,8 +36,11 @@ pub(crate) use fuzz::write_and_read as fuzz;
 use manifest::PartManifest;
 pub(crate) use manifest::TraceList;
 use memory::{MEMORY, push_memory};
+use row_builder::RowBuilder;
+use rows::RowGroup;
 use table::{EndedTrace, TableWriter};
 use values::{Column, ColumnKind};
+use worker::RowWorkers;
 
 const fn int(name: &'static str) -> Column {
     Column { name, kind: ColumnKind::Int }
@@ -73,6 +79,11 @@ const DETAILS: [Column; 8] = [
 /// The last column of every table: the place of the trace in the list, from 1. Two traces may be of one rank, or of none
 /// that is known.
 const TRACE: Column = int("trace_number");
+
+/// The columns of the table of all events, but for the last.
+fn event_columns() -> Vec<Column> {
+    EVENT.iter().chain(&ARGUMENT_COLUMNS).chain(&DETAILS).copied().collect()
+}
 
 /// A row for each device that a step put work on, with how `traceq sum` divides its time.
 const STEPS: [Column; 15] = [
@@ -151,11 +162,11 @@ struct TakenEvents {
 }
 
 impl TakenEvents {
-    /// Counts an event of the first reading. Returns `false` if there is no room for its rows.
+    /// Counts events of the first reading. Returns `false` if there is no room for their rows.
     #[inline]
-    fn take(&mut self, has_room: bool) -> bool {
+    fn take(&mut self, count: u32, has_room: bool) -> bool {
         self.is_full |= !has_room;
-        self.count += u64::from(!self.is_full);
+        self.count += if self.is_full { 0 } else { u64::from(count) };
         !self.is_full
     }
 }
@@ -179,9 +190,8 @@ impl DatasetWriter {
             TableWriter::create(&dir, &file, columns, sorted)
         };
         let with_arguments = || EVENT.iter().chain(&ARGUMENT_COLUMNS).copied().collect::<Vec<Column>>();
-        let all = with_arguments().into_iter().chain(DETAILS).collect();
         Ok(Self {
-            events: table("events", all, 3)?,
+            events: table("events", event_columns(), 3)?,
             kernels: table("kernels", EVENT.into_iter().chain([text("module")]).collect(), 3)?,
             collectives: table("collectives", with_arguments(), 3)?,
             steps: table("steps", STEPS.to_vec(), 2)?,
@@ -234,7 +244,11 @@ impl DatasetWriter {
     /// Sinks for the events of a trace: for each as it stands there, and for spans, to which begins and ends were brought
     /// together. In the first reading there is no survey yet, and rows wait; in a second one, they are made of the events
     /// that had none in the first.
-    pub(crate) fn sinks<'a>(&'a mut self, survey: Option<&'a TraceSurvey>) -> (EventRows<'a>, SpanRows<'a>) {
+    pub(crate) fn sinks<'a>(
+        &'a mut self,
+        survey: Option<&'a TraceSurvey>,
+        classes: &ClassRules,
+    ) -> (EventRows<'a>, SpanRows<'a>) {
         let ended = survey.map(|survey| (survey, self.trace));
         let turn = |taken, most_waiting| EventTurn { ended, most_waiting, taken, seen: 0 };
         // Spans have fewer rows than events, and those have fewer columns.
@@ -245,6 +259,8 @@ impl DatasetWriter {
             memory: &mut self.memory,
             arguments: EventArguments::default(),
             turn: events,
+            workers: RowWorkers::new(classes),
+            prepared: 0,
         };
         let spans = SpanRows {
             kernels: &mut self.kernels,
@@ -270,7 +286,7 @@ impl DatasetWriter {
             self.push_step(row, survey)?;
         }
         let meta = &survey.meta;
-        let ranks = &mut self.ranks;
+        let ranks = &mut self.ranks.row;
         ranks.int(meta.rank);
         ranks.int(survey.extent.map(|(from, _)| survey.wall_clock(from)));
         ranks.int(survey.extent.map(|(from, to)| to.saturating_sub(from)));
@@ -293,28 +309,28 @@ impl DatasetWriter {
     /// The files cannot be written.
     pub(crate) fn note_unreadable(&mut self, about: PartTraceRecord) -> anyhow::Result<()> {
         for number in [about.rank, None, None, Some(0), Some(0), None, None] {
-            self.ranks.int(number);
+            self.ranks.row.int(number);
         }
         for text in [None, None, Some(about.path.path.as_bytes()), None, None, None] {
-            self.ranks.text(text);
+            self.ranks.row.text(text);
         }
         self.end_rank(about)
     }
 
     /// Adds what became of a trace to its row and to the manifest.
     fn end_rank(&mut self, about: PartTraceRecord) -> anyhow::Result<()> {
-        self.ranks.text(Some(about.status.as_bytes()));
-        self.ranks.text(about.error.as_deref().map(str::as_bytes));
+        self.ranks.row.text(Some(about.status.as_bytes()));
+        self.ranks.row.text(about.error.as_deref().map(str::as_bytes));
         for number in [about.size_bytes, Some(about.repairs), Some(about.losses)] {
-            self.ranks.int(number.and_then(|n| i64::try_from(n).ok()));
+            self.ranks.row.int(number.and_then(|n| i64::try_from(n).ok()));
         }
-        self.ranks.int(Some(self.trace));
+        self.ranks.row.int(Some(self.trace));
         self.ranks.end_row()?;
         self.manifest.take_trace(&about)
     }
 
     fn push_step(&mut self, row: &StepRow, survey: &TraceSurvey) -> anyhow::Result<()> {
-        let (steps, step, split) = (&mut self.steps, &row.step, row.split.as_ref());
+        let (steps, step, split) = (&mut self.steps.row, &row.step, row.split.as_ref());
         let marked = survey.steps.all().get(row.index).filter(|marked| marked.start == step.start);
         let name = marked.and_then(|marked| marked.name).map(|name| survey.names.name(name));
         steps.int(survey.meta.rank);
@@ -333,7 +349,7 @@ impl DatasetWriter {
         steps.int(split.map(|split| split.exposed_memcpy));
         steps.int(split.map(trace::split::Split::idle));
         steps.int(Some(self.trace));
-        steps.end_row()
+        self.steps.end_row()
     }
 
     /// Ends the files, and lets them appear; the manifest last, so that a part with one is whole.
@@ -381,11 +397,19 @@ impl EventTurn<'_> {
     #[inline]
     fn is_next(&mut self, waiting: usize) -> bool {
         if self.ended.is_none() {
-            return self.taken.take(waiting < self.most_waiting);
+            return self.taken.take(1, waiting < self.most_waiting);
         }
         let has_rows = self.seen < self.taken.count;
         self.seen += u64::from(has_rows);
         !has_rows
+    }
+
+    /// Returns whether the rows of all of the next events have their turn. Otherwise each of these is asked about.
+    fn are_next(&mut self, waiting: usize, count: u32) -> bool {
+        match self.ended {
+            None => self.taken.take(count, waiting < self.most_waiting),
+            Some(_) => self.seen == self.taken.count,
+        }
     }
 }
 
@@ -395,23 +419,59 @@ pub(crate) struct EventRows<'a> {
     memory: &'a mut TableWriter,
     arguments: EventArguments,
     turn: EventTurn<'a>,
+    workers: RowWorkers,
+    /// Of the next events, how many have rows that a worker has made.
+    prepared: u32,
+}
+
+impl EventRows<'_> {
+    /// Bytes of rows that wait.
+    fn waiting_bytes(&self) -> usize {
+        self.events.waiting_bytes().max(self.memory.waiting_bytes())
+    }
 }
 
 impl EventSink for EventRows<'_> {
     fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
-        if !self.turn.is_next(self.events.waiting_bytes().max(self.memory.waiting_bytes())) {
+        if self.prepared > 0 {
+            self.prepared -= 1;
+        } else if self.turn.is_next(self.waiting_bytes()) {
+            push_event_row(&mut self.events.row, event, &mut self.arguments);
+            self.events.end_row_of(self.turn.ended)?;
+        } else {
             return Ok(());
         }
-        self.arguments.read(event);
-        push_event(self.events, event);
-        self.arguments.push(self.events);
-        push_details(self.events, event, &self.arguments);
-        self.events.end_row_of(self.turn.ended)?;
         if event.category == Category::Memory {
             push_memory(self.memory, event, self.turn.ended)?;
         }
         Ok(())
     }
+
+    fn make_worker(&self) -> Option<Box<dyn EventWorker>> {
+        Some(self.workers.make_worker())
+    }
+
+    fn take_prepared(&mut self, prepared: PreparedEvents) -> anyhow::Result<()> {
+        let rows = prepared.beside.and_then(|rows| rows.downcast::<RowGroup>().ok());
+        if let Some(rows) = rows {
+            if self.turn.are_next(self.waiting_bytes(), rows.rows) {
+                self.events.append(&rows, prepared.first_index, self.turn.ended)?;
+                self.prepared = rows.rows;
+            } else if self.turn.ended.is_none() {
+                self.workers.stop();
+            }
+            self.workers.take_back(*rows);
+        }
+        Ok(())
+    }
+}
+
+/// Appends the row of an event to the table of all events, but for its last column.
+fn push_event_row(row: &mut RowBuilder, event: &Event<'_>, arguments: &mut EventArguments) {
+    arguments.read(event);
+    push_event(row, event);
+    arguments.push(row);
+    push_details(row, event, arguments);
 }
 
 /// Takes the spans of a trace that are work on devices, or collectives.
@@ -434,21 +494,21 @@ impl EventSink for SpanRows<'_> {
             return Ok(());
         }
         if is_work {
-            push_event(self.kernels, event);
-            self.kernels.pending_module(module_key(event));
+            push_event(&mut self.kernels.row, event);
+            self.kernels.row.pending_module(module_key(event));
             self.kernels.end_row_of(self.turn.ended)?;
         }
         if is_collective {
             self.arguments.read(event);
-            push_event(self.collectives, event);
-            self.arguments.push(self.collectives);
+            push_event(&mut self.collectives.row, event);
+            self.arguments.push(&mut self.collectives.row);
             self.collectives.end_row_of(self.turn.ended)?;
         }
         Ok(())
     }
 }
 
-fn push_event(table: &mut TableWriter, event: &Event<'_>) {
+fn push_event(table: &mut RowBuilder, event: &Event<'_>) {
     table.pending(event);
     table.int(event.dur);
     push_static(table, event.category as i64, event.category.name().as_bytes());
@@ -460,7 +520,7 @@ fn push_event(table: &mut TableWriter, event: &Event<'_>) {
 }
 
 /// Appends the columns of [`DETAILS`].
-fn push_details(table: &mut TableWriter, event: &Event<'_>, arguments: &EventArguments) {
+fn push_details(table: &mut RowBuilder, event: &Event<'_>, arguments: &EventArguments) {
     table.text(Some(&spell_cat(event).unescape()).filter(|cat| !cat.is_empty()).map(|cat| &**cat));
     push_static(table, i64::from(event.phase), &[event.phase]);
     for id in [event.pid, event.tid, event.id] {
@@ -476,6 +536,6 @@ fn push_details(table: &mut TableWriter, event: &Event<'_>, arguments: &EventArg
 }
 
 /// Appends one of a few texts, which has this number among them.
-fn push_static(table: &mut TableWriter, number: i64, text: &[u8]) {
+fn push_static(table: &mut RowBuilder, number: i64, text: &[u8]) {
     table.text_of_key(number, |to| to.extend_from_slice(text));
 }

@@ -1,10 +1,12 @@
 //! Rows by column, until they are written as a row group. What all rows of a trace have, and what follows from its steps,
 //! is added when its end has been read.
 
+use std::ops::Range;
+
 use trace::model::FastMap;
 
 use super::values::{Column, ColumnKind, ColumnValues, TextPool, Values};
-use crate::survey::{StepFacts, TraceSurvey, WorkPlace};
+use crate::survey::{NearStep, StepFacts, TraceSurvey, WorkPlace};
 
 /// The columns of tables of events that are added at the end of a trace; the last one, `trace_number`, is as well.
 const RANK: usize = 0;
@@ -13,6 +15,8 @@ const STEP: usize = 1;
 pub(super) const START: usize = 2;
 /// The correlation of work on a device; tables without such work have another column here.
 pub(super) const CORRELATION: usize = 8;
+/// The place of the event in its trace.
+const INDEX: usize = 9;
 
 /// Rows by column.
 pub(super) struct RowGroup {
@@ -70,6 +74,30 @@ impl RowGroup {
         self.values.iter().map(|column| column.pool().map_or(0, TextPool::size)).sum()
     }
 
+    /// Takes some rows of a group of the same columns, whose indices begin with `first` and which lack what these lack. `known` is
+    /// as in [`ColumnValues::append`], for each column. Returns by how many bytes the texts have grown.
+    pub(super) fn append(
+        &mut self,
+        other: &Self,
+        rows: Range<u32>,
+        first: i64,
+        known: &mut [Vec<u32>],
+    ) -> usize {
+        let mut grown = 0;
+        for ((own, others), known) in self.values.iter_mut().zip(&other.values).zip(known) {
+            grown += own.append(self.rows, others, rows.clone(), known);
+        }
+        self.values[INDEX].renumber_last(rows.len(), first);
+        self.pending.extend_from_slice(&other.pending[rows.start as usize..rows.end as usize]);
+        self.rows += rows.len() as u32;
+        grown
+    }
+
+    /// The most bytes by which [`Self::append`] of all rows makes texts grow.
+    pub(super) fn most_text_bytes(&self) -> usize {
+        self.values.iter().map(ColumnValues::most_text_bytes).sum()
+    }
+
     /// Takes the start of the next row, and what else its step follows from.
     #[inline]
     pub(super) fn push_pending(&mut self, start: Option<i64>, place: WorkPlace) {
@@ -97,10 +125,12 @@ impl RowGroup {
         let mut steps = std::mem::replace(&mut self.values[STEP], ColumnValues::new(Values::Int(Vec::new())));
         let (mut starts, mut correlations) =
             (self.values[START].number_finder(from), self.values[CORRELATION].number_finder(from));
+        let mut near = NearStep::default();
         for (row, place) in (from..).zip(&self.pending) {
             let start = starts.number_of_row(row);
             let correlation = if *place == WorkPlace::Host { None } else { correlations.number_of_row(row) };
-            if let Some(step) = survey.counted_step_of(&StepFacts { start, correlation, place: *place }) {
+            let facts = StepFacts { start, correlation, place: *place };
+            if let Some(step) = survey.counted_step_of(&facts, &mut near) {
                 steps.push_int(row, step.number);
             }
         }

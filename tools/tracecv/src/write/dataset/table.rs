@@ -5,12 +5,11 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use trace::model::Event;
-
 use super::group::{CompleteTable, GroupWriter};
-use super::rows::{GroupMark, RowGroup, START};
-use super::values::{Column, TextPool};
-use crate::survey::{TraceSurvey, WorkPlace};
+use super::row_builder::RowBuilder;
+use super::rows::{GroupMark, RowGroup};
+use super::values::Column;
+use crate::survey::TraceSurvey;
 
 /// Rows of a row group. Memory holds two at a time: one that is being collected, and one that is being written.
 const GROUP_ROWS: u32 = 128 * 1024;
@@ -20,11 +19,8 @@ const GROUP_BYTES: usize = 64 << 20;
 /// Collects the rows of a table.
 pub(super) struct TableWriter {
     columns: Vec<Column>,
-    group: RowGroup,
-    /// The column that the next value is for.
-    next: usize,
-    /// Bytes in texts of the rows that wait.
-    text_bytes: usize,
+    /// The rows that are being collected.
+    pub(super) row: RowBuilder,
     /// Full groups with rows of a trace that has not ended.
     waiting: Vec<RowGroup>,
     /// Bytes in rows that wait for the end of their trace, as of the last time that they were counted.
@@ -58,14 +54,14 @@ impl TableWriter {
         sorted: usize,
     ) -> anyhow::Result<Self> {
         let output = GroupOutput::Here(Box::new(GroupWriter::create(dir, part, &columns, sorted)?));
-        let group = RowGroup::new(&columns);
+        let row = RowBuilder::new(&columns);
         let (waiting, trace_start) = Default::default();
-        Ok(Self { columns, group, next: 0, text_bytes: 0, waiting, waiting_bytes: 0, trace_start, output })
+        Ok(Self { columns, row, waiting, waiting_bytes: 0, trace_start, output })
     }
 
     /// Begins a trace: its rows can be forgotten until [`Self::settle`].
     pub(super) fn begin_trace(&mut self) {
-        self.trace_start = self.group.mark();
+        self.trace_start = self.row.group.mark();
         self.waiting_bytes = 0;
     }
 
@@ -73,56 +69,6 @@ impl TableWriter {
     #[inline]
     pub(super) fn waiting_bytes(&self) -> usize {
         self.waiting_bytes
-    }
-
-    /// Sets the first columns of the row of an event, when the end of its trace has been read.
-    #[inline]
-    pub(super) fn pending(&mut self, event: &Event<'_>) {
-        self.group.push_pending(event.start, WorkPlace::of(event));
-        self.next = START + 1;
-    }
-
-    /// Sets the next column of the row to the module of this key, when the end of its trace has been read.
-    #[inline]
-    pub(super) fn pending_module(&mut self, key: Option<i64>) {
-        self.group.push_module(key);
-        self.next += 1;
-    }
-
-    /// Sets the next column of the row, which holds numbers.
-    #[inline]
-    pub(super) fn int(&mut self, value: Option<i64>) {
-        if let Some(value) = value {
-            self.group.values[self.next].push_int(self.group.rows, value);
-        }
-        self.next += 1;
-    }
-
-    /// Leaves out the next columns of the row.
-    #[inline]
-    pub(super) fn skip(&mut self, columns: usize) {
-        self.next += columns;
-    }
-
-    /// Sets the next column of the row, which holds texts.
-    #[inline]
-    pub(super) fn text(&mut self, value: Option<&[u8]>) {
-        match value {
-            Some(text) => self.push_text(|texts| texts.number_of(text)),
-            None => self.next += 1,
-        }
-    }
-
-    /// Sets the next column of the row to the text that follows from `key`.
-    #[inline]
-    pub(super) fn text_of_key(&mut self, key: i64, text: impl FnOnce(&mut Vec<u8>)) {
-        self.push_text(|texts| texts.number_of_key(key, text));
-    }
-
-    #[inline]
-    fn push_text(&mut self, number_in: impl FnOnce(&mut TextPool) -> u32) {
-        self.text_bytes += self.group.values[self.next].push_text(self.group.rows, number_in);
-        self.next += 1;
     }
 
     /// Ends the row.
@@ -141,40 +87,88 @@ impl TableWriter {
     pub(super) fn end_row_of(&mut self, ended: Option<EndedTrace<'_>>) -> anyhow::Result<()> {
         /// How often the bytes are counted, in rows.
         const COUNTED: u32 = 1024;
-        self.next += 1;
-        let is_full = self.count_row();
-        match ended {
-            Some((survey, trace)) if is_full => {
-                self.group.settle(survey, trace);
-                self.pass_full_group()
-            }
-            None if is_full => {
-                let full = std::mem::replace(&mut self.group, RowGroup::new(&self.columns));
-                self.waiting.push(full);
-                self.text_bytes = 0;
-                self.waiting_bytes = self.waiting.iter().map(RowGroup::size).sum();
-                Ok(())
-            }
-            None if self.group.rows % COUNTED == 0 => {
-                let groups = self.waiting.iter().chain([&self.group]);
-                self.waiting_bytes = groups.map(RowGroup::size).sum();
-                Ok(())
-            }
-            _ => Ok(()),
+        self.row.skip(1);
+        if self.count_row() {
+            return self.pass_rows_of(ended);
         }
+        if ended.is_none() && self.row.group.rows % COUNTED == 0 {
+            self.count_waiting_bytes();
+        }
+        Ok(())
+    }
+
+    /// Adds rows that lack what is known at the end of their trace, which is `ended` if that has been read. The indices of their
+    /// events begin with `first`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(super) fn append(
+        &mut self,
+        rows: &RowGroup,
+        first: u64,
+        ended: Option<EndedTrace<'_>>,
+    ) -> anyhow::Result<()> {
+        let most = rows.most_text_bytes();
+        let mut known = vec![Vec::new(); self.columns.len()];
+        let mut from = 0;
+        while from < rows.rows {
+            // As many as there is room for; where texts may fill the group, one after the other.
+            let room = GROUP_ROWS - self.row.group.rows;
+            let room = if self.row.text_bytes + most < GROUP_BYTES { room } else { 1 };
+            let to = rows.rows.min(from + room);
+            let first = i64::try_from(first).map_or(i64::MAX, |first| first.saturating_add(i64::from(from)));
+            let before = self.row.group.rows;
+            self.row.text_bytes += self.row.group.append(rows, from..to, first, &mut known);
+            self.make_room(before);
+            if self.is_full() {
+                self.pass_rows_of(ended)?;
+                known.iter_mut().for_each(Vec::clear);
+            }
+            from = to;
+        }
+        self.count_waiting_bytes();
+        Ok(())
+    }
+
+    /// Ends the group, which is full, with rows of a trace that is `ended` if its end has been read.
+    fn pass_rows_of(&mut self, ended: Option<EndedTrace<'_>>) -> anyhow::Result<()> {
+        let Some((survey, trace)) = ended else {
+            let full = std::mem::replace(&mut self.row, RowBuilder::new(&self.columns));
+            self.waiting.push(full.group);
+            self.count_waiting_bytes();
+            return Ok(());
+        };
+        self.row.group.settle(survey, trace);
+        self.pass_full_group()
+    }
+
+    fn count_waiting_bytes(&mut self) {
+        self.waiting_bytes = self.waiting.iter().chain([&self.row.group]).map(RowGroup::size).sum();
     }
 
     /// Counts a row. Returns whether the group is full.
     #[inline]
     fn count_row(&mut self) -> bool {
-        debug_assert_eq!(self.next, self.columns.len(), "columns of a row");
-        self.next = 0;
-        self.group.rows += 1;
+        let before = self.row.group.rows;
+        self.row.end_row();
+        self.make_room(before);
+        self.is_full()
+    }
+
+    /// Makes room for the rows of a group once there are a few; `before` is how many there were.
+    #[inline]
+    fn make_room(&mut self, before: u32) {
         // From here on a table is likely to fill its group: vectors that grow bit by bit would be copied each time.
-        if self.group.rows == GROUP_ROWS / 16 {
-            self.group.reserve(16);
+        const FEW: u32 = GROUP_ROWS / 16;
+        let rows = self.row.group.rows;
+        if before < FEW && rows >= FEW {
+            self.row.group.reserve((GROUP_ROWS / rows) as usize);
         }
-        self.group.rows >= GROUP_ROWS || self.text_bytes >= GROUP_BYTES
+    }
+
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.row.group.rows >= GROUP_ROWS || self.row.text_bytes >= GROUP_BYTES
     }
 
     /// Adds to the rows of a trace what they lack until its end has been read.
@@ -183,28 +177,27 @@ impl TableWriter {
     /// The file cannot be written.
     pub(super) fn settle(&mut self, (survey, trace): EndedTrace<'_>) -> anyhow::Result<()> {
         if !self.waiting.is_empty() {
-            let (current, text_bytes) =
-                (std::mem::replace(&mut self.group, RowGroup::new(&[])), self.text_bytes);
+            let current = std::mem::replace(&mut self.row, RowBuilder::new(&[]));
             for full in std::mem::take(&mut self.waiting) {
-                self.group = full;
-                self.group.settle(survey, trace);
+                self.row = RowBuilder::on(full);
+                self.row.group.settle(survey, trace);
                 self.pass_full_group()?;
             }
-            (self.group, self.text_bytes) = (current, text_bytes);
+            self.row = current;
         }
-        self.group.settle(survey, trace);
+        self.row.group.settle(survey, trace);
         Ok(())
     }
 
     /// Discards the rows of the trace that has not ended.
     pub(super) fn discard_trace(&mut self) {
         if let Some(first) = self.waiting.drain(..).next() {
-            self.group = first;
+            self.row = RowBuilder::on(first);
         }
-        self.group.go_back(&self.trace_start);
-        self.text_bytes = self.group.text_bytes();
+        self.row.group.go_back(&self.trace_start);
+        self.row.text_bytes = self.row.group.text_bytes();
+        self.row.discard_row();
         self.waiting_bytes = 0;
-        self.next = 0;
     }
 
     fn pass_full_group(&mut self) -> anyhow::Result<()> {
@@ -217,15 +210,15 @@ impl TableWriter {
 
     /// Writes the rows that wait, or has them written.
     fn pass_group(&mut self) -> anyhow::Result<()> {
-        self.text_bytes = 0;
+        self.row.text_bytes = 0;
         match &mut self.output {
-            GroupOutput::Here(writer) => writer.write(&mut self.group),
+            GroupOutput::Here(writer) => writer.write(&mut self.row.group),
             GroupOutput::Thread(thread) => {
-                let full = std::mem::replace(&mut self.group, RowGroup::new(&self.columns));
+                let full = std::mem::replace(&mut self.row.group, RowGroup::new(&self.columns));
                 thread.write(full)?;
                 // The one before it has been written.
                 if let Ok(spare) = thread.spare.try_recv() {
-                    self.group = spare;
+                    self.row.group = spare;
                 }
                 Ok(())
             }
@@ -342,10 +335,10 @@ mod tests {
         let columns = vec![int("rank"), int("step"), int("start_ns"), text("name")];
         let mut table = TableWriter::create(dir, "t.parquet", columns, 3).unwrap();
         for i in 0..ROWS {
-            table.int(Some(1));
-            table.int((i % 3 > 0).then_some(i / 1000));
-            table.int(Some(-i));
-            table.text_of_key(i % 9, |to| to.push(b'0' + (i % 9) as u8));
+            table.row.int(Some(1));
+            table.row.int((i % 3 > 0).then_some(i / 1000));
+            table.row.int(Some(-i));
+            table.row.text_of_key(i % 9, |to| to.push(b'0' + (i % 9) as u8));
             table.end_row().unwrap();
         }
         table

@@ -131,6 +131,66 @@ impl ColumnValues {
         }
     }
 
+    /// Takes the values of some rows of another column of the same kind, the first of which is to be `row` here; that comes
+    /// after the rows that have one. `known` has the numbers here of its texts, as far as they are known. Returns by how many
+    /// bytes the texts have grown.
+    pub(super) fn append(
+        &mut self,
+        row: u32,
+        other: &Self,
+        rows: std::ops::Range<u32>,
+        known: &mut Vec<u32>,
+    ) -> usize {
+        let place = |row: u32| match other.rows.is_empty() {
+            true => other.count().min(row as usize),
+            false => other.rows.partition_point(|other| *other < row),
+        };
+        let (from, to) = (place(rows.start), place(rows.end));
+        if from == to {
+            return 0;
+        }
+        let count = self.count();
+        if !(self.rows.is_empty() && other.rows.is_empty() && count == row as usize) {
+            if self.rows.len() < count {
+                self.rows.extend(0..count as u32);
+            }
+            match other.rows.get(from..to) {
+                Some(places) => self.rows.extend(places.iter().map(|place| place - rows.start + row)),
+                None => self.rows.extend(row..row + (to - from) as u32),
+            }
+        }
+        match (&mut self.values, &other.values) {
+            (Values::Int(own), Values::Int(others)) => own.extend_from_slice(&others[from..to]),
+            (Values::Text(pool, own), Values::Text(texts, others)) => {
+                let before = pool.size();
+                known.resize(texts.count(), NO_TEXT);
+                own.extend(others[from..to].iter().map(|number| {
+                    let known = &mut known[*number as usize];
+                    if *known == NO_TEXT || !pool.is_dictionary() {
+                        *known = pool.number_of(texts.text(*number));
+                    }
+                    *known
+                }));
+                return pool.size() - before;
+            }
+            _ => debug_assert!(false, "these columns are of two kinds"),
+        }
+        0
+    }
+
+    /// The most bytes by which [`Self::append`] of all values makes texts grow.
+    pub(super) fn most_text_bytes(&self) -> usize {
+        self.pool().map_or(0, |pool| self.count() * (pool.longest() + TEXT_COST))
+    }
+
+    /// Changes the last numbers to those that begin with `first`.
+    pub(super) fn renumber_last(&mut self, count: usize, first: i64) {
+        if let Values::Int(numbers) = &mut self.values {
+            let from = numbers.len().saturating_sub(count);
+            numbers[from..].iter_mut().zip(first..).for_each(|(number, next)| *number = next);
+        }
+    }
+
     /// Calls `each` with the row and the value of each number.
     #[inline]
     pub(super) fn for_each_number(&self, mut each: impl FnMut(usize, i64)) {
@@ -212,6 +272,9 @@ fn note_row(rows: &mut Vec<u32>, row: u32, count: usize) {
 /// Maximum bytes of a dictionary: a reader of any page has to read it.
 pub(super) const DICTIONARY_BYTES: usize = 1 << 20;
 
+/// Bytes of memory that a text takes besides its own, about.
+const TEXT_COST: usize = 32;
+
 /// In the place of the number of a text.
 const NO_TEXT: u32 = u32::MAX;
 
@@ -267,7 +330,18 @@ impl TextPool {
 
     /// Bytes of memory that the texts take, about.
     pub(super) fn size(&self) -> usize {
-        self.bytes.len() + 32 * self.count()
+        self.bytes.len() + TEXT_COST * self.count()
+    }
+
+    /// The length of the longest text.
+    fn longest(&self) -> usize {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        self.ends.iter().zip(starts).map(|(end, start)| end - start).max().unwrap_or(0)
+    }
+
+    /// Returns whether all texts are known again.
+    fn is_dictionary(&self) -> bool {
+        self.dictionary_bytes() <= DICTIONARY_BYTES
     }
 
     /// The text of a number.
@@ -282,8 +356,8 @@ impl TextPool {
     #[inline]
     pub(super) fn number_of_key(&mut self, key: i64, text: impl FnOnce(&mut Vec<u8>)) -> u32 {
         let place = (key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize >> 40 & (KEYS - 1);
-        if let Some((_, number)) = self.by_key.get(place).filter(|(known, n)| *known == key && *n != NO_TEXT)
-        {
+        let known = self.by_key.get(place).filter(|(known, n)| *known == key && *n != NO_TEXT);
+        if let Some((_, number)) = known.filter(|_| self.is_dictionary()) {
             return *number;
         }
         let mut digits = std::mem::take(&mut self.digits);
@@ -306,23 +380,24 @@ impl TextPool {
         if known != NO_TEXT && self.text(known) == text {
             return known;
         }
-        let is_dictionary = self.dictionary_bytes() <= DICTIONARY_BYTES;
-        let number = match std::str::from_utf8(text) {
-            Ok(_) => self.number_of_valid(text, is_dictionary),
-            Err(_) => self.number_of_valid(String::from_utf8_lossy(text).as_bytes(), is_dictionary),
+        if std::str::from_utf8(text).is_err() {
+            return self.number_of(String::from_utf8_lossy(text).as_bytes());
+        }
+        let number = if self.is_dictionary() {
+            let number = match self.find(text) {
+                Ok(number) => number,
+                Err((place, hash)) => self.add(text, place, hash),
+            };
+            // From here on, what is known again must not depend on how the texts before came: by rows, or by blocks of them.
+            if !self.is_dictionary() {
+                self.recent.fill(NO_TEXT);
+            }
+            number
+        } else {
+            self.append(text)
         };
         self.recent[place] = number;
         number
-    }
-
-    fn number_of_valid(&mut self, text: &[u8], is_dictionary: bool) -> u32 {
-        if !is_dictionary {
-            return self.append(text);
-        }
-        match self.find(text) {
-            Ok(number) => number,
-            Err((place, hash)) => self.add(text, place, hash),
-        }
     }
 
     /// The number of a text that is known, or the place for it and its hash.
