@@ -100,6 +100,8 @@ defects! {
     StrayBracket "stray_bracket" Repaired "extra bracket between events",
     /// A second list or document behind the first, as some Ascend exporters append.
     SecondDocument "second_document" Repaired "further list or document behind the first, read too",
+    /// The file says twice of which rank it is, and not the same.
+    SecondRank "second_rank" Repaired "second rank that the file names as its own: traces of several ranks were put together",
     /// A list inside the list of events.
     NestedList "nested_list" Repaired "list inside the list of events, read too",
     /// One event per line, without a list around them.
@@ -146,8 +148,8 @@ defects! {
     UnreadPacket "unread_packet" Unread "packet of another kind that is not read, such as a log",
     /// A field of an event of Perfetto that says more about it, such as a typed argument, a call stack, a message of protobuf.
     UnreadArgument "unread_argument" Unread "argument of a type that is not read, such as a typed one or a call stack",
-    /// A name that a database gives by a number, and does not have.
-    MissingName "missing_name" EventLost "name that the database does not have, shown as `unknown`",
+    /// A name that a file gives by a number, and does not have.
+    MissingName "missing_name" EventLost "name that the file does not have, shown as `unknown`",
     /// A table of a database that is a view or a virtual table: what it shows is not read.
     NotATable "not_a_table" MoreLost "table that is a view or a virtual table, which is not read",
     /// A weight of a sample that the file does not have.

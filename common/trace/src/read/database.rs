@@ -207,7 +207,8 @@ pub(super) enum TimeCell {
 pub(super) struct Cells<'r>(&'r Row<'r>);
 
 impl TimeCell {
-    fn of_nanos(nanos: i64) -> Self {
+    /// The time of a number of nanoseconds.
+    pub(super) fn of_nanos(nanos: i64) -> Self {
         if is_in_range(nanos) { Self::At(nanos) } else { Self::OutOfRange }
     }
 

@@ -246,16 +246,7 @@ impl<'s> Emitter<'s> {
 
     /// The timestamp in a column of a row. An unusable one is counted, as in JSON.
     pub(super) fn read_start(&mut self, row: Cells<'_>, column: usize) -> Result<RowTimes, ReadStop> {
-        let (start, defect) = match row.time(column) {
-            TimeCell::At(start) => (Some(start), None),
-            TimeCell::Missing => (None, Some(Defect::NoTime)),
-            TimeCell::Unreadable => (None, Some(Defect::BadTime)),
-            TimeCell::OutOfRange => (None, Some(Defect::TimeOutOfRange)),
-        };
-        if let Some(defect) = defect {
-            self.count(defect, 0)?;
-        }
-        Ok(RowTimes { start, dur: None, untimed: defect.is_some() })
+        self.check_start(row.time(column), (0, 0))
     }
 
     /// Start and duration of a row, from the columns of its start and its end.
@@ -265,8 +256,32 @@ impl<'s> Emitter<'s> {
         start: usize,
         end: usize,
     ) -> Result<RowTimes, ReadStop> {
-        let mut times = self.read_start(row, start)?;
-        let defect = match (row.time(end), times.start) {
+        self.check_span(row.time(start), row.time(end), (0, 0))
+    }
+
+    fn check_start(&mut self, start: TimeCell, (line, offset): (u64, u64)) -> Result<RowTimes, ReadStop> {
+        let (start, defect) = match start {
+            TimeCell::At(start) => (Some(start), None),
+            TimeCell::Missing => (None, Some(Defect::NoTime)),
+            TimeCell::Unreadable => (None, Some(Defect::BadTime)),
+            TimeCell::OutOfRange => (None, Some(Defect::TimeOutOfRange)),
+        };
+        if let Some(defect) = defect {
+            self.count_line(defect, line, offset)?;
+        }
+        Ok(RowTimes { start, dur: None, untimed: defect.is_some() })
+    }
+
+    /// Start and duration of something that lasted from `start` to `end`. What cannot be used is counted, as in JSON, at a
+    /// line and a byte of the file.
+    pub(super) fn check_span(
+        &mut self,
+        start: TimeCell,
+        end: TimeCell,
+        place: (u64, u64),
+    ) -> Result<RowTimes, ReadStop> {
+        let mut times = self.check_start(start, place)?;
+        let defect = match (end, times.start) {
             (TimeCell::Missing, _) => Defect::NoDuration,
             (TimeCell::Unreadable, _) => Defect::BadDuration,
             (TimeCell::OutOfRange, _) => Defect::DurationOutOfRange,
@@ -284,7 +299,7 @@ impl<'s> Emitter<'s> {
             },
         };
         times.untimed = true;
-        self.count(defect, 0)?;
+        self.count_line(defect, place.0, place.1)?;
         Ok(times)
     }
 

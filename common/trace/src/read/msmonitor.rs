@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 
+use super::database::TimeCell;
 use super::emit::{Emitter, plain};
 use super::error::ReadStop;
 use super::lines::each_line;
@@ -99,16 +100,21 @@ struct MonitorReader<'s> {
 impl MonitorReader<'_> {
     fn read_lines(&mut self, window: &mut InputWindow) -> Result<(), ReadStop> {
         each_line(window, |line| match serde_json::from_slice::<MonitorRecord>(line.text) {
-            Ok(record) => self.send_record(&record),
+            Ok(record) => self.send_record(&record, (line.number, line.offset)),
             Err(_) => self.emit.count_line(Defect::UnreadableEvent, line.number, line.offset),
         })
     }
 
-    fn send_record(&mut self, record: &MonitorRecord) -> Result<(), ReadStop> {
+    fn send_record(&mut self, record: &MonitorRecord, place: (u64, u64)) -> Result<(), ReadStop> {
         if record.kind == "rank_device_map" {
             self.emit.out.meta.rank = record.rank.filter(|rank| *rank >= 0);
         }
-        let (Some(start), Some(end)) = (record.start_ns, record.end_ns) else { return Ok(()) };
+        if matches!(record.kind.as_str(), "rank_device_map" | "parallel_group_info") {
+            return Ok(());
+        }
+        let (Some(start), Some(end)) = (record.start_ns, record.end_ns) else {
+            return self.emit.count_line(Defect::UnreadableEvent, place.0, place.1);
+        };
         let device = record.device_id;
         let on_device =
             record.kind == "Kernel" || record.source_kind == "Device" || record.kind == "Communication";
@@ -118,6 +124,7 @@ impl MonitorReader<'_> {
             "Marker" => record.process_id.unwrap_or(0),
             _ => self.name_process(2, 0, "CANN")?,
         };
+        let times = self.emit.check_span(TimeCell::of_nanos(start), TimeCell::of_nanos(end), place)?;
         let args = &mut self.emit.args;
         let category = match record.kind.as_str() {
             "Kernel" => {
@@ -150,8 +157,9 @@ impl MonitorReader<'_> {
             name: plain(&self.name),
             pid: EventId::Number(pid),
             tid: EventId::Number(tid.unwrap_or(0)),
-            start: Some(start),
-            dur: (!moment).then_some(end.saturating_sub(start).max(0)),
+            start: times.start,
+            dur: times.dur.filter(|_| !moment),
+            untimed: times.untimed,
             device: device.filter(|_| record.kind == "Communication"),
             task_type: plain(if record.kind == "Kernel" { record.task_type.as_bytes() } else { b"" }),
             ..Event::default()
@@ -219,5 +227,23 @@ mod tests {
             ];
             assert_eq!(lines.0, expected);
         }
+    }
+
+    #[test]
+    fn records_with_impossible_times_are_counted() {
+        let record = |times: &str| {
+            format!(
+                r#"{{"deviceId":1,"kind":"Kernel","name":"k",{times},"streamId":2,"type":"KERNEL_AICORE"}}"#
+            )
+        };
+        let first = record(r#""endNs":20,"startNs":10"#);
+        let rest =
+            [r#""endNs":5,"startNs":10"#, r#""startNs":10"#, r#""endNs":900000000000000000,"startNs":10"#];
+        let text = format!("{first}\n{}\n", rest.map(record).join("\n"));
+        let (lines, outcome) = super::super::testing::read_bytes(text.as_bytes());
+        assert!(lines[3].contains(" k 10+0 ") && lines[4].contains(" k 10+- "), "{lines:?}");
+        let repairs = [("longer_than_7_days".to_owned(), 1), ("negative_dur".to_owned(), 1)];
+        assert_eq!(outcome.defects.repairs(), repairs.into());
+        assert_eq!(outcome.defects.losses(), [("unreadable_event".to_owned(), 1)].into());
     }
 }

@@ -1,13 +1,16 @@
 //! The JSON of rocprofv3 (ROCm/rocm-systems `projects/rocprofiler-sdk/source/lib/output/generateJSON.cpp`): one object,
-//! with names first and records behind them. It is read from the beginning to the end; records are not kept.
+//! with names first and records behind them. It is read from the beginning to the end; records are kept only if a program
+//! has put their members in another order.
 
 use std::fmt;
 use std::io::{self, Read};
+use std::rc::Rc;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::emit::{Emitter, plain};
+use super::database::TimeCell;
+use super::emit::{Emitter, plain, rejected};
 use super::error::{InputPosition, ReadError, ReadFault, ReadStop};
 use super::window::InputWindow;
 use super::{ReadOptions, ReadOutcome};
@@ -17,6 +20,9 @@ pub(super) const FIRST_DEVICE_PROCESS: i64 = 1 << 41;
 
 /// The most that names may take in memory, in bytes.
 const MOST_BYTES: usize = 512 * 1024 * 1024;
+
+/// The most records that may wait for names that stand behind them.
+const MOST_WAITING: usize = 1 << 20;
 
 /// Recognizes the format by the name of its one member.
 pub(super) fn recognize(head: &[u8]) -> bool {
@@ -103,7 +109,25 @@ struct Names {
     agents: FastMap<u64, Option<i64>>,
     kinds: Vec<Kind>,
     kernels: FastMap<u64, String>,
+    /// Texts of marks and ranges, by the number of their call.
+    marks: FastMap<i64, String>,
     bytes: usize,
+}
+
+impl Names {
+    fn take_strings(&mut self, strings: Strings) {
+        self.kinds = strings.buffer_records;
+        if let MarkTexts::List(texts) = strings.marker_api {
+            self.marks = texts.into_iter().map(|text| (text.key, text.value)).collect();
+        }
+    }
+
+    /// The name of a record without that of a kernel.
+    fn name_of(&self, group: &str, record: &Record) -> Option<&str> {
+        let mark = self.marks.get(&record.correlation_id.internal).filter(|_| group == "marker_api");
+        let operation = || self.kinds.get(record.kind)?.operations.get(record.operation);
+        mark.or_else(operation).map(String::as_str)
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -149,6 +173,28 @@ struct Agent {
 struct Strings {
     #[serde(default)]
     buffer_records: Vec<Kind>,
+    #[serde(default)]
+    marker_api: MarkTexts,
+}
+
+/// A map as cereal writes it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum MarkTexts {
+    List(Vec<MarkText>),
+    Other(IgnoredAny),
+}
+
+impl Default for MarkTexts {
+    fn default() -> Self {
+        Self::List(Vec::new())
+    }
+}
+
+#[derive(Deserialize)]
+struct MarkText {
+    key: i64,
+    value: String,
 }
 
 #[derive(Deserialize)]
@@ -209,16 +255,15 @@ impl RocprofReader<'_> {
         let number = record.correlation_id.internal;
         // Numbers are unique within a process only.
         let correlation = (number != 0).then(|| number.wrapping_add(self.index << 40));
-        let operation = || {
-            names
-                .kinds
-                .get(record.kind)
-                .and_then(|k| k.operations.get(record.operation))
-                .map_or("unknown", String::as_str)
-        };
         let gpu = |handle: Option<Handle>| names.agents.get(&handle?.handle).copied().flatten();
-        let (mut name, mut device, mut stream) =
-            (operation(), None, record.stream_id.map(|s| s.handle as i64));
+        let (start, end) = (record.start_timestamp, record.end_timestamp);
+        let times = self.emit.check_span(TimeCell::of_nanos(start), TimeCell::of_nanos(end), (0, 0))?;
+        let (mut device, mut stream) = (None, record.stream_id.map(|s| s.handle as i64));
+        let name = match &record.dispatch_info {
+            Some(dispatch) => names.kernels.get(&dispatch.kernel_id).map(String::as_str),
+            None => names.name_of(group, &record),
+        };
+        self.emit.count_missing_names(u64::from(name.is_none()))?;
         let (cat, category) = match group {
             "kernel_dispatch" => ("kernel", Category::Other),
             "memory_copy" => ("gpu_memcpy", Category::Other),
@@ -230,7 +275,6 @@ impl RocprofReader<'_> {
         };
         let args = &mut self.emit.args;
         if let Some(dispatch) = &record.dispatch_info {
-            name = names.kernels.get(&dispatch.kernel_id).map_or("unknown", String::as_str);
             device = gpu(Some(dispatch.agent_id));
             stream = stream.or(dispatch.queue_id.map(|q| q.handle as i64));
             args.some_integer("queue", dispatch.queue_id.map(|q| q.handle as i64));
@@ -255,11 +299,12 @@ impl RocprofReader<'_> {
             phase: b'X',
             category,
             cat: cat.into(),
-            name: plain(name.as_bytes()),
+            name: plain(name.unwrap_or("unknown").as_bytes()),
             pid: EventId::Number(pid),
             tid: EventId::Number(tid),
-            start: Some(record.start_timestamp),
-            dur: Some(record.end_timestamp.saturating_sub(record.start_timestamp).max(0)),
+            start: times.start,
+            dur: times.dur,
+            untimed: times.untimed,
             device,
             stream: stream.filter(|_| on_device),
             correlation: correlation.filter(|_| cat != "user_annotation"),
@@ -363,7 +408,8 @@ impl<'de> Visitor<'de> for Process<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let (reader, mut names) = (self.0, Names::default());
+        let (reader, mut names, mut waiting) = (self.0, Names::default(), Vec::new());
+        let mut named = false;
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "metadata" => {
@@ -378,12 +424,23 @@ impl<'de> Visitor<'de> for Process<'_, '_> {
                         return Err(stopped(reader, stop));
                     }
                 }
-                "strings" => names.kinds = map.next_value::<Strings>()?.buffer_records,
-                "kernel_symbols" => map.next_value_seed(Symbols(&mut names))?,
-                "buffer_records" => map.next_value_seed(Groups(reader, &names))?,
+                "strings" => names.take_strings(map.next_value()?),
+                "kernel_symbols" => {
+                    map.next_value_seed(Symbols(&mut names))?;
+                    named = true;
+                }
+                "buffer_records" => {
+                    let waiting = (!named).then_some(&mut waiting);
+                    map.next_value_seed(Groups { reader, names: &names, waiting })?;
+                }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
+            }
+        }
+        for (group, record) in waiting {
+            if let Err(stop) = reader.send_record(&group, &names, record) {
+                return Err(stopped(reader, stop));
             }
         }
         Ok(())
@@ -423,7 +480,12 @@ impl<'de> Visitor<'de> for Symbols<'_> {
 }
 
 /// The records, a list for each group.
-struct Groups<'r, 's, 'n>(&'r mut RocprofReader<'s>, &'n Names);
+struct Groups<'r, 's, 'n> {
+    reader: &'r mut RocprofReader<'s>,
+    names: &'n Names,
+    /// The records that wait, with their groups, if names stand behind them.
+    waiting: Option<&'n mut Vec<(Rc<str>, Record)>>,
+}
 
 impl<'de> DeserializeSeed<'de> for Groups<'_, '_, '_> {
     type Value = ();
@@ -440,17 +502,17 @@ impl<'de> Visitor<'de> for Groups<'_, '_, '_> {
         f.write_str("lists of records")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<String>()? {
             // Samples have other members; scratch memory is part of kernels.
             if key.starts_with("pc_sample") || key == "scratch_memory" {
                 let records = map.next_value::<Vec<IgnoredAny>>()?;
-                let unread = &mut self.0.emit.out.unread_members;
+                let unread = &mut self.reader.emit.out.unread_members;
                 if !records.is_empty() && !unread.contains(&key) {
                     unread.push(key);
                 }
             } else {
-                map.next_value_seed(Records(self.0, self.1, &key))?;
+                map.next_value_seed(Records(&mut self, key.into()))?;
             }
         }
         Ok(())
@@ -458,9 +520,9 @@ impl<'de> Visitor<'de> for Groups<'_, '_, '_> {
 }
 
 /// The records of one group.
-struct Records<'r, 's, 'n>(&'r mut RocprofReader<'s>, &'n Names, &'n str);
+struct Records<'g, 'r, 's, 'n>(&'g mut Groups<'r, 's, 'n>, Rc<str>);
 
-impl<'de> DeserializeSeed<'de> for Records<'_, '_, '_> {
+impl<'de> DeserializeSeed<'de> for Records<'_, '_, '_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
@@ -468,7 +530,7 @@ impl<'de> DeserializeSeed<'de> for Records<'_, '_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Records<'_, '_, '_> {
+impl<'de> Visitor<'de> for Records<'_, '_, '_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -476,9 +538,19 @@ impl<'de> Visitor<'de> for Records<'_, '_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        let Self(Groups { reader, names, waiting }, group) = self;
         while let Some(record) = list.next_element::<Record>()? {
-            if let Err(stop) = self.0.send_record(self.2, self.1, record) {
-                return Err(stopped(self.0, stop));
+            match waiting {
+                Some(waiting) if waiting.len() < MOST_WAITING => waiting.push((group.clone(), record)),
+                Some(_) => {
+                    let what = "more than a million records stand before `kernel_symbols`, which names them";
+                    return Err(stopped(reader, rejected(what)));
+                }
+                None => {
+                    if let Err(stop) = reader.send_record(&group, names, record) {
+                        return Err(stopped(reader, stop));
+                    }
+                }
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! The tables of rocprofv3 (ROCm/rocm-systems `projects/rocprofiler-sdk/source/lib/output/generateCSV.cpp`): kernels,
 //! copies, memory and calls, one table each. Columns are found by their names: releases put more of them in between.
 
+use super::database::TimeCell;
 use super::emit::{Emitter, plain};
 use super::error::{ReadError, ReadFault, ReadStop};
 use super::rocprof::FIRST_DEVICE_PROCESS;
@@ -169,10 +170,7 @@ fn send_row(
     let (Some(start), Some(end)) = (rows.integer(columns.start), rows.integer(columns.end)) else {
         return emit.count_line(Defect::UnreadableEvent, at.line, at.offset);
     };
-    let negative = end < start;
-    if negative {
-        emit.count_line(Defect::NegativeDuration, at.line, at.offset)?;
-    }
+    let times = emit.check_span(TimeCell::of_nanos(start), TimeCell::of_nanos(end), (at.line, at.offset))?;
     let (cat, category) = columns.kind.category_of(rows.cell(columns.domain));
     let name = rows.cell(columns.name);
     let on_device = matches!(columns.kind, TableKind::Kernels | TableKind::Copies);
@@ -210,9 +208,9 @@ fn send_row(
         name: plain(name),
         pid: EventId::Number(pid),
         tid: EventId::Number(tid),
-        start: Some(start),
-        dur: Some(end.saturating_sub(start).max(0)),
-        untimed: negative,
+        start: times.start,
+        dur: times.dur,
+        untimed: times.untimed,
         device: device.filter(|_| on_device),
         stream,
         correlation: correlation.filter(|_| cat != "user_annotation"),

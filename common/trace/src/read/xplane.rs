@@ -7,6 +7,7 @@
 use prost::Message;
 use prost::bytes::Bytes;
 
+use super::database::TimeCell;
 use super::emit::{Emitter, plain};
 use super::error::ReadStop;
 use super::window::InputWindow;
@@ -197,7 +198,7 @@ fn read_plane(plane: &Plane, emit: &mut Emitter<'_>, at: u64) -> Result<(), Read
         for event in &line.events {
             match PlaneEvent::decode(event.clone()) {
                 Ok(event) if event.occurrences.is_none() => {
-                    send_event(&event, &line, (pid, tid), &names, emit)?
+                    send_event(&event, &line, (pid, tid), &names, emit, at)?
                 }
                 Ok(_) => {}
                 Err(_) => emit.count(Defect::UnreadableEvent, at)?,
@@ -223,16 +224,22 @@ fn send_event(
     (pid, tid): (i64, i64),
     names: &PlaneNames<'_>,
     emit: &mut Emitter<'_>,
+    at: u64,
 ) -> Result<(), ReadStop> {
+    let start = i128::from(line.start_ns) * 1000 + i128::from(event.offset_ps);
+    let end = TimeCell::of_nanos(nanos(start).saturating_add(nanos(event.dur_ps.into())));
+    let times = emit.check_span(TimeCell::of_nanos(nanos(start)), end, (0, at))?;
     let known = names.events.get(&event.name);
+    emit.count_missing_names(u64::from(known.is_none()))?;
     let (full, short) = known.map_or((&b"unknown"[..], &b""[..]), |n| (&n.name, &n.short));
     let mut shown = Event {
         phase: b'X',
         name: plain(if short.is_empty() { full } else { short }),
         pid: EventId::Number(pid),
         tid: EventId::Number(tid),
-        start: Some(nanos(i128::from(line.start_ns) * 1000 + i128::from(event.offset_ps))),
-        dur: Some(nanos(i128::from(event.dur_ps.max(0)))),
+        start: times.start,
+        dur: times.dur,
+        untimed: times.untimed,
         ..Event::default()
     };
     if !short.is_empty() && short != full {

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::super::ascend::{AscendLayer, layer_process};
+use super::super::database::TimeCell;
 use super::super::decimal::nanos_from_micros;
 use super::super::emit::{Emitter, plain};
 use super::super::error::ReadStop;
@@ -102,6 +103,8 @@ impl OperationReader<'_> {
         };
         // The shortest text of a float is what the file has: decimal microseconds.
         let Some(start) = nanos_from_micros(start.to_string().as_bytes()) else { return Ok(()) };
+        let end = nanos_of_millis(elapse).map_or(i64::MAX, |length| start.saturating_add(length));
+        let span = self.emit.check_span(TimeCell::of_nanos(start), TimeCell::of_nanos(end), (0, 0))?;
         let (name, group) = key.rsplit_once('@').unwrap_or((key, ""));
         let args = &mut self.emit.args;
         args.some_text("group_name", group.as_bytes());
@@ -133,8 +136,9 @@ impl OperationReader<'_> {
             name: plain(name.as_bytes()),
             pid: EventId::Number(pid),
             tid: EventId::Number(0),
-            start: Some(start),
-            dur: nanos_of_millis(elapse).map(|length| length.max(0)),
+            start: span.start,
+            dur: span.dur,
+            untimed: span.untimed,
             ..Event::default()
         })
     }

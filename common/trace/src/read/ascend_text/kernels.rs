@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::ascend::{AscendLayer, layer_process};
+use super::super::database::TimeCell;
 use super::super::decimal::is_number;
 use super::super::emit::{Emitter, plain};
 use super::super::error::ReadStop;
@@ -97,11 +98,9 @@ impl KernelReader<'_, '_> {
             let at = rows.place();
             return self.emit.count_line(Defect::UnreadableEvent, at.line, at.offset);
         };
-        let negative = length < 0;
-        if negative {
-            self.emit.count_line(Defect::NegativeDuration, rows.place().line, rows.place().offset)?;
-        }
-        let length = length.max(0);
+        let end = TimeCell::of_nanos(start.saturating_add(length));
+        let place = (rows.place().line, rows.place().offset);
+        let times = self.emit.check_span(TimeCell::of_nanos(start), end, place)?;
         let (name, kind) = (rows.cell(columns.name), rows.some(columns.kind));
         let communicates = matches!(kind, b"HCCL" | b"COMMUNICATION")
             || kind.is_empty() && name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"hcom_"));
@@ -121,15 +120,15 @@ impl KernelReader<'_, '_> {
             stream: Some(stream).filter(|_| computes),
             pid: EventId::Number(pid),
             tid: EventId::Number(stream),
-            start: Some(start),
-            dur: Some(length),
-            untimed: negative,
+            start: times.start,
+            dur: times.dur,
+            untimed: times.untimed,
             task_type: plain(kind),
             ..Event::default()
         })?;
         let counts = communicates || computes || is_compute_task(kind);
         if let Some(step) = rows.integer(columns.step).filter(|_| counts) {
-            let end = start.saturating_add(length);
+            let end = start.saturating_add(times.dur.unwrap_or(0));
             // A kernel whose time was never measured stands at 0, and no step begins there.
             if start != 0 && (self.steps.len() < MOST_STEPS || self.steps.contains_key(&step)) {
                 let (from, to) = self.steps.entry(step).or_insert((start, end));

@@ -54,3 +54,50 @@ fn cut_and_damaged_files_say_where() {
         assert!(read(&SMALL[..cut]).1.error.is_some(), "{cut}");
     }
 }
+
+/// `strings.marker_api` holds the texts that the program gave to roctx, as a map of cereal (generateJSON.cpp).
+#[test]
+fn marks_have_the_texts_of_the_program() {
+    let marks = r#""strings":{"marker_api":[{"key":7,"value":"step 1"}],"buffer_records":[{"operations":[]},{"operations":["roctxMarkA"]}]}"#;
+    let record = |number: i64| {
+        format!(
+            r#"{{"kind":1,"operation":0,"thread_id":5,"correlation_id":{{"internal":{number}}},"start_timestamp":1,"end_timestamp":4}}"#
+        )
+    };
+    let records = format!(r#""buffer_records":{{"marker_api":[{},{}]}}"#, record(7), record(8));
+    let (lines, outcome) =
+        read(&format!(r#"{{"rocprofiler-sdk-tool":[{{{marks},"kernel_symbols":[],{records}}}]}}"#));
+    assert!(outcome.complete, "{:?}", outcome.error);
+    let names: Vec<_> = lines.iter().map(|line| line.split(" {").next().unwrap()).collect();
+    assert_eq!(names, ["X marker 0/5 step 1 1+3", "X marker 0/5 roctxMarkA 1+3"]);
+}
+
+#[test]
+fn names_may_stand_behind_the_records() {
+    let (ordered, outcome) = read(SMALL);
+    assert!(outcome.complete && outcome.defects.losses().is_empty());
+    let value: serde_json::Value = serde_json::from_str(SMALL).unwrap();
+    // serde_json's objects are sorted by their keys, as those of Python with `sort_keys` and of jq with `-S`.
+    let sorted = value.to_string();
+    assert!(sorted.find("\"buffer_records\"") < sorted.find("\"kernel_symbols\""));
+    let (mut lines, outcome) = read(&sorted);
+    assert!(outcome.complete, "{:?}", outcome.error);
+    let mut expected = ordered;
+    (lines.sort(), expected.sort());
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn missing_names_and_impossible_times_are_counted() {
+    let (lines, outcome) =
+        read(&SMALL.replace("\"kernel_id\":5,\"kernel_name\"", "\"kernel_id\":6,\"kernel_name\""));
+    assert!(lines[1].contains(" unknown 100+50 "), "{lines:?}");
+    assert_eq!(outcome.defects.losses(), [("missing_name".to_owned(), 1)].into());
+    let (lines, outcome) = read(&SMALL.replace("\"end_timestamp\":150", "\"end_timestamp\":50"));
+    assert!(lines[1].contains(" k() 100+0 "), "{lines:?}");
+    assert_eq!(outcome.defects.repairs(), [("negative_dur".to_owned(), 1)].into());
+    let (lines, outcome) =
+        read(&SMALL.replace("\"end_timestamp\":150", "\"end_timestamp\":900000000000000000"));
+    assert!(lines[1].contains(" k() 100+- "), "{lines:?}");
+    assert_eq!(outcome.defects.repairs(), [("longer_than_7_days".to_owned(), 1)].into());
+}

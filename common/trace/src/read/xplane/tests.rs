@@ -84,3 +84,17 @@ fn damaged_profiles_end() {
     let cut = read(&file[..100]).1.error.unwrap().to_string();
     assert_eq!(cut, "the file ends inside a plane (byte 100)");
 }
+
+#[test]
+fn impossible_durations_and_missing_names_are_counted() {
+    let event = |name: u64, dur: u64| message(4, &[varint(1, name), varint(2, 1_000_000), varint(3, dur)]);
+    let line = message(
+        3,
+        &[varint(1, 20), bytes(2, b"Stream #20(Compute)"), event(7, (-5_000i64) as u64), event(8, 3_000)],
+    );
+    let plane = message(1, &[varint(1, 1), bytes(2, b"/device:GPU:0"), line, entry(4, 7, "fusion")]);
+    let (lines, outcome) = read(&plane);
+    assert!(lines[2].contains(" fusion 1000+0 ") && lines[3].contains(" unknown 1000+3 "), "{lines:?}");
+    assert_eq!(outcome.defects.repairs(), [("negative_dur".to_owned(), 1)].into());
+    assert_eq!(outcome.defects.losses(), [("missing_name".to_owned(), 1)].into());
+}
