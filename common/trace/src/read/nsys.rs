@@ -375,7 +375,8 @@ impl NsightReader<'_> {
             "deviceId",
             "streamId",
             "correlationId",
-            "globalPid",
+            // The older name stands in exports of 2019 and 2020.
+            "globalPid|processId",
             "copyKind",
             "syncType",
             "graphId",
@@ -392,7 +393,12 @@ impl NsightReader<'_> {
             format!("SELECT {} FROM \"{}\" k", self.database.columns(work.table, "k", &wanted), work.table);
         self.database.each_row(&query, |row| {
             let times = self.emit.read_span(row, 0, 1)?;
-            let (process, _) = split_id(row.integer(5).unwrap_or(0));
+            let process = match (row.integer(5), &self.processes[..]) {
+                (Some(id), _) => split_id(id).0,
+                // No column says it, and only one process has made calls.
+                (None, [process]) => *process,
+                (None, _) => 0,
+            };
             let own = row.integer(2).unwrap_or(0);
             let device = self.gpus.get(&(process, own)).copied().unwrap_or(own);
             let pid = self.name_device(device)?;

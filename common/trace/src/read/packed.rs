@@ -33,6 +33,7 @@ impl<R: BufRead> ZstdFrames<R> {
     /// Begins the next frame; `false` at the end.
     fn begin_frame(&mut self) -> io::Result<bool> {
         loop {
+            skip_padding(&mut self.input)?;
             if !has_more(&mut self.input)? {
                 return Ok(false);
             }
@@ -113,6 +114,18 @@ fn has_more(input: &mut impl BufRead) -> io::Result<bool> {
             Err(e) => return Err(e),
         }
     }
+}
+
+/// Skips zeros between frames and behind the last, as file systems leave them: no frame begins with one.
+fn skip_padding(input: &mut impl BufRead) -> io::Result<()> {
+    while has_more(input)? {
+        let bytes = input.fill_buf()?;
+        match bytes.iter().take_while(|b| **b == 0).count() {
+            0 => break,
+            zeros => input.consume(zeros),
+        }
+    }
+    Ok(())
 }
 
 fn discard(input: &mut impl BufRead, length: u64) -> io::Result<()> {
@@ -383,6 +396,12 @@ mod tests {
         let whole = [&frame[..], &skipped, &frame].concat();
         let (read, error) = unzstd(&whole);
         assert!(read == [&text[..], &text].concat() && error.is_none());
+        // As of gzip, zeros between frames and behind the last are padding, however few.
+        for zeros in [1, 700] {
+            let zeros = vec![0; zeros];
+            let (read, error) = unzstd(&[&frame[..], &zeros, &frame, &zeros].concat());
+            assert!(read == [&text[..], &text].concat() && error.is_none());
+        }
         assert_eq!(unzstd(&[&frame[..], b"more"].concat()).1, Some(io::ErrorKind::InvalidData));
         assert_eq!(unzstd(&frame[..frame.len() / 2]).1, Some(io::ErrorKind::UnexpectedEof));
     }

@@ -225,9 +225,9 @@ fn is_comment(line: &[u8]) -> bool {
     line.is_empty() || line.starts_with(b"#") || line.starts_with(b"//")
 }
 
-/// The frames of a line, and how often they were met: the number behind the last space.
+/// The frames of a line, and how often they were met: the number behind the last space or tab.
 fn split_stack(line: &[u8]) -> Option<(&[u8], i64)> {
-    let at = memchr::memrchr(b' ', line)?;
+    let at = memchr::memrchr2(b' ', b'\t', line)?;
     let count = std::str::from_utf8(&line[at + 1..]).ok()?.parse::<f64>().ok()?;
     let frames = line[..at].trim_ascii_end();
     let fits = count.is_finite() && (0.0..9e15).contains(&count) && !frames.is_empty();
@@ -386,6 +386,7 @@ mod tests {
         let (lines, _) = read("[unknown];a 2\n[unknown];b 1\n");
         assert_eq!(lines.len(), 6, "{lines:?}");
         // `difffolded.pl` writes two numbers.
+        assert_eq!(read("a;b\t2\na;c x\t1\n").0, read("a;b 2\na;c x 1\n").0);
         let (lines, outcome) = read("a;b 2 3\na;c x1 0 4\n");
         assert!(outcome.meta.hints.iter().any(|hint| hint.contains("the second counts")));
         assert_eq!((&*lines[3], &*lines[5]), ("B other 1/0 c x1 3+- null", "E other 1/0 a 7+- null"));

@@ -1,7 +1,10 @@
 //! An export of our own, against what must come of it; hostile ones.
 
-use super::super::ReadOptions;
+use std::collections::BTreeSet;
+
 use super::super::testing::{database, read_file as read};
+use super::super::{ReadOptions, TraceSource, read_trace};
+use crate::model::{Category, Event, EventSink};
 
 /// Two processes whose calls have the same numbers, each on the device that it calls 0.
 const SMALL: &str = "
@@ -120,6 +123,41 @@ fn rows_without_a_usable_time_are_counted() {
         lines.iter().any(|line| line.contains(" 30+50 ")) && outcome.defects.iter().count() == 0,
         "{lines:?}"
     );
+}
+
+/// Exports of 2019 and 2020 have `processId` for `globalPid`, or neither.
+#[test]
+fn work_of_old_exports_is_linked_to_its_calls() {
+    let numbers = |change: &str| {
+        let mut found = Numbers::default();
+        let file = database(&format!("{SMALL} {change}"));
+        let bytes = Box::new(std::fs::File::open(file.path()).unwrap());
+        let source = TraceSource::of_file(bytes, file.path().to_owned());
+        read_trace(source, &ReadOptions::default(), &mut found).unwrap();
+        found.0
+    };
+    let other = 9 + (1i64 << 40);
+    assert_eq!(numbers(""), ([9, other].into(), [9, other].into()));
+    let renamed = "ALTER TABLE CUPTI_ACTIVITY_KIND_KERNEL RENAME COLUMN globalPid TO processId;";
+    assert_eq!(numbers(renamed), ([9, other].into(), [9, other].into()));
+    let dropped = "ALTER TABLE CUPTI_ACTIVITY_KIND_KERNEL DROP COLUMN globalPid;
+        DELETE FROM CUPTI_ACTIVITY_KIND_RUNTIME WHERE nameId = 6;";
+    assert_eq!(numbers(dropped), ([9].into(), [9].into()));
+}
+
+/// The numbers of calls, and of the kernels that they launched.
+#[derive(Default)]
+struct Numbers((BTreeSet<i64>, BTreeSet<i64>));
+
+impl EventSink for Numbers {
+    fn event(&mut self, event: &Event<'_>) -> anyhow::Result<()> {
+        match event.category {
+            Category::Runtime => self.0.0.extend(event.correlation),
+            Category::Kernel => self.0.1.extend(event.correlation),
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 #[test]
