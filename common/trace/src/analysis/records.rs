@@ -90,16 +90,34 @@ impl SpoolRecord<3> for Launch {
 }
 
 /// Determines what a runtime call launches (the calls that libkineto links to device work: pytorch/kineto
-/// `libkineto/src/CuptiActivityProfiler.cpp`; names as in facebookresearch/HolisticTraceAnalysis `hta/common`).
+/// `libkineto/src/CuptiActivityProfiler.cpp`; names as in facebookresearch/HolisticTraceAnalysis `hta/common`, of ROCm's
+/// HIP, of Moore Threads' MUSA, and of oneAPI's unified runtime and its predecessor).
 pub(crate) fn launch_kind(name: &[u8]) -> LaunchKind {
     match name {
-        b"cudaGraphLaunch" | b"hipGraphLaunch" | b"cuGraphLaunch" => LaunchKind::Graph,
+        b"cudaGraphLaunch"
+        | b"hipGraphLaunch"
+        | b"cuGraphLaunch"
+        | b"musaGraphLaunch"
+        | b"urCommandBufferEnqueueExp"
+        | b"urEnqueueCommandBufferExp" => LaunchKind::Graph,
         b"cudaLaunchKernel"
         | b"cudaLaunchKernelExC"
+        | b"cudaLaunchCooperativeKernel"
         | b"cuLaunchKernel"
         | b"cuLaunchKernelEx"
+        | b"cuLaunchCooperativeKernel"
         | b"hipLaunchKernel"
-        | b"hipExtModuleLaunchKernel" => LaunchKind::Kernel,
+        | b"hipLaunchKernelExC"
+        | b"hipLaunchCooperativeKernel"
+        | b"hipModuleLaunchKernel"
+        | b"hipExtLaunchKernel"
+        | b"hipExtModuleLaunchKernel"
+        | b"musaLaunchKernel"
+        | b"muLaunchKernel"
+        | b"urEnqueueKernelLaunch"
+        | b"urEnqueueKernelLaunchWithArgsExp"
+        | b"urEnqueueCooperativeKernelLaunchExp"
+        | b"piEnqueueKernelLaunch" => LaunchKind::Kernel,
         b"cudaMemcpyAsync" | b"hipMemcpyAsync" => LaunchKind::Copy,
         b"cudaMemsetAsync" => LaunchKind::Fill,
         _ => LaunchKind::Any,

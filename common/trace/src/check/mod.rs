@@ -37,6 +37,9 @@ fn finding_of(rule: &Rule, path: &Path, found: String, expected: &str) -> Findin
     rule.at(path).found(found).expected(expected).fix(rule.fix)
 }
 
+/// What is said where no step has a name that the user gave.
+pub(crate) const NO_STEP_NAMED: &str = "no annotation or operator has a name that --step-name matches (Python functions, async spans and rows of devices mark no steps)";
+
 /// Warns on one line of what is wrong enough with a trace to make its sums doubtful.
 pub fn warn_of_doubts(out: &Out, path: &Path, outcome: &ReadOutcome, sums: &Sums) {
     warn_of_step_names(out, path, sums);
@@ -48,7 +51,7 @@ pub fn warn_of_doubts(out: &Out, path: &Path, outcome: &ReadOutcome, sums: &Sums
 /// Warns of names of steps that the user gave in vain.
 fn warn_of_step_names(out: &Out, path: &Path, sums: &Sums) {
     if sums.step_names_unused {
-        out.warn(path.display(), "no range has a name that --step-name matches");
+        out.warn(path.display(), NO_STEP_NAMED);
     }
 }
 

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use common::finding::Finding;
 
-use super::finding_of;
 use super::rules::{
     CLOCKS_DISAGREE, DAMAGED, DEVICE_COUNT, DOMINANT_EVENT, DROPPED_ACTIVITIES, GRAPHS_COLLAPSED,
     IMPOSSIBLE_TIMES, LAUNCHES_WITHOUT_KERNELS, MERGED_RANKS, NO_DEVICE_EVENTS, NO_EVENTS, RANK_MISSING,
     STEPS_MISSING, STREAM_OVERRUN, TRUNCATED, UNLINKED_WORK, UNTIMED_WORK,
 };
+use super::{NO_STEP_NAMED, finding_of};
 use crate::analysis::DeviceFacts;
 use crate::analysis::sum::Sums;
 use crate::model::Dialect;
@@ -210,6 +210,8 @@ impl Subject<'_> {
         let copies = links.copies_missing >= 10 && links.copies_missing.saturating_mul(2) > links.copies;
         let missing = missing.saturating_add(if copies { links.copies_missing } else { 0 });
         if self.device_events() == 0 {
+            // A replay whose kernels have no correlation would be explained by those; here nothing ran at all.
+            let missing = missing.saturating_add(links.graphs);
             if missing > 0 {
                 let found = format!("{} without a device event", count_of(missing, "launch"));
                 let found = found.replace("launchs", "launches");
@@ -257,7 +259,8 @@ impl Subject<'_> {
     fn check_graphs(&self) -> Vec<Finding> {
         let links = &self.sums.links;
         // Unlinked work may be what the replays ran: then that is the finding.
-        let explained = links.unlinked > 0 && links.graph_events == 0;
+        let nothing = self.device_events() == 0;
+        let explained = nothing || links.unlinked > 0 && links.graph_events == 0;
         if links.graphs == 0 || links.graph_events > links.graphs || explained {
             return Vec::new();
         }
@@ -292,7 +295,7 @@ impl Subject<'_> {
             return Vec::new();
         }
         let found = if self.sums.step_names_unused {
-            "no range has a name that --step-name matches".to_owned()
+            NO_STEP_NAMED.to_owned()
         } else {
             "no steps are marked, and none follow from an optimizer".to_owned()
         };
