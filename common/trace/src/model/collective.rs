@@ -38,13 +38,17 @@ pub fn classify_kernel_name(name: &str) -> KernelClass {
 /// to the time on a device.
 pub fn is_collective_call(name: &str) -> bool {
     const OPERATORS: [&str; 3] = ["c10d::", "_c10d_functional::", "symm_mem::"];
-    const BACKENDS: [&str; 6] = ["nccl", "gloo", "mpi", "ucc", "xccl", "hccl"];
     if name == "record_param_comms" || OPERATORS.iter().any(|space| name.starts_with(space)) {
         return true;
     }
-    let Some((_, call)) = name.split_once(':').filter(|(backend, _)| BACKENDS.contains(backend)) else {
+    let Some((backend, call)) = name.split_once(':') else { return false };
+    // Gloo does not say where a transfer goes (`ProcessGroupGloo.cpp`, `SendWork`).
+    if !is_backend(backend) {
         return false;
-    };
+    }
+    if matches!(backend, "gloo" | "mpi") && matches!(call, "send" | "recv") {
+        return true;
+    }
     matches!(
         call,
         "all_reduce"
@@ -65,6 +69,14 @@ pub fn is_collective_call(name: &str) -> bool {
     ) || call.ends_with("_coalesced")
         || call.starts_with("send ") && call.contains("->")
         || call.starts_with("recv ") && call.contains("<-")
+}
+
+/// Recognizes a backend of `torch.distributed`: those of PyTorch, and libraries of other vendors, whose names end like these
+/// (`rccl`, Intel's `xccl` and `ccl`, Moore Threads' `mccl`, Cambricon's `cncl`, Meta's `ncclx`).
+fn is_backend(name: &str) -> bool {
+    const OTHERS: [&str; 6] = ["gloo", "mpi", "ucc", "ncclx", "cncl", "flagcx"];
+    let is_ccl = name.len() <= 5 && name.ends_with("ccl") && name.bytes().all(|b| b.is_ascii_lowercase());
+    is_ccl || OTHERS.contains(&name)
 }
 
 /// Recognizes the copies that ROCm runs, and reports, as kernels (ROCm/clr `rocclr/device/rocm/rocblit.cpp`; rocprofiler
@@ -263,6 +275,9 @@ const COMMUNICATION: &[NamePattern] = &[
     comm("multimem_all_gather_kernel"),
     comm("one_shot_all_reduce_kernel"),
     comm("two_shot_all_reduce_kernel"),
+    // PyTorch `CUDASymmetricMemory.cu`, `nvshmem_extension.cu`: signals, barriers and exchanges, nothing else.
+    row("c10d::symmetric_memory::", "", KernelClass::Communication),
+    row("c10d::nvshmem_extension::", "", KernelClass::Communication),
     // vLLM and sglang `csrc/custom_all_reduce.cuh`, ROCm/aiter `csrc/include`.
     comm("cross_device_"),
     comm("mnnvl_lamport_all_gather"),
@@ -288,6 +303,7 @@ const COMMUNICATION: &[NamePattern] = &[
     comm("oneshotAllreduceFusionKernel"),
     comm("one_shot_*all_reduce_norm_kernel"),
     comm("lamport_style_one_shot_all_reduce_norm_kernel"),
+    comm("lowPrecisionTwoShotAllReduceKernel"),
     comm("twoshotAllreduceKernel"),
     comm("twoShotAllReduceKernel"),
     comm("oneShotAllReduceKernel"),
@@ -463,6 +479,11 @@ mod tests {
             "nccl:send 0->1",
             "nccl:recv 1<-0",
             "nccl:coalesced",
+            "gloo:send",
+            "gloo:recv",
+            "mccl:all_reduce",
+            "ncclx:all_gather",
+            "cncl:reduce_scatter_tensor_coalesced",
         ] {
             assert!(is_collective_call(call), "{call}");
         }
@@ -472,6 +493,9 @@ mod tests {
             "aten::scatter_reduce_",
             "aten::broadcast_to",
             "loader:gather",
+            "gloo:sender",
+            "http:send",
+            "protocol:all_reduce",
             "nccl:watchdog",
             "nccl:send",
             "record_param_comms_total",
@@ -503,6 +527,9 @@ mod tests {
                 "void flashinfer::trtllm_allreduce_fusion::allreduce_fusion_kernel_oneshot_lamport<4>",
                 "void pplx::dispatchKernel<8>(int)",
                 "EpCombineSync<float>",
+                "void c10d::symmetric_memory::(anonymous namespace)::barrier_kernel(unsigned int**, unsigned long)",
+                "void c10d::nvshmem_extension::allToAllV(void*, void*, long*)",
+                "void tensorrt_llm::kernels::lowPrecisionTwoShotAllReduceKernel<__half, 8>(x)",
                 "hcom_allReduce__123_0_1",
                 "allgatherAicpuKernel",
                 "all-reduce.7",
