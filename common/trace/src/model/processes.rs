@@ -10,7 +10,7 @@ mod names;
 
 pub(crate) use names::is_ascend_process;
 pub use names::{decides_rows, is_lane_name, rank_in_text, split_merge_label, thread_decides_rows};
-use names::{device_in_name, npu_of_label, role_of_name, role_of_text_id, thread_role};
+use names::{device_in_name, npu_of_label, role_of_name, role_of_text_id, thread_role, without_rank};
 
 /// The role of a process, where the process decides and not the event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -380,7 +380,7 @@ impl ProcessTable {
         process.named_rank = rank_in_text(name).or(process.named_rank);
         let (label, own_name) = split_merge_label(name);
         process.merged = label.map(str::to_owned).or(process.merged.take());
-        let role = role_of_name(own_name);
+        let role = role_of_name(without_rank(own_name));
         if role == ProcessRole::None {
             return;
         }

@@ -346,6 +346,10 @@ impl ChromeReader<'_> {
                 Ok(value) => {
                     let (length, faults) = (scan.pos(), scan.string_faults());
                     self.count_faults(length, faults)?;
+                    let known = self.delivery.out.meta.rank;
+                    if key == "distributedInfo" && kineto::names_other_rank(known, &value) {
+                        self.count_here(Defect::SecondRank)?;
+                    }
                     self.told_by_metadata |= kineto::read_metadata(&mut self.delivery.out.meta, key, &value);
                     self.window.consume(length);
                     return Ok(true);

@@ -81,7 +81,7 @@ pub(super) fn read_metadata(meta: &mut TraceMeta, key: &str, value: &Value) -> b
 }
 
 /// Keys that [`metadata`] wants to see; the values of all others are skipped unbuilt.
-pub(super) const KEYS: [&str; 14] = [
+pub(super) const KEYS: [&str; 15] = [
     "schemaVersion",
     "baseTimeNanoseconds",
     "baseTimeNanosecond",
@@ -95,6 +95,7 @@ pub(super) const KEYS: [&str; 14] = [
     "cuda_driver_version",
     "cupti_version",
     "hip_runtime_version",
+    "hip_driver_version",
     "roctracer_version",
 ];
 
@@ -104,7 +105,22 @@ fn add_hint(meta: &mut TraceMeta, key: &str, value: &Value) {
     }
 }
 
+/// Returns whether the values of `distributedInfo` name another rank than `known`: a list of them, as programs leave it that put
+/// traces together, or another document.
+pub(super) fn names_other_rank(known: Option<i64>, value: &Value) -> bool {
+    let ranks = list_of(value).iter().filter_map(|info| info.get("rank").and_then(as_whole_number));
+    let mut ranks = known.into_iter().chain(ranks);
+    let first = ranks.next();
+    ranks.any(|rank| Some(rank) != first)
+}
+
+/// The items of a list, or the one value that is no list.
+fn list_of(value: &Value) -> &[Value] {
+    value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice)
+}
+
 fn read_distributed_info(meta: &mut TraceMeta, value: &Value) {
+    let Some(value) = list_of(value).first() else { return };
     meta.rank = value.get("rank").and_then(as_whole_number).or(meta.rank);
     meta.world_size = value.get("world_size").and_then(as_whole_number).or(meta.world_size);
     meta.backend = value.get("backend").and_then(as_text).or_else(|| meta.backend.take());
@@ -144,6 +160,17 @@ mod tests {
         assert_eq!(classify_category(b"net", b"x"), None);
         assert_eq!(step_number(b"ProfilerStep#551"), Some(551));
         assert_eq!(step_number(b"ProfilerStep#"), None);
+    }
+
+    #[test]
+    fn several_ranks_are_told() {
+        let one = serde_json::json!({"rank": "3"});
+        assert!(!names_other_rank(None, &one) && !names_other_rank(Some(3), &one));
+        assert!(names_other_rank(Some(2), &one) && !names_other_rank(Some(2), &serde_json::json!({})));
+        let mut meta = TraceMeta::default();
+        let several = serde_json::json!([{"rank": 0, "world_size": 2}, {"rank": 1, "world_size": 2}]);
+        assert!(names_other_rank(None, &several) && read_metadata(&mut meta, "distributedInfo", &several));
+        assert_eq!((meta.rank, meta.world_size), (Some(0), Some(2)));
     }
 
     #[test]

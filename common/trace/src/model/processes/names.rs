@@ -14,6 +14,22 @@ pub fn split_merge_label(name: &str) -> (Option<&str>, &str) {
     }
 }
 
+/// The name of a process of Ascend without the rank that a tool has put before or behind it: `rank 0 Ascend Hardware`,
+/// `[rank1] CANN`, `Ascend Hardware (rank 1)`. Other names stay as they are.
+pub(super) fn without_rank(name: &str) -> &str {
+    const OWN: [&str; 5] = ["Ascend Hardware", "Communication", "HCCL", "Overlap Analysis", "CANN"];
+    let is_rank = |rest: &str| {
+        let rest = rest.trim_matches(|c: char| " :_-#[](),/".contains(c)).to_ascii_lowercase();
+        let digits =
+            rest.strip_prefix("rank").map(|rest| rest.trim_start_matches([' ', ':', '_', '=', '-', '#']));
+        digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let found = OWN.iter().find(|own| {
+        name.strip_prefix(**own).is_some_and(is_rank) || name.strip_suffix(**own).is_some_and(is_rank)
+    });
+    found.copied().unwrap_or(name)
+}
+
 /// What a process is for by its name.
 pub(super) fn role_of_name(name: &str) -> ProcessRole {
     match name {
@@ -36,7 +52,7 @@ pub(super) fn role_of_text_id(id: &str) -> ProcessRole {
 
 /// Returns whether the name, or the text that is the id, of a process decides what its rows are.
 pub fn decides_rows(process: &str) -> bool {
-    role_of_name(process) != ProcessRole::None || role_of_text_id(process) != ProcessRole::None
+    role_of_name(without_rank(process)) != ProcessRole::None || role_of_text_id(process) != ProcessRole::None
 }
 
 /// Returns whether a name is that of a lane of an Ascend timeline's overlap analysis.
@@ -51,7 +67,7 @@ pub fn thread_decides_rows(thread_name: &str) -> bool {
 
 /// Returns whether only an exporter of Ascend names a process like this.
 pub(crate) fn is_ascend_process(name: &str) -> bool {
-    matches!(split_merge_label(name).1, "Ascend Hardware" | "Overlap Analysis" | "CANN")
+    matches!(without_rank(split_merge_label(name).1), "Ascend Hardware" | "Overlap Analysis" | "CANN")
 }
 
 /// The device of a process, by its label `NPU <id>`. Older exporters write just `NPU`.

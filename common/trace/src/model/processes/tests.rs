@@ -64,6 +64,21 @@ fn merged_processes_are_what_they_were() {
     }
 }
 
+/// Tools that put ranks together write the rank before or behind the names of processes.
+#[test]
+fn processes_of_ascend_keep_their_role_beside_a_rank() {
+    for name in ["rank 1 Ascend Hardware", "[rank1] Ascend Hardware", "Rank_1: Ascend Hardware"] {
+        let of_rank = metadata(1, 0, "process_name", name);
+        assert_eq!(classify(&[of_rank], &row(1, 7, "MatMul", "AI_CORE")).0, Category::Kernel, "{name}");
+        assert!(decides_rows(name) && is_ascend_process(name));
+    }
+    let behind = metadata(1, 0, "process_name", "Ascend Hardware (rank 1)");
+    assert_eq!(classify(&[behind], &row(1, 7, "MatMul", "AI_CORE")).0, Category::Kernel);
+    for name in ["my Ascend Hardware", "rank 1 CANNON", "rank x CANN", "CANN 1"] {
+        assert!(!decides_rows(name), "{name}");
+    }
+}
+
 #[test]
 fn xla_streams_are_work_and_derived_rows_are_not() {
     let gpu =

@@ -175,6 +175,21 @@ fn only_crash_safe_writers_may_leave_the_end_out() {
     assert_eq!(out.error.unwrap().to_string(), said);
 }
 
+/// What nothing else shows where their numbers of launches and streams differ.
+#[test]
+fn a_second_rank_is_told() {
+    let seconds = |text: &str| {
+        let (events, out) = list(text.as_bytes(), 5);
+        (events.len(), out.meta.rank, out.defects.count_of(Defect::SecondRank))
+    };
+    let of = |rank| format!(r#"{{"distributedInfo":{{"rank":{rank}}},"traceEvents":[{{"ph":"i","ts":1}}]}}"#);
+    assert_eq!(seconds(&of(3)), (1, Some(3), 0));
+    assert_eq!(seconds(&(of(3) + &of(3))), (2, Some(3), 0));
+    assert_eq!(seconds(&(of(3) + &of(4))).2, 1);
+    let list = of(3).replace(r#"{"rank":3}"#, r#"[{"rank":3},{"rank":4}]"#);
+    assert_eq!(seconds(&list), (1, Some(3), 1));
+}
+
 #[test]
 fn metadata_before_a_cut_is_kept() {
     let text = r#"{"distributedInfo":{"rank":3},"traceEvents":[{"ph":"i","ts":1},{"ph":"i","#;
