@@ -36,7 +36,7 @@ const MOST: usize = 100_000;
 
 /// The traces that a directory stands for: its own timeline, or else all traces in it, in the order of their names.
 /// Users may give traces any name (`profctl gputrace --log-file`): if no name is that of a trace, all JSON files are
-/// returned. What is in the directory `except`, which is being written, counts as if it were not there.
+/// returned, or else those below whose names are of ranks or traces. What is in the directory `except`, which is being written, counts as if it were not there.
 pub fn find_traces(dir: &Path, except: Option<&Path>) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let except = except.and_then(directory_id);
@@ -49,8 +49,30 @@ pub fn find_traces(dir: &Path, except: Option<&Path>) -> Vec<PathBuf> {
     found.retain(|p| !has_ending(p, ".trace.json.gz") || !runs.contains(&stem(p)));
     if found.is_empty() && ascend::describe_profile(dir).is_none() {
         found = list_json_files(dir);
+        if found.is_empty() {
+            collect_ranks_below(dir, 0, except, &mut found);
+        }
     }
     found
+}
+
+/// Adds JSON files of directories below whose names are of ranks or traces, such as `node1/rank0.json`: of others, too much that is
+/// no trace lies in directories.
+fn collect_ranks_below(dir: &Path, depth: usize, except: Option<DirectoryId>, found: &mut Vec<PathBuf>) {
+    let is_named = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        name.contains("trace") || name.contains("profile") || crate::model::rank_in_text(&name).is_some()
+    };
+    for path in
+        ascend::list_names(dir).into_iter().filter(|name| !starts_with(name, ".")).map(|n| dir.join(n))
+    {
+        let is_dir = path.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+        if is_dir && depth < DEEPEST && (except.is_none() || except != directory_id(&path)) {
+            let room = MOST.saturating_sub(found.len());
+            found.extend(list_json_files(&path).into_iter().filter(is_named).take(room));
+            collect_ranks_below(&path, depth + 1, except, found);
+        }
+    }
 }
 
 /// Device and inode of a directory.
@@ -82,6 +104,10 @@ fn list_json_files(dir: &Path) -> Vec<PathBuf> {
 
 fn collect(dir: &Path, depth: usize, except: Option<DirectoryId>, found: &mut Vec<PathBuf>) {
     if let Some(timeline) = ascend::find_timeline(dir) {
+        // Beside it, only what another profiler names: its own tables repeat it.
+        let others = ascend::list_names(dir).into_iter().filter(|name| has_trace_ending(name));
+        let others = others.map(|name| dir.join(name)).filter(|path| path.is_file() && *path != timeline);
+        found.extend(others);
         found.push(timeline);
         return;
     }
@@ -109,7 +135,7 @@ fn collect(dir: &Path, depth: usize, except: Option<DirectoryId>, found: &mut Ve
             if dir.file_name().is_some_and(|dir| dir == "table=events") {
                 found.push(path);
             }
-        } else if TRACE_ENDINGS.iter().any(|ending| ends_with(&name, ending)) || is_monitor_file(&name) {
+        } else if has_trace_ending(&name) || is_monitor_file(&name) {
             found.push(path);
         }
     }
@@ -150,6 +176,10 @@ fn collect_matches(glob: &Glob, dir: &Path, levels: usize, found: &mut Vec<PathB
 /// `msmonitor_<pid>_<time>_<rank>.db` or `.jsonl`.
 fn is_monitor_file(name: &OsStr) -> bool {
     starts_with(name, "msmonitor_") && [".db", ".jsonl"].iter().any(|ending| ends_with(name, ending))
+}
+
+fn has_trace_ending(name: &OsStr) -> bool {
+    TRACE_ENDINGS.iter().any(|ending| ends_with(name, ending))
 }
 
 fn has_ending(path: &Path, ending: &str) -> bool {
@@ -204,6 +234,25 @@ mod tests {
         assert_eq!(find_traces(&other, None), [other.join("a.json.gz"), other.join("b.json")]);
         assert_eq!(count_other_json(&other, &find_traces(&other, None)), 0);
         assert_eq!(count_other_json(dir.path(), &find_traces(dir.path(), None)), 1, "notes.json");
+        // In directories of hosts.
+        let hosts = dir.path().join("hosts");
+        for name in
+            ["node1/rank0.json", "node1/config.json", "node2/my_trace.json.gz", "node2/.git/rank3.json"]
+        {
+            let path = hosts.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let ranks = ["node1/rank0.json", "node2/my_trace.json.gz"].map(|name| hosts.join(name));
+        assert_eq!(find_traces(&hosts, None), ranks);
+        // Beside a timeline of Ascend, traces of other profilers.
+        for name in ["trace_view.json", "kernel_details.csv", "rank1.pt.trace.json"] {
+            std::fs::write(hosts.join(name), "").unwrap();
+        }
+        assert_eq!(
+            find_traces(&hosts, None),
+            ["rank1.pt.trace.json", "trace_view.json"].map(|n| hosts.join(n))
+        );
         std::fs::create_dir(other.join("FRAMEWORK")).unwrap();
         assert_eq!(find_traces(&other, None), Vec::<PathBuf>::new());
         let expand = |pattern: &str| -> Vec<String> {
