@@ -31,6 +31,19 @@ fn hide_rank(path: &Path, to: &Path) {
     std::fs::write(to, format!("{before}{after}")).unwrap();
 }
 
+/// Ranks of one job wait for each other, so that the steps of the slow one are as long as the others'.
+#[test]
+fn what_differs_between_ranks_stands_in_the_first_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, _) = write_job(dir.path(), &PLAN);
+    let words = [OsString::from("diff"), paths[1].clone().into(), paths[5].clone().into()];
+    let (exit, text) = testkit::run_tool::<tracewhy::Cli>(&words);
+    let first = text.lines().next().unwrap();
+    assert_eq!(exit, Exit::Ok);
+    assert!(first.contains("within the noise between steps; but "), "{first}");
+    assert!(first.ends_with(": beyond noise"), "{first}");
+}
+
 #[test]
 fn a_rank_without_number_is_called_as_no_other() {
     let dir = tempfile::tempdir().unwrap();

@@ -160,5 +160,33 @@ fn launches_without_any_kernel_are_a_finding() {
         (0..30).flat_map(|i| launched("gemm", i, 100.0 * i as f64, 0.0, 1.0)).collect();
     events.retain(|e| e["cat"] != "kernel");
     assert_eq!(bench.rules(&kineto(events.clone())), ["launches-without-kernels"]);
-    assert!(bench.run(&kineto(events), &["sum"]).stdout.contains("launches without a device event: 30"));
+    assert!(
+        bench.run(&kineto(events.clone()), &["sum"]).stdout.contains("launches without a device event: 30")
+    );
+    // Of every runtime, and of graphs.
+    for (cat, name) in [
+        ("cuda_runtime", "hipModuleLaunchKernel"),
+        ("cuda_runtime", "hipExtLaunchKernel"),
+        ("cuda_runtime", "cudaGraphLaunch"),
+        ("xpu_runtime", "urEnqueueKernelLaunch"),
+        ("privateuse1_runtime", "musaLaunchKernel"),
+    ] {
+        let mut events = events.clone();
+        for event in events.iter_mut().filter(|e| e["cat"] == "cuda_runtime") {
+            (event["cat"], event["name"]) = (json!(cat), json!(name));
+        }
+        assert_eq!(bench.rules(&kineto(events)), ["launches-without-kernels"], "{name}");
+    }
+}
+
+#[test]
+fn sums_by_step_and_rank_say_that_nothing_ran_on_a_device() {
+    let bench = Bench::new();
+    let mut events: Vec<Value> = (0..3).flat_map(|i| launched("gemm", i, 0.0, 0.0, 1.0)).collect();
+    events.retain(|e| e["cat"] == "cpu_op");
+    events.push(step(1, 0.0, 1000.0));
+    for by in ["step", "rank"] {
+        let run = bench.run(&kineto(events.clone()), &["sum", "--by", by]);
+        assert!(run.stdout.starts_with(&format!("no {by} has work on a device: ")), "{}", run.stdout);
+    }
 }

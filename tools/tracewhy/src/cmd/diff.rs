@@ -371,7 +371,20 @@ pub(super) fn describe_step(changes: &[Change]) -> String {
         None => "too few steps to measure noise",
     };
     let (base, new) = (format_mean(step.base.mean()), format_mean(step.new.mean()));
-    format!("a step takes {new} instead of {base}, {}: {noise}", format_growth(step))
+    let mut text = format!("a step takes {new} instead of {base}, {}: {noise}", format_growth(step));
+    // Ranks of one job wait for each other, so their steps are equally long whatever is wrong with one of them.
+    if let Some(part) = hidden_change(changes).filter(|_| step.beyond_noise == Some(false)) {
+        let (base, new) = (format_mean(part.base.mean()), format_mean(part.new.mean()));
+        let what = format!("{} takes {new} instead of {base}, {}", part.name, format_growth(part));
+        text.push_str(&format!("; but {what}: beyond noise"));
+    }
+    text
+}
+
+/// The part of a step that changed most beyond noise.
+fn hidden_change(changes: &[Change]) -> Option<&Change> {
+    let parts = changes.iter().skip(1).filter(|c| c.kind == ItemKind::Step && c.beyond_noise == Some(true));
+    parts.max_by(|a, b| a.difference().abs().total_cmp(&b.difference().abs()))
 }
 
 /// A change as a row of a report.

@@ -160,6 +160,9 @@ impl ByStepOrRank {
             cells.push(format_percent(s.idle_ratio));
             table.add_row(cells);
         }
+        if records.is_empty() {
+            return write_nothing(to, "rank");
+        }
         writeln!(to, "mean of a step of each rank, in {}", unit.name)?;
         table.write(to)
     }
@@ -197,6 +200,9 @@ impl ByStepOrRank {
                 median("idle"),
             ]);
         }
+        if rows.is_empty() {
+            return write_nothing(to, "step");
+        }
         writeln!(
             to,
             "steps of all ranks: total with the rank that has the most, medians of its parts, in {}",
@@ -204,6 +210,12 @@ impl ByStepOrRank {
         )?;
         table.write(to)
     }
+}
+
+/// Says that nothing ran on a device.
+fn write_nothing(to: &mut dyn Write, what: &str) -> io::Result<()> {
+    let hint = "`traceq sum` without --by has the time of hosts, `tracewhy ranks` compares them";
+    writeln!(to, "no {what} has work on a device: {hint}")
 }
 
 /// The time of a group, of all traces.
