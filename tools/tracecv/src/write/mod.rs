@@ -5,6 +5,7 @@ mod arrow;
 pub(crate) mod chrome;
 #[cfg(feature = "parquet")]
 pub(crate) mod dataset;
+mod digits;
 pub(crate) mod event_text;
 mod folded;
 mod otlp;

@@ -14,7 +14,7 @@ use trace::read::{OrderedMembers, OrderedValue, parse_members, write_number, wri
 use trace::rows::RawMembers;
 use trace::spool::MemoryLimit;
 
-use super::{Buffered, TraceWriter};
+use super::{Buffered, TraceWriter, digits};
 use crate::losses::Losses;
 use crate::timeline::sweep::SweepStep;
 use crate::timeline::{TimedEvent, TimedKind, Timeline};
@@ -62,6 +62,7 @@ impl EventSink for OtlpWriter<'_> {
                 }
             }
             self.losses.add("arguments of events that cannot be read", u64::from(!read));
+            self.losses.add(digits::LOST, digits::count_rounded(event.args));
         }
         let mut repeated = 0;
         self.payload.clear();

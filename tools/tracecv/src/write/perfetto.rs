@@ -16,7 +16,7 @@ use trace::spool::MemoryLimit;
 
 use super::protobuf::Message;
 use super::spelling::{complete_numbers, spell_cat};
-use super::{Buffered, TraceWriter, describe_devices};
+use super::{Buffered, TraceWriter, describe_devices, digits};
 use crate::losses::Losses;
 use crate::timeline::sweep::SweepStep;
 use crate::timeline::{TimedEvent, TimedKind, Timeline, is_async, text_of_id};
@@ -114,6 +114,7 @@ impl<'w> PerfettoWriter<'w> {
         let other = RawMembers::of(event).other;
         read &= other.is_empty() || annotation::add_other(message, &other, names);
         self.losses.add("arguments of events that cannot be read", u64::from(!read));
+        self.losses.add(digits::LOST, digits::count_rounded(args));
         match event.phase {
             b's' | b't' | b'f' => _ = message.message(track_event::LEGACY_EVENT, &describe_flow(event)),
             phase if is_async(phase) => self.describe_async(message, event),
