@@ -83,7 +83,8 @@ fn names_may_stand_behind_the_records() {
     let (mut lines, outcome) = read(&sorted);
     assert!(outcome.complete, "{:?}", outcome.error);
     let mut expected = ordered;
-    (lines.sort(), expected.sort());
+    lines.sort();
+    expected.sort();
     assert_eq!(lines, expected);
 }
 
