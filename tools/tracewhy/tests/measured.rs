@@ -1,7 +1,7 @@
 //! How often `tracewhy ranks` finds planted faults, by cause, size, noise and how the job is divided, and how well it knows what
 //! they cost. A table for people: `cargo test --workspace --test measured -- --ignored --nocapture`. `MEASURED` chooses lines that
 //! contain it, `SEEDS` how many jobs a cell
-//! has, `CLEAN` how many are without faults.
+//! has, `CLEAN` how many are without faults, `STEPS` how many steps a job has, `FAULT` those that contain it, `PERCENT` their sizes.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test program")]
 
 mod support;
@@ -14,6 +14,12 @@ use support::{of, records};
 fn seeds() -> [u64; 2] {
     let of = |name, usual| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual);
     [of("SEEDS", 6), of("CLEAN", 18)]
+}
+
+/// The sizes of faults, in percent of a step.
+fn sizes() -> Vec<i64> {
+    let of = |text: String| text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    std::env::var("PERCENT").map_or_else(|_| vec![10, 20, 40, 100], of)
 }
 
 /// How jobs are divided.
@@ -77,8 +83,10 @@ struct Cell {
 #[ignore = "a table for people, of several minutes"]
 fn how_often_causes_are_found() {
     let [seeds, clean_seeds] = seeds();
-    let only = std::env::var("MEASURED").unwrap_or_default();
+    let [only, only_fault] = ["MEASURED", "FAULT"].map(|name| std::env::var(name).unwrap_or_default());
+    let steps_of_job = std::env::var("STEPS").ok().and_then(|text| text.parse().ok());
     for (job, shape) in jobs() {
+        let shape = GroupPlan { steps: steps_of_job.unwrap_or(shape.steps), ..shape };
         for (noise, tail, uneven) in NOISE {
             let mut line = format!("{job:28} {noise:10}");
             if !line.contains(&only) {
@@ -94,7 +102,10 @@ fn how_often_causes_are_found() {
             println!("{line}");
             for (fault, extra, cause, steps) in FAULTS.into_iter().filter(|_| seeds > 0) {
                 let mut line = format!("    {fault:18}");
-                for percent in [10, 20, 40, 100] {
+                if !line.contains(&only_fault) {
+                    continue;
+                }
+                for percent in sizes() {
                     let mut cell = Cell::default();
                     for seed in 0..seeds {
                         let plan = GroupPlan { seed: 177 + seed, tail, uneven, ..shape.clone() };

@@ -120,3 +120,57 @@ fn chance_is_not_charged_to_a_slow_rank() {
     }
     check("costs among kernels with long tails", cases, &wrong);
 }
+
+/// A rank that computes longer in all steps is found by what is usual for it, where single kernels take many times as long; and it
+/// costs what the job is longer for it.
+#[test]
+fn slow_computation_among_long_tails_is_found_and_costed() {
+    let (mut cases, mut wrong) = (0, Vec::new());
+    for (percent, tail) in [(20, 30), (40, 30), (100, 30), (10, 3)] {
+        let (mut lost, mut truth) = (0, 0);
+        for i in 0..8_u64 {
+            let clean = GroupPlan { tail, ..GroupPlan::clean(800 + 10 * percent as u64 + i, 8, 8) };
+            let step = without_faults(&GroupPlan { tail: 0, ..clean.clone() }) / clean.steps as i64;
+            let rank = i as usize;
+            let fault = Planted { rank, extra: Extra::Compute, time: step * percent / 100, steps: ALL };
+            let plan = GroupPlan { faults: vec![fault], ..clean };
+            let causes = causes_of(&plan);
+            let found = causes.iter().find(|found| found["rank"] == rank && found["cause"] == "compute");
+            lost += found.map_or(0, |found| found["lost_ns"].as_i64().unwrap());
+            truth += cost_of_faults(&plan) * (plan.ranks as i64 - 1);
+            cases += 1;
+            wrong.extend(found.is_none().then(|| format!("{plan:?}\n {causes:?}")));
+        }
+        println!("{percent} % of a step, tails {tail}: {lost} of {truth}");
+        assert!(
+            (lost - truth).abs() * 5 <= truth,
+            "{percent} % of a step, tails {tail}: {lost}, not {truth}"
+        );
+    }
+    check("slow computation among long tails", cases, &wrong);
+}
+
+/// What a rank waits for in a single step is known by itself, however much its work changes: it is a hiccup from a tenth of a step
+/// on, and no slow rank.
+#[test]
+fn small_faults_of_a_single_step_are_hiccups() {
+    let (mut cases, mut wrong) = (0, Vec::new());
+    for i in 0..4_u64 {
+        for (extra, cause) in [(Extra::Host, "host"), (Extra::Copy, "copy")] {
+            for uneven in [0, 20] {
+                let plan = GroupPlan { uneven, ..GroupPlan::clean(900 + i, 8, 8) };
+                let time = without_faults(&plan) / plan.steps as i64 / 10;
+                let rank = (i * 5 + 2) as usize % 8;
+                let plan = GroupPlan { faults: vec![Planted { rank, extra, time, steps: 1 << 4 }], ..plan };
+                let dir = tempfile::tempdir().unwrap();
+                let records = records("ranks", write_groups(dir.path(), &plan));
+                let hiccups = of(&records, "tracewhy.hiccup");
+                let right = matches!(&hiccups[..], [found] if found["rank"] == rank && found["cause"] == cause
+                    && found["step"] == 4 && is_cost(found["lost_ns"].as_i64().unwrap(), &plan));
+                cases += 1;
+                wrong.extend((!right).then(|| format!("{plan:?}\n {hiccups:?}")));
+            }
+        }
+    }
+    check("small faults of a single step", cases, &wrong);
+}

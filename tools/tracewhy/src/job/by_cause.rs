@@ -9,17 +9,16 @@ use super::signal::Signal;
 use crate::part::longest::{LEAST_OF_STEP, LongKernel};
 use crate::part::{RankPart, StepPart, sum_times};
 
+/// Lateness may be less than its cause by this multiple of the noise.
+const LEAST_SEEN: f64 = 2.0;
+
 impl Evidence<'_> {
     /// Ranks of which one cause alone stands out, where the work of all changes too much from step to step to say so of
     /// their lateness: what changes with the work is left out. `known` are late in nearly all of their steps or in some.
     pub(super) fn find_late_by_cause(&self, known: &[LateRank]) -> Vec<LateRank> {
         let mut out: Vec<LateRank> = Vec::new();
-        // On a host, an operator that computes longer and one that is held up differ by degree only.
+        let mut signals = self.list_steady();
         let on_device = self.parts.iter().any(|part| part.on_device);
-        let changes = |cause| cause == SlowCause::Compute || (cause == SlowCause::Host && !on_device);
-        let steady = COMPONENTS.into_iter().filter(|(cause, _)| !changes(*cause));
-        let mut signals: Vec<(SlowCause, Signal)> =
-            steady.map(|(cause, time)| (cause, self.signal_of(|_, step| time(&step.times)))).collect();
         // What one computation takes longer than it usually does there. Stages have few equals to say what is chance.
         let has_kernels = on_device && !self.places.is_pipelined;
         let excess = |part: &RankPart, step: &StepPart| {
@@ -48,8 +47,9 @@ impl Evidence<'_> {
                 let excess = late.slow.iter().map(|number| signal.at(*number, part).unwrap_or(0).max(0));
                 let excess = sum_times(excess);
                 let lateness = sum_times(late.slow.iter().filter_map(|number| self.late(*number, part)));
-                // It must have come late by it.
-                if lateness < excess / 2 {
+                // It must have come late by it, as far as noise lets that be seen.
+                let noise = self.signal.noise * (late.slow.len() as f64).sqrt();
+                if (lateness as f64) < excess as f64 / 2.0 - LEAST_SEEN * noise {
                     continue;
                 }
                 let late = match cause {
@@ -68,6 +68,15 @@ impl Evidence<'_> {
             }
         }
         out
+    }
+
+    /// What ranks spend beyond their equals for the causes that do not change with the work.
+    pub(super) fn list_steady(&self) -> Vec<(SlowCause, Signal)> {
+        // On a host, an operator that computes longer and one that is held up differ by degree only.
+        let on_device = self.parts.iter().any(|part| part.on_device);
+        let changes = |cause| cause == SlowCause::Compute || (cause == SlowCause::Host && !on_device);
+        let steady = COMPONENTS.into_iter().filter(|(cause, _)| !changes(*cause));
+        steady.map(|(cause, time)| (cause, self.signal_of(|_, step| time(&step.times)))).collect()
     }
 
     /// The time that ranks spend for something beyond their equals.

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use super::place::RankPlaces;
 use super::signal::Signal;
 
-/// A job in which nothing is wrong has such a rank with at most this probability; by a single computation, with less.
-const MOST_CHANCE: f64 = 0.01;
+/// A job in which nothing is wrong has such a rank with at most this probability; by a single computation, with less. With that
+/// of [`super::order_test`], it is one percent.
+const MOST_CHANCE: f64 = 0.006;
 const MOST_CHANCE_OF_KERNEL: f64 = 0.001;
 /// Of the ranks that are later still, each counts at most so often: it may be slow itself.
 const MOST_OF_RANK: u64 = 2;

@@ -259,15 +259,24 @@ impl Evidence<'_> {
 
     /// The causes that explain a good part of how late a rank is, the largest first; none if nothing does.
     pub(super) fn explain_rank(&self, late: &LateRank) -> Vec<CauseShare> {
-        let loads = late.slow.iter().filter_map(|number| self.lateness.steps.get(number)?.get(late.part));
-        let by_load =
-            sum_times(loads.map(|at| at.by_load)) / i64::try_from(late.slow.len()).unwrap_or(1).max(1);
+        let hiccups = self.list_later_still(late).unwrap_or_default();
+        let usual: Vec<i64> =
+            late.slow.iter().copied().filter(|number| hiccups.binary_search(number).is_err()).collect();
+        let loads = usual.iter().filter_map(|number| self.lateness.steps.get(number)?.get(late.part));
+        let by_load = sum_times(loads.map(|at| at.by_load)) / i64::try_from(usual.len()).unwrap_or(1).max(1);
         let of_component = |(cause, time): Component| {
-            let (own, others) = self.compare(late.part, &late.slow, |times, _| time(times));
+            let (own, others) = self.compare(late.part, &usual, |times, _| time(times));
             // More tokens take longer.
             let others = if cause == SlowCause::Compute { others.saturating_add(by_load) } else { others };
             let ratio = (others > 0).then(|| own as f64 / others as f64);
-            CauseShare { cause, excess: own - others, ratio }
+            let excess = match cause {
+                // Where times have long tails, means of them are chance.
+                SlowCause::Compute if late.partial.is_none() && usual.len() >= FEW_STEPS => {
+                    self.usual_excess(late.part, &usual, time).saturating_sub(by_load)
+                }
+                _ => own - others,
+            };
+            CauseShare { cause, excess, ratio }
         };
         let mut shares: Vec<CauseShare> = COMPONENTS.into_iter().map(of_component).collect();
         if let Some(cause) = late.by_cause {
@@ -280,7 +289,14 @@ impl Evidence<'_> {
         if !shares.first().is_some_and(|first| explains(first.excess, LEAST_EXPLAINED)) {
             return Vec::new();
         }
-        shares.retain(|share| explains(share.excess, LEAST_BESIDE));
+        // Beside a cause that does not change with the work, computations may be longer by chance.
+        let by_chance = LEAST_NOISE * self.signal.noise / (usual.len().max(1) as f64).sqrt();
+        let is_chance = |share: &CauseShare| {
+            share.cause == SlowCause::Compute && late.partial.is_none() && share.excess as f64 <= by_chance
+        };
+        let steady = shares.iter().filter(|share| share.cause != SlowCause::Compute);
+        let is_explained = steady.into_iter().any(|share| explains(share.excess, LEAST_EXPLAINED));
+        shares.retain(|share| explains(share.excess, LEAST_BESIDE) && !(is_explained && is_chance(share)));
         shares
     }
 
@@ -293,9 +309,12 @@ impl Evidence<'_> {
         let mut steps = late.slow.clone();
         let own: Vec<i64> = if causes.is_empty() || causes.contains(&SlowCause::Compute) {
             let chance = LEAST_NOISE * self.signal.noise;
+            let varies = late.partial.is_some() || self.list_later_still(late).is_none();
             let earlier = |number: &i64| {
                 let of_step = self.late(*number, late.part).unwrap_or(0);
-                if ((of_step - late.late) as f64).abs() <= chance { late.late } else { of_step }
+                let more = of_step.saturating_sub(late.late);
+                let is_usual = (more.saturating_abs() as f64) <= chance || (more > 0 && !varies);
+                if is_usual || late.slow.len() == 1 { late.late } else { of_step }
             };
             steps.iter().map(earlier).collect()
         } else {
@@ -325,6 +344,15 @@ impl Evidence<'_> {
     fn begins_with(&self, part: usize, number: i64) -> bool {
         let step = self.parts.get(part).and_then(|part| part.step(number));
         step.is_some_and(|step| step.times.before == 0)
+    }
+
+    /// The median over steps of what a rank has more of than its equals.
+    fn usual_excess(&self, part: usize, steps: &[i64], of: fn(&StepTimes) -> i64) -> i64 {
+        let excess = |number: &i64| {
+            let (own, others) = self.compare(part, &[*number], |times, _| of(times));
+            own - others
+        };
+        median(&mut steps.iter().map(excess).collect::<Vec<i64>>())
     }
 
     /// The mean of something over steps: a rank's own, and the median of those of its equals.

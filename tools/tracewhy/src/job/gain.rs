@@ -76,15 +76,16 @@ pub(super) fn find_costs(
     }
     let mut order = MoveOrder::new(parts);
     let (meetings, left_out) = meetings.each_step(|number, step| {
-        let step = order.order_step(step);
+        let arrivals = order.list_arrivals(step);
         let late = of_steps.get(&number).into_iter().flatten().copied();
         let mut columns: BTreeMap<(usize, usize), Option<ArrivalColumns>> = BTreeMap::new();
         for i in late {
-            let Some(own) = step.arrivals.get(faults[i].part).filter(|own| !own.times.is_empty()) else {
+            let Some(own) = arrivals.get(faults[i].part).filter(|own| !own.times.is_empty()) else {
                 continue;
             };
             let key = (places.class(faults[i].part), own.times.len());
-            let equals = columns.entry(key).or_insert_with(|| ArrivalColumns::of_equals(&step, places, key));
+            let equals =
+                columns.entry(key).or_insert_with(|| ArrivalColumns::of_equals(&arrivals, places, key));
             let Some(equals) = equals.as_ref().filter(|_| samples < MOST_SAMPLES) else { continue };
             samples += own.times.len();
             let at = lateness.steps.get(&number).and_then(|ranks| ranks.get(faults[i].part));
@@ -169,9 +170,12 @@ struct ArrivalColumns {
 
 impl ArrivalColumns {
     /// Those of the ranks of one class that enter a number of calls, if they are several.
-    fn of_equals(step: &StepMoves, places: &RankPlaces, (class, count): (usize, usize)) -> Option<Self> {
-        let equals = step
-            .arrivals
+    fn of_equals(
+        arrivals: &[OwnArrivals],
+        places: &RankPlaces,
+        (class, count): (usize, usize),
+    ) -> Option<Self> {
+        let equals = arrivals
             .iter()
             .enumerate()
             .filter(|(part, own)| places.class(*part) == class && own.times.len() == count);

@@ -2,7 +2,10 @@
 //!
 //! On any rank, something takes long now and then. That costs as much as a slow rank, and does not make it one.
 
-use super::evidence::{Evidence, LEAST_NOISE_ONCE, LEAST_SHARE_ONCE, LateRank, MOST_JUDGED, SlowCause};
+use std::collections::BTreeMap;
+
+use super::evidence::{Evidence, LateRank, MOST_JUDGED, SlowCause};
+use super::signal::Signal;
 use crate::part::longest::LongKernel;
 
 /// A rank that was late in one step.
@@ -25,37 +28,91 @@ const MOST_HICCUPS: usize = 256;
 /// A cause explains at least one part in this many of the lateness.
 const LEAST_EXPLAINED: i64 = 2;
 
+/// A rank that is late in a step by this share of it and this multiple of the noise has a hiccup there.
+const LEAST_HICCUP: (f64, f64) = (0.15, 8.0);
+/// The same, if chance does not explain it.
+const LEAST_NO_CHANCE: (f64, f64) = (0.08, 4.0);
+/// If more of its slow steps than one in this many are later still, that is how the rank is slow.
+pub(super) const FEW_OF: usize = 4;
+
 impl Evidence<'_> {
-    /// Finds the single steps in which a rank was late by what one cause explains, besides the steps in which it is slow; the
-    /// latest first.
+    /// Finds the single steps in which a rank was late by what one cause explains, besides what makes it slow; the latest
+    /// first.
     pub(super) fn find_hiccups(&self, slow: &[LateRank]) -> Vec<(LateRank, SlowCause)> {
-        let least = LEAST_SHARE_ONCE * self.step_length as f64;
-        let least = least.max(LEAST_NOISE_ONCE * self.signal.noise);
-        let is_slow = |part: usize, step: i64| {
-            slow.iter().any(|late| late.part == part && late.slow.binary_search(&step).is_ok())
-        };
-        let mut steps: Vec<(i64, usize, i64)> = Vec::new();
-        for part in self.signal.list_latest(MOST_JUDGED) {
-            let late = self.signal.series[part].iter().filter(|(_, late)| *late as f64 > least);
-            steps.extend(
-                late.filter(|(step, _)| !is_slow(part, *step)).map(|(step, late)| (*late, part, *step)),
-            );
+        // By rank and step, how late it was, and the cause if it was found by that.
+        let mut steps: BTreeMap<(usize, i64), (i64, Option<SlowCause>)> = BTreeMap::new();
+        for (part, number, late) in self.list_single(&self.signal) {
+            let is_slow = |late: &&LateRank| late.part == part && late.slow.binary_search(&number).is_ok();
+            let Some(slow) = slow.iter().find(is_slow) else {
+                steps.insert((part, number), (late, None));
+                continue;
+            };
+            if self.list_later_still(slow).is_some_and(|later| later.binary_search(&number).is_ok()) {
+                steps.insert((part, number), (late - slow.late, None));
+            }
         }
-        steps.sort_unstable_by_key(|(late, part, step)| (std::cmp::Reverse(*late), *part, *step));
+        for (cause, signal) in self.list_steady() {
+            for (part, number, late) in self.list_single(&signal) {
+                let is_slow = |late: &LateRank| late.part == part && late.slow.binary_search(&number).is_ok();
+                if !slow.iter().any(is_slow) {
+                    let most = steps.entry((part, number)).or_insert((late, Some(cause)));
+                    if most.1.is_some() && most.0 < late {
+                        *most = (late, Some(cause));
+                    }
+                }
+            }
+        }
+        let mut steps: Vec<_> = steps.into_iter().collect();
+        steps.sort_by_key(|((part, step), (late, _))| (std::cmp::Reverse(*late), *part, *step));
         steps.truncate(MOST_HICCUPS);
-        let once = |(late, part, step): (i64, usize, i64)| LateRank {
+        let once = |((part, step), (late, by_cause)): ((usize, i64), (i64, Option<SlowCause>))| LateRank {
             part,
             slow: vec![step],
             late,
             share: 1.0,
             partial: Some(2),
-            by_cause: None,
+            by_cause,
         };
         let causes = steps.into_iter().map(once).map(|late| {
             let cause = self.cause_of_hiccup(&late);
             (late, cause)
         });
-        causes.filter(|(_, cause)| *cause != SlowCause::Unknown).collect()
+        // What a slow rank waits for or copies counts as a whole in each of its steps.
+        let counts = |late: &LateRank, cause: SlowCause| {
+            cause == SlowCause::Compute
+                || slow.iter().all(|slow| slow.part != late.part || slow.partial.is_some())
+        };
+        causes.filter(|(late, cause)| *cause != SlowCause::Unknown && counts(late, *cause)).collect()
+    }
+
+    /// The single steps in which ranks have more of something than noise and chance explain: index of the rank, number of the
+    /// step, and how much more.
+    fn list_single(&self, signal: &Signal) -> Vec<(usize, i64, i64)> {
+        let chances = self.chances_of(signal);
+        let [most, least] = [LEAST_HICCUP, LEAST_NO_CHANCE].map(|least| self.least_hiccup(signal, least));
+        let is_one = |part: usize, number: i64, value: i64| {
+            value as f64 > most || (value as f64 > least && !chances.explain(part, &[number]))
+        };
+        let of_part = |part: usize| {
+            let series = signal.series[part].iter().map(move |(number, value)| (part, *number, *value));
+            series.filter(|(part, number, value)| is_one(*part, *number, *value)).collect::<Vec<_>>()
+        };
+        signal.list_latest(MOST_JUDGED).into_iter().flat_map(of_part).collect()
+    }
+
+    fn least_hiccup(&self, signal: &Signal, (of_step, of_noise): (f64, f64)) -> f64 {
+        (of_step * self.step_length as f64).max(of_noise * signal.noise)
+    }
+
+    /// The steps in which a rank that is slow in nearly all steps was later than usual by a hiccup, in order. None if these are
+    /// many, or if it is slow in some steps only: that is how it is slow.
+    pub(super) fn list_later_still(&self, late: &LateRank) -> Option<Vec<i64>> {
+        let least = self.least_hiccup(&self.signal, LEAST_HICCUP);
+        let is_later = |number: &&i64| {
+            self.late(**number, late.part).is_some_and(|of_step| (of_step - late.late) as f64 > least)
+        };
+        let later: Vec<i64> = late.slow.iter().filter(is_later).copied().collect();
+        (late.partial.is_none() && later.len() * FEW_OF <= late.slow.len()).then_some(later)
     }
 
     /// Describes hiccups, of which each has cost the others what `lost` says; what cost most comes first.

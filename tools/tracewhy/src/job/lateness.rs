@@ -38,6 +38,8 @@ pub(crate) struct StepLateness {
     /// All time of communication in which nothing was computed: of calls that run beside each other, their waiting adds
     /// up to more. None if the rank has no such step.
     exposed: Option<i64>,
+    /// It waited, or may have, in calls of which the others are not known, or in which not all wait for the last.
+    pub(crate) is_unmatched: bool,
     /// When the last collective ended, and the last transfer, by its clock.
     end: Option<i64>,
     pair_end: Option<i64>,
@@ -178,6 +180,7 @@ impl Lateness {
                 let step = self.step(arrival.step);
                 if let Some(at) = step.and_then(|step| step.get_mut(arrival.part as usize)) {
                     at.others = at.others.saturating_add(arrival.awaited);
+                    at.is_unmatched |= arrival.awaited > 0;
                     at.calls += 1;
                 }
             }

@@ -46,6 +46,8 @@ pub(crate) struct Meetings {
     records: Spool<Meeting, 6>,
     memory: MemoryLimit,
     calls: u32,
+    /// Number of the records.
+    count: usize,
     failed: Option<io::Error>,
 }
 
@@ -55,7 +57,7 @@ const MOST_OF_STEP: usize = 1 << 21;
 impl Meetings {
     /// Without calls yet.
     pub(crate) fn new(memory: MemoryLimit) -> Self {
-        Self { records: Spool::new(memory), memory, calls: 0, failed: None }
+        Self { records: Spool::new(memory), memory, calls: 0, count: 0, failed: None }
     }
 
     /// Takes one call of the whole job. An error of the temporary file is kept for [`Self::each_step`].
@@ -68,10 +70,16 @@ impl Meetings {
         for &Arrival { start, end, awaited, part, .. } in call {
             let waited = end.saturating_sub(start).saturating_sub(shortest);
             let record = Meeting { step: first.step, part, call: self.calls, start, end, awaited, waited };
+            self.count += 1;
             if self.failed.is_none() {
                 self.failed = self.records.push(record).err();
             }
         }
+    }
+
+    /// Entries of ranks into calls, of all calls together.
+    pub(super) fn count(&self) -> usize {
+        self.count
     }
 
     /// Calls `each` with the number of each step and the records of its calls, by rank and time; returns the same
@@ -80,12 +88,12 @@ impl Meetings {
     /// # Errors
     /// The temporary file cannot be used.
     pub(super) fn each_step(self, mut each: impl FnMut(i64, &[Meeting])) -> io::Result<(Self, u64)> {
-        let Self { records, memory, calls, failed } = self;
+        let Self { records, memory, calls, count, failed } = self;
         if let Some(error) = failed {
             return Err(error);
         }
         let mut sorted = records.into_sorted(|m| (m.step, m.part, m.start, m.end))?;
-        let mut again = Self { calls, ..Self::new(memory) };
+        let mut again = Self { calls, count, ..Self::new(memory) };
         let (mut of_step, mut left_out): (Vec<Meeting>, u64) = (Vec::new(), 0);
         let mut is_too_many = false;
         loop {
@@ -170,6 +178,18 @@ impl MoveOrder {
     /// For a number of ranks.
     pub(super) fn new(parts: usize) -> Self {
         Self(vec![OwnClock::default(); parts])
+    }
+
+    /// When ranks entered the calls of the next step of the job, by index of the rank.
+    pub(super) fn list_arrivals(&mut self, meetings: &[Meeting]) -> Vec<OwnArrivals> {
+        let mut out = vec![OwnArrivals::default(); self.0.len()];
+        for of_part in meetings.chunk_by(|a, b| a.part == b.part) {
+            let part = of_part[0].part as usize;
+            if let (Some(clock), Some(arrivals)) = (self.0.get_mut(part), out.get_mut(part)) {
+                list_moves(of_part, clock, arrivals, |_| 0);
+            }
+        }
+        out
     }
 
     /// Orders the next step of the job.

@@ -11,9 +11,11 @@ pub(crate) mod lateness;
 pub(crate) mod links;
 mod load;
 pub(crate) mod meetings;
+mod order_test;
 pub(crate) mod place;
 pub(crate) mod program;
 mod signal;
+mod stretches;
 pub(crate) mod traffic;
 pub(crate) mod verdict;
 

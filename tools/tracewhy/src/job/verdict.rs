@@ -24,6 +24,7 @@ use super::load::take_out_load;
 use super::meetings::Meetings;
 use super::place::{RankPlaces, list_groups};
 use super::signal::{FEW_RANKS, Signal, TO_DEVIATION};
+use super::stretches::Stretches;
 use crate::part::sum_times;
 
 /// The verdict on a job.
@@ -76,9 +77,10 @@ pub(crate) fn find_verdict(
     let slow_transfers: Vec<i64> = indices.map(|part| links.excess_of(part) / steps).collect();
     lateness.settle(&job.parts, &places, &slow_transfers);
     take_out_load(&mut lateness.steps, &places);
+    let (meetings, stretches) = Stretches::collect(meetings, lateness, &places)?;
     let evidence = Evidence::new(&job.parts, lateness, &places, &slow_transfers);
     let mut undecided = evidence.list_undecided(job);
-    let mut late = evidence.find_late();
+    let mut late = evidence.find_late(&stretches);
     let nobody_late = late.is_empty();
     let mut late_groups = Vec::new();
     // By slow transfers, and by who has no trace, a whole group is late: no rank of it is the one.
@@ -128,7 +130,7 @@ pub(crate) fn find_verdict(
 
 impl Evidence<'_> {
     /// The ranks that are late: in nearly all of their steps, or in any share of them.
-    fn find_late(&self) -> Vec<LateRank> {
+    fn find_late(&self, stretches: &Stretches) -> Vec<LateRank> {
         let chances = self.chances_of(&self.signal);
         let judged = self.signal.list_latest(MOST_JUDGED);
         let late = judged.into_iter().filter_map(|part| self.find_late_steps(&self.signal, &chances, part));
@@ -136,11 +138,15 @@ impl Evidence<'_> {
         let cost = |late: &LateRank| late.late.saturating_mul(late.slow.len() as i64);
         for late in self.find_late_by_cause(&out) {
             match out.iter_mut().find(|known| known.part == late.part) {
-                Some(known) if cost(&late) > cost(known) => *known = late,
+                Some(known) if late.partial < known.partial || cost(&late) > cost(known) => *known = late,
                 Some(_) => {}
                 None => out.push(late),
             }
         }
+        out.iter_mut().for_each(|late| self.measure_usual(stretches, late));
+        let by_order = self.find_late_by_order(stretches, &out);
+        out.retain(|known| !by_order.iter().any(|late| late.part == known.part));
+        out.extend(by_order);
         out.sort_by_key(|late| (std::cmp::Reverse(cost(late)), late.part));
         out.truncate(MOST_LATE);
         out.sort_by_key(|late| late.part);
@@ -156,6 +162,24 @@ impl Evidence<'_> {
             out.retain(|late| late.partial != Some(0));
         }
         out
+    }
+
+    /// Measures how late a rank is that computes longer in nearly all steps: by its stretches, of which tails say less, if they
+    /// are known in as many steps.
+    fn measure_usual(&self, stretches: &Stretches, late: &mut LateRank) {
+        let computes = |late: &LateRank| {
+            self.explain_rank(late).first().is_none_or(|first| first.cause == SlowCause::Compute)
+        };
+        let is_few = self.places.equals(late.part) < FEW_RANKS;
+        if is_few || late.partial.is_some() || late.by_cause.is_some() || !computes(late) {
+            return;
+        }
+        // Of the first step, the begin is not known.
+        let known = (stretches.count_steps(late.part) + 1) as f64;
+        let usual = stretches.find_shift(late.part);
+        if usual > 0 && known >= NEARLY_ALL * self.signal.series[late.part].len() as f64 {
+            late.late = usual;
+        }
     }
 
     /// What chance does to the ranks. Less than a thousandth of a step matters to nobody.
