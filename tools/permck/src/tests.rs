@@ -52,17 +52,27 @@ pub(crate) fn as_root<'a>(root: &'a [&'a str], user: &'a [&'a str]) -> &'a [&'a 
     if rustix::process::geteuid().is_root() { root } else { user }
 }
 
-/// A file or directory that is mounted on another, until this goes: the directories of the test can be removed then.
-pub(crate) struct BindMount(std::path::PathBuf);
+/// What is mounted on a file or directory, until this goes: the directories of the test can be removed then.
+pub(crate) struct TestMount(std::path::PathBuf);
 
-impl BindMount {
-    /// Mounts it; `None`, and the test is reported as skipped, where that is not allowed.
-    pub(crate) fn new(from: &std::path::Path, to: &std::path::Path) -> Option<Self> {
-        oracle("mount", &["--bind".as_ref(), from.as_ref(), to.as_ref()]).map(|_| Self(to.to_owned()))
+impl TestMount {
+    /// Mounts a file or directory on another one; `None`, and the test is reported as skipped, where that is not allowed.
+    pub(crate) fn bind(from: &std::path::Path, to: &std::path::Path) -> Option<Self> {
+        Self::mount(&["--bind".as_ref(), from.as_ref()], to)
+    }
+
+    /// Mounts an empty file system of some size; `None` as of [`Self::bind`].
+    pub(crate) fn small_disk(size: &str, to: &std::path::Path) -> Option<Self> {
+        let options = format!("size={size},mode=700");
+        Self::mount(&["-t".as_ref(), "tmpfs".as_ref(), "-o".as_ref(), options.as_ref(), "none".as_ref()], to)
+    }
+
+    fn mount(args: &[&std::ffi::OsStr], to: &std::path::Path) -> Option<Self> {
+        oracle("mount", &[args, &[to.as_ref()]].concat()).map(|_| Self(to.to_owned()))
     }
 }
 
-impl Drop for BindMount {
+impl Drop for TestMount {
     fn drop(&mut self) {
         // What cannot be unmounted goes with the mount namespace.
         ask("umount", &[self.0.as_ref()]).ok();

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
 use super::*;
-use crate::tests::{BindMount, as_root, chmod, clean_dir, elsewhere, oracle, permck, skipped, write};
+use crate::tests::{TestMount, as_root, chmod, clean_dir, elsewhere, oracle, permck, skipped, write};
 
 fn mode(path: &Path) -> u32 {
     std::fs::symlink_metadata(path).unwrap().mode() & 0o7777
@@ -374,8 +374,8 @@ fn mounts_below_a_path_are_not_changed() {
     for file in [path("file"), path("own"), other.path().join("f"), other.path().join("d/f")] {
         write(&file, 0o666, "x");
     }
-    let dirs = BindMount::new(&other.path().join("d"), &path("mnt"));
-    let file = BindMount::new(&other.path().join("f"), &path("file"));
+    let dirs = TestMount::bind(&other.path().join("d"), &path("mnt"));
+    let file = TestMount::bind(&other.path().join("f"), &path("file"));
     if dirs.is_none() || file.is_none() {
         return skipped("no right to mount");
     }
@@ -412,10 +412,9 @@ fn a_full_disk_ends_the_run_with_a_record_that_can_be_undone() {
         return;
     }
     let (dir, place) = (clean_dir(), clean_dir());
-    let mount = ["-t", "tmpfs", "-o", "size=8k,mode=700", "none"].map(OsStr::new);
-    if oracle("mount", &[&mount[..], &[place.path().as_ref()]].concat()).is_none() {
+    let Some(_disk) = TestMount::small_disk("8k", place.path()) else {
         return skipped("no right to mount");
-    }
+    };
     let paths: Vec<_> = (0..100).map(|i| dir.path().join(format!("f{i}"))).collect();
     for path in &paths {
         write(path, 0o666, "x");

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::tests::{BindMount, as_root};
+use crate::tests::{TestMount, as_root};
 
 fn rules_and_paths(args: &[&OsStr]) -> (Exit, Vec<(String, String)>) {
     let mut all: Vec<&OsStr> = ["audit", "--strict", "--format", "json"].map(OsStr::new).to_vec();
@@ -253,8 +253,8 @@ fn mounts_below_a_path_are_left_out() {
     chmod(&path("mnt"), 0o700);
     write(&path("file"), 0o600, "x");
     write(&other.path().join("bad"), 0o666, "x");
-    let dirs = BindMount::new(other.path(), &path("mnt"));
-    let file = BindMount::new(&other.path().join("bad"), &path("file"));
+    let dirs = TestMount::bind(other.path(), &path("mnt"));
+    let file = TestMount::bind(&other.path().join("bad"), &path("file"));
     if dirs.is_none() || file.is_none() {
         return skipped("no right to mount");
     }
