@@ -57,6 +57,9 @@ class Browser:
         self.post("/url", url=Path(path).resolve().as_uri())
 
     def run(self, script, *args):
+        # A plot is drawn in the frame after it has changed.
+        frames = "return new Promise((done) => { requestAnimationFrame(() => requestAnimationFrame(done)); setTimeout(done, 2000); })"
+        self.post("/execute/sync", script=frames, args=[])
         return self.post("/execute/sync", script=script, args=list(args))
 
     def find(self, selector):
