@@ -114,7 +114,7 @@ pub(super) fn names_other_rank(known: Option<i64>, value: &Value) -> bool {
     ranks.any(|rank| Some(rank) != first)
 }
 
-/// The items of a list, or the one value that is no list.
+/// Returns the items of a list; another value counts as a list of one item.
 fn list_of(value: &Value) -> &[Value] {
     value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice)
 }
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn several_ranks_are_told() {
+    fn several_ranks_are_recognized() {
         let one = serde_json::json!({"rank": "3"});
         assert!(!names_other_rank(None, &one) && !names_other_rank(Some(3), &one));
         assert!(names_other_rank(Some(2), &one) && !names_other_rank(Some(2), &serde_json::json!({})));

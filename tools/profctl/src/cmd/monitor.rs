@@ -23,8 +23,8 @@ use crate::session::DaemonSession;
 const STOP_ATTEMPTS: u32 = 4;
 const STOP_PAUSE: Duration = Duration::from_secs(2);
 
-/// By how much longer than `--duration` the processes would monitor if nobody stopped them, as when this client dies. Without it they
-/// end at the moment of the last report, which then says that none is monitored.
+/// How much longer than `--duration` a process monitors by itself, if it gets no request to stop: as when this client was killed.
+/// Without this margin, processes stop at the moment of the last report, which then counts none of them.
 const STOP_MARGIN: Duration = Duration::from_secs(10);
 
 /// Monitor Ascend devices for a limited time, and always stop monitoring afterwards
@@ -45,7 +45,7 @@ pub(crate) struct MonitorArgs {
     interval: Duration,
     /// Duration of monitoring [default: until Ctrl-C]
     ///
-    /// Processes that nobody stops, because this command was killed, stop 10 s after it.
+    /// If this command is killed, the processes stop by themselves 10 s after the duration.
     #[arg(long, value_parser = parse_duration, value_name = "TIME")]
     duration: Option<Duration>,
     /// Maximum number of processes to monitor on each host [default: all]

@@ -394,7 +394,7 @@ mod tests {
 
     #[test]
     fn own_time_has_no_waiting() {
-        // In units so long that calls do not wait for each other in a queue.
+        // In units longer than the queue of calls, so that no call waits for another in it.
         let ns = |units: i64| 2 * SAME_QUEUE * units;
         let meeting = |call, start, end, awaited| {
             let (start, end, awaited) = (ns(start), ns(end), ns(awaited));

@@ -19,8 +19,9 @@ use trace::clock::median;
 
 /// A job in which nothing is wrong has such a rank with at most this probability.
 const MOST_CHANCE: f64 = 0.004;
-/// Places are those among all times of the others, and among those of the same step: of two answers the smaller one.
-const ANSWERS: f64 = 2.0;
+/// Number of tests of each rank, by its places among all times of its equals and among those of the same step. The smaller
+/// probability counts, times this number (Bonferroni's correction).
+const TESTS: f64 = 2.0;
 /// Where equals differ in each step, a slow one must be later by this multiple of what they differ by, as a standard deviation.
 const LEAST_SPREAD: f64 = 3.0;
 /// Maximum number of equals by which that is measured.
@@ -55,7 +56,7 @@ impl Evidence<'_> {
         for within_step in [false, true] {
             self.find_chances(stretches, within_step, &without, &mut chances);
         }
-        let is_seldom = |part: &usize| chances[*part] * ANSWERS * self.parts.len() as f64 <= MOST_CHANCE;
+        let is_seldom = |part: &usize| chances[*part] * TESTS * self.parts.len() as f64 <= MOST_CHANCE;
         let is_known = |late: &LateRank, part: usize| {
             late.part == part && (late.partial.is_none() || late.by_cause.is_some())
         };

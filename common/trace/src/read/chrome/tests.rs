@@ -177,7 +177,7 @@ fn only_crash_safe_writers_may_leave_the_end_out() {
 
 /// What nothing else shows where their numbers of launches and streams differ.
 #[test]
-fn a_second_rank_is_told() {
+fn a_second_rank_is_reported() {
     let seconds = |text: &str| {
         let (events, out) = list(text.as_bytes(), 5);
         (events.len(), out.meta.rank, out.defects.count_of(Defect::SecondRank))

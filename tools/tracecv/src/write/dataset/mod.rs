@@ -162,7 +162,7 @@ struct TakenEvents {
 }
 
 impl TakenEvents {
-    /// Counts events of the first reading. Returns `false` if there is no room for their rows.
+    /// Counts events of the first reading. Returns `false` if the memory for rows is used up.
     #[inline]
     fn take(&mut self, count: u32, has_room: bool) -> bool {
         self.is_full |= !has_room;

@@ -23,7 +23,7 @@ pub(super) struct RowWorkers {
 struct SpareRows {
     /// Memory for rows that is free again.
     groups: Mutex<Vec<RowGroup>>,
-    /// There is no room for more rows.
+    /// The memory for rows is used up.
     is_full: AtomicBool,
 }
 
